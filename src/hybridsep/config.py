@@ -1,0 +1,276 @@
+"""The typed configuration: schema, the syntax of `trial=`, checks across fields, and the identity of a run.
+
+The values live in `conf/`; this file says which keys exist, of which type, and which of them can change the science.
+Nothing here imports torch, so `--help` and the report stay quick.
+"""
+
+import hashlib
+import json
+import re
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from omegaconf import MISSING, OmegaConf
+
+from hybridsep.errors import ConfigError
+
+_ARCHIVE_SUFFIX = re.compile(r"\.(tar(\.(xz|gz|bz2))?|tgz|txz)$")
+MAX_TRIAL = 9999
+
+
+@dataclass
+class ModelConfig:
+    """One row of a table: a network with a module in its slot."""
+
+    name: str = MISSING
+    title: str = MISSING
+    network: dict[str, Any] = MISSING
+    module: dict[str, Any] = MISSING
+
+
+@dataclass
+class SizeConfig:
+    """Size of the baseline network (`hybridsep.networks.Stack`)."""
+
+    name: str = MISSING
+    widths: list[int] = MISSING
+    depth: int = MISSING
+    act_layer: str = MISSING
+    dropout: float = MISSING
+    residual: bool = MISSING
+
+
+@dataclass
+class AugmentationConfig:
+    """What happens to a training image; `kind` is crop_flip, crop_flip_cutout or none; `crop` null is the image's side."""
+
+    kind: str = MISSING
+    padding: int = MISSING
+    crop: int | None = None
+    cutout: int = MISSING
+
+
+@dataclass
+class DataConfig:
+    """A dataset. `mean` and `std` are per channel in [0, 1]; null means measured on the training images."""
+
+    name: str = MISSING
+    title: str = MISSING
+    path: str | None = None
+    source: dict[str, Any] = MISSING
+    mean: list[float] | None = None
+    std: list[float] | None = None
+
+
+@dataclass
+class ScheduleConfig:
+    """Length of training and optimiser. `decay` is cosine, step or polynomial."""
+
+    name: str = MISSING
+    epochs: int = MISSING
+    batch_size: int = MISSING
+    learning_rate: float = MISSING
+    warmup_epochs: float = MISSING
+    decay: str = MISSING
+    decay_steps: list[float] = MISSING
+    decay_factor: float = MISSING
+    decay_power: float = MISSING
+    momentum: float = MISSING
+    nesterov: bool = MISSING
+    weight_decay: float = MISSING
+    label_smoothing: float = MISSING
+
+
+@dataclass
+class EvaluationConfig:
+    """Which test images count: `subset` is paper (per trial), fixed or all; `images` is how many of them."""
+
+    subset: str = MISSING
+    images: int = MISSING
+
+
+@dataclass
+class Config:
+    """Everything `python -m hybridsep.run` takes."""
+
+    model: ModelConfig = field(default_factory=ModelConfig)
+    size: SizeConfig = field(default_factory=SizeConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
+    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    trial: Any = MISSING
+    seed: int = MISSING
+    paired: bool = MISSING
+    match: str = MISSING
+    precision: str = MISSING
+    study: str = MISSING
+    row: str = MISSING
+    results: str = MISSING
+    data_dir: str = MISSING
+    device: str = MISSING
+    threads: int | None = None
+    max_minutes: float | None = None
+
+
+def stem(path: str) -> str:
+    """Name of a dataset from its path: `a/b/cifar10-jpeg.tar.xz` and `a/b/cifar10-jpeg/` are both `cifar10-jpeg`."""
+    return _ARCHIVE_SUFFIX.sub("", Path(path).name) or "data"
+
+
+def config_dir() -> Path:
+    """Folder of the YAML files: inside the installed package, or `conf/` at the top of a source checkout."""
+    package = Path(__file__).resolve().parent
+    for candidate in (package / "conf", package.parents[1] / "conf"):
+        if (candidate / "config.yaml").is_file():
+            return candidate
+    raise ConfigError(f"no conf/ folder beside {package}: reinstall hybridsep")
+
+
+def register() -> None:
+    """Give Hydra the schema and the resolvers `${stem:...}` and `${tempdir:}`."""
+    from hydra.core.config_store import ConfigStore
+
+    ConfigStore.instance().store(name="schema", node=Config)
+    OmegaConf.register_new_resolver("stem", stem, replace=True)
+    OmegaConf.register_new_resolver("tempdir", tempfile.gettempdir, replace=True)
+
+
+def parse_trials(value: Any) -> list[int]:
+    """Return the trials that `trial=` names: `3`, `0..9` (both ends included) or a list of these, `[0,2,5..7]`.
+
+    Raises ConfigError for anything else, an empty or backward range, a repeated trial, or a number outside 0..9999.
+    """
+    allowed = f"allowed are 3, 0..9 or [0,2,5..7] with numbers from 0 to {MAX_TRIAL}"
+    parts = list(value) if OmegaConf.is_list(value) or isinstance(value, list | tuple) else [value]
+    trials: list[int] = []
+    for part in parts:
+        match = re.fullmatch(r"([0-9]{1,9})(?:\.\.([0-9]{1,9}))?", str(part), re.ASCII)
+        if match is None or isinstance(part, bool | float):
+            raise ConfigError(f"trial={_show(value)} is not a trial: {allowed}")
+        first, last = int(match[1]), int(match[2] or match[1])
+        if last < first:
+            raise ConfigError(f"trial={_show(value)} runs backward ({first}..{last}): {allowed}")
+        if last > MAX_TRIAL:
+            raise ConfigError(f"trial={_show(value)} is too large: {allowed}")
+        trials.extend(range(first, last + 1))
+    if not trials:
+        raise ConfigError(f"trial={_show(value)} names no trial: {allowed}")
+    if len(set(trials)) != len(trials):
+        raise ConfigError(f"trial={_show(value)} names a trial twice: {allowed}")
+    return trials
+
+
+def _show(value: Any) -> str:
+    items = list(value) if OmegaConf.is_list(value) else value
+    return "[" + ",".join(map(str, items)) + "]" if isinstance(items, list | tuple) else str(items)
+
+
+def _require(ok: bool, key: str, value: Any, allowed: str) -> None:
+    if not ok:
+        raise ConfigError(f"{key}={_show(value)} is not allowed: {allowed}")
+
+
+def _choice(key: str, value: str, choices: tuple[str, ...]) -> None:
+    _require(value in choices, key, value, "choose " + ", ".join(choices))
+
+
+def check(config: Config) -> None:
+    """Raise ConfigError for the first value out of range, naming the key and what is allowed."""
+    schedule, augmentation, data = config.schedule, config.augmentation, config.data
+    _choice("augmentation.kind", augmentation.kind, ("crop_flip", "crop_flip_cutout", "none"))
+    _choice("schedule.decay", schedule.decay, ("cosine", "step", "polynomial"))
+    _choice("evaluation.subset", config.evaluation.subset, ("paper", "fixed", "all"))
+    _choice("match", config.match, ("none", "params"))
+    _choice("precision", config.precision, ("auto", "bfloat16", "float32"))
+    _choice("device", config.device.split(":")[0], ("auto", "cpu", "cuda"))
+    positive = "a whole number of at least 1"
+    for key, number in {
+        "schedule.epochs": schedule.epochs,
+        "schedule.batch_size": schedule.batch_size,
+        "evaluation.images": config.evaluation.images,
+        "size.depth": config.size.depth,
+    }.items():
+        _require(number >= 1, key, number, positive)
+    widths = config.size.widths
+    _require(len(widths) >= 1 and min(widths) >= 1, "size.widths", widths, "one width of at least 1 per stage")
+    _require(0 <= config.size.dropout < 1, "size.dropout", config.size.dropout, "from 0 to below 1")
+    _require(schedule.learning_rate > 0, "schedule.learning_rate", schedule.learning_rate, "above 0")
+    warmup = schedule.warmup_epochs
+    _require(0 <= warmup <= schedule.epochs, "schedule.warmup_epochs", warmup, "from 0 to schedule.epochs")
+    steps = list(schedule.decay_steps)
+    ordered = steps == sorted(steps) and all(0 < step < 1 for step in steps)
+    _require(ordered, "schedule.decay_steps", steps, "rising fractions of training between 0 and 1")
+    _require(schedule.decay_factor > 0, "schedule.decay_factor", schedule.decay_factor, "above 0")
+    _require(schedule.decay_power > 0, "schedule.decay_power", schedule.decay_power, "above 0")
+    _require(0 <= schedule.momentum < 1, "schedule.momentum", schedule.momentum, "from 0 to below 1")
+    _require(schedule.momentum > 0 or not schedule.nesterov, "schedule.momentum", 0, "above 0 with schedule.nesterov=true")
+    _require(schedule.weight_decay >= 0, "schedule.weight_decay", schedule.weight_decay, "at least 0")
+    _require(0 <= schedule.label_smoothing < 1, "schedule.label_smoothing", schedule.label_smoothing, "from 0 to below 1")
+    _require(0 <= augmentation.padding <= 16, "augmentation.padding", augmentation.padding, "from 0 to 16 pixels")
+    crop = augmentation.crop
+    _require(crop is None or (crop >= 4 and crop % 4 == 0), "augmentation.crop", crop, "a multiple of 4 pixels, or null")
+    _require(augmentation.cutout >= 1, "augmentation.cutout", augmentation.cutout, "a side of at least 1 pixel")
+    for key, values in (("data.mean", data.mean), ("data.std", data.std)):
+        _require(values is None or len(values) == 3, key, values, "three numbers in [0, 1], or null for measured ones")
+    _require(data.std is None or min(data.std) > 0, "data.std", data.std, "above 0")
+    _require((data.mean is None) == (data.std is None), "data.mean", data.mean, "null exactly when data.std is null")
+    for key, label in (("study", config.study), ("row", config.row), ("data.name", data.name)):
+        named = re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._,=+-]{0,99}", label) is not None
+        _require(named, key, label, "letters, digits and ._,=+- (a folder is named after it), at most 100 characters")
+    _require(config.threads is None or config.threads >= 1, "threads", config.threads, f"{positive}, or null for all cores")
+    minutes = config.max_minutes
+    _require(minutes is None or minutes > 0, "max_minutes", minutes, "above 0, or null for no limit")
+
+
+# What cannot change the science: where things are, how long a process may take, labels, and choices that the report
+# makes again from the kept predictions. `size` is resolved into `model.network`; `trial` is its own part of the identity.
+_NOT_SCIENCE = {
+    "": ("study", "row", "results", "data_dir", "device", "threads", "max_minutes", "evaluation", "size", "trial"),
+    "model": ("name", "title"),
+    "schedule": ("name",),
+    "data": ("name", "title", "path"),
+    "data.source": ("root", "path", "cache", "download", "name", "title"),
+}
+
+
+def science(config: dict[str, Any]) -> dict[str, Any]:
+    """Return the part of a resolved configuration (plain dictionaries) that can change what a trial learns."""
+
+    def keep(node: Any, path: str) -> Any:
+        if not isinstance(node, dict):
+            return node
+        skip = _NOT_SCIENCE.get(path, ())
+        return {key: keep(value, f"{path}.{key}".lstrip(".")) for key, value in node.items() if key not in skip}
+
+    return keep(config, "")
+
+
+def identity(config: dict[str, Any], trial: int) -> str:
+    """Return 16 hexadecimal digits: the hash of `science(config)` and the trial. Equal digits mean the same run."""
+    text = json.dumps({"trial": trial, **science(config)}, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def flatten(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return `{dotted key: value}` of nested dictionaries; used to name the keys in which two configurations differ."""
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, dict) and value:
+            flat.update(flatten(value, f"{prefix}{key}."))
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """Return one text per scientific key in which two resolved configurations differ: `schedule.epochs 190 -> 5`."""
+    before, after = flatten(science(old)), flatten(science(new))
+    keys = sorted(before.keys() | after.keys())
+    return [
+        f"{key} {before.get(key, 'absent')} -> {after.get(key, 'absent')}"
+        for key in keys
+        if before.get(key, ...) != after.get(key, ...)
+    ]

@@ -1,0 +1,100 @@
+"""The original CIFAR-10 (Krizhevsky 2009), fetched by torchvision and checked by checksum before anything is opened."""
+
+import contextlib
+import http.client
+import io
+import os
+import socket
+import sys
+import tarfile
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from filelock import FileLock
+
+from hybridsep.data.dataset import Dataset
+from hybridsep.errors import DataError
+
+_TIMEOUT = 30.0  # seconds without an answer; torchvision sets none, and a network that swallows packets would hang
+
+
+def load(*, root: str | os.PathLike, download: bool) -> Dataset:
+    """Return CIFAR-10 from `root`: from its batch files, else from the archive there, else (`download`) from the web.
+
+    The batch files are pickles: torchvision compares the MD5 of every one before it opens the first, so a changed file
+    is refused, never unpickled. Raises DataError naming `root` when the files are not there and cannot be had.
+    """
+    # Here and not above: torchvision needs a torch build of its own kind, and only this dataset needs torchvision.
+    from torchvision.datasets import CIFAR10
+    from torchvision.datasets.utils import check_integrity, download_and_extract_archive
+
+    root = Path(root).expanduser()
+    archive = root / CIFAR10.filename
+    try:
+        if not _complete(root):
+            have = check_integrity(archive, CIFAR10.tgz_md5)
+            if not have and not download:
+                raise FileNotFoundError("the files are not there or not the original ones")
+            with _locked(root):
+                if not _complete(root):
+                    print(f"{'unpacking' if have else 'downloading'} CIFAR-10 to {root}", file=sys.stderr, flush=True)
+                    with _quiet():
+                        download_and_extract_archive(CIFAR10.url, root, filename=archive.name, md5=CIFAR10.tgz_md5)
+        with _quiet():
+            train, test = (CIFAR10(os.fspath(root), train=part, download=False) for part in (True, False))
+    except (OSError, RuntimeError, http.client.HTTPException, tarfile.TarError, EOFError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise DataError(
+            f"no CIFAR-10 in {root} ({reason}): put {archive.name} (MD5 {CIFAR10.tgz_md5}) there,"
+            " or use data=imagefolder data.path=FOLDER_OR_TAR, or data=synthetic"
+        ) from error
+    return Dataset(
+        name="cifar10",
+        title="CIFAR-10",
+        train_images=np.ascontiguousarray(train.data),
+        train_labels=np.asarray(train.targets, dtype=np.int64),
+        test_images=np.ascontiguousarray(test.data),
+        test_labels=np.asarray(test.targets, dtype=np.int64),
+        classes=tuple(train.classes),
+    )
+
+
+def _complete(root: Path) -> bool:
+    from torchvision.datasets import CIFAR10
+    from torchvision.datasets.utils import check_integrity
+
+    files = [*CIFAR10.train_list, *CIFAR10.test_list, (CIFAR10.meta["filename"], CIFAR10.meta["md5"])]
+    return all(check_integrity(root / CIFAR10.base_folder / name, md5) for name, md5 in files)
+
+
+@contextlib.contextmanager
+def _locked(root: Path) -> Iterator[None]:
+    """Hold the download lock in `root`; whatever of `root` was made for it and stays empty is removed again."""
+    made = [folder for folder in (root, *root.parents) if not folder.exists()]
+    root.mkdir(parents=True, exist_ok=True)
+    lock = root / ".download.lock"
+    try:
+        with FileLock(lock):
+            yield
+    finally:
+        with contextlib.suppress(OSError):
+            lock.unlink()
+        for folder in made:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep torchvision's bar out of log files, NumPy's words on old pickles from the user, the network from hanging."""
+    before = socket.getdefaulttimeout()
+    bar = contextlib.nullcontext() if sys.stderr.isatty() else contextlib.redirect_stderr(io.StringIO())
+    socket.setdefaulttimeout(_TIMEOUT)
+    try:
+        with warnings.catch_warnings(), bar:
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        socket.setdefaulttimeout(before)

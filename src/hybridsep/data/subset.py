@@ -1,0 +1,33 @@
+"""Which test images a trial is evaluated on (PROTOCOL: 6,000 randomly selected images)."""
+
+import numpy as np
+
+from hybridsep.errors import ConfigError
+from hybridsep.seeds import stream
+
+
+def evaluation_subset(*, mode: str, images: int, available: int, study_seed: int, trial: int) -> np.ndarray:
+    """Return sorted int64 indices into the test images, the same for every model of a trial.
+
+    `paper` draws `images` of `available` for each trial, `fixed` draws them once for the study, `all` takes every one
+    and ignores `images`. Raises ConfigError for another mode, or for a number of images outside 1..available.
+    """
+    if mode == "all":
+        return np.arange(available, dtype=np.int64)
+    if mode == "paper":
+        return _draw(images, available, study_seed, trial)
+    if mode == "fixed":
+        return _draw(images, available, study_seed, "fixed")
+    raise ConfigError(f"evaluation.subset={mode} is not allowed: choose paper, fixed, all")
+
+
+def redrawn_subset(*, images: int, available: int, study_seed: int, draw: int, trial: int) -> np.ndarray:
+    """Return another draw of `trial`'s subset, number `draw`, to see how much the choice of images matters."""
+    return _draw(images, available, study_seed, "redraw", draw, trial)
+
+
+def _draw(images: int, available: int, study_seed: int, *indices: int | str) -> np.ndarray:
+    if not 1 <= images <= available:
+        raise ConfigError(f"evaluation.images={images} is not allowed: 1 to {available}, the number of test images")
+    chosen = stream(study_seed, "subset", *indices).choice(available, size=images, replace=False)
+    return np.sort(chosen.astype(np.int64))

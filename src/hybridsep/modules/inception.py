@@ -1,0 +1,86 @@
+"""The Inception module (Figure 4): Inception-v3's 35x35 block (Szegedy et al. 2016, Figure 5), scaled."""
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from hybridsep.errors import ConfigError
+from hybridsep.modules import cost
+from hybridsep.modules.cost import Cost
+from hybridsep.modules.layers import ConvNormAct, scaled
+
+# Widths of the block with 256 output channels; torchvision's `InceptionA(pool_features=32)` has the same.
+_BLOCK = 256
+_SHARES = (64, 64, 96, 32)
+
+
+class Widths(NamedTuple):
+    """Channels of the block's convolutions; the first four are its outputs, the last three are inner widths."""
+
+    single: int
+    triple: int
+    double: int
+    pool: int
+    triple_reduce: int
+    double_reduce: int
+    double_middle: int
+
+
+def widths(out_chs: int, inner_ratio: float) -> Widths:
+    """Return the block's widths for `out_chs` outputs; the four outputs add up to `out_chs` exactly.
+
+    Outputs that are not whole are rounded by largest remainder; inner widths to the nearest, at least 1. Raises
+    ConfigError when a tower would be left without an output channel.
+    """
+    outputs = [out_chs * share // _BLOCK for share in _SHARES]
+    by_remainder = sorted(range(4), key=lambda tower: -(out_chs * _SHARES[tower] % _BLOCK))
+    for tower in by_remainder[: out_chs - sum(outputs)]:
+        outputs[tower] += 1
+    if min(outputs) < 1:
+        raise ConfigError(f"model.module: an Inception module cannot give {out_chs} channels; it needs at least 5")
+    return Widths(*outputs, *(scaled(out_chs * inner / _BLOCK, inner_ratio) for inner in (48, 64, 96)))
+
+
+class Inception(nn.Module):
+    """Four towers, concatenated: (N, in_chs, H, W) -> (N, out_chs, H, W).
+
+    1x1 | 1x1-3x3 | 1x1-3x3-3x3 | 3x3 average pooling-1x1, output shares 64:64:96:32, every convolution with BatchNorm
+    and ReLU. `inner_ratio` scales the two reductions (48 and 64 of 256) and the first 3x3 of the third tower (96 of
+    256).
+    """
+
+    def __init__(self, in_chs: int, out_chs: int, *, inner_ratio: float):
+        super().__init__()
+        w = widths(out_chs, inner_ratio)
+        self.tower_1x1 = ConvNormAct(in_chs, w.single, 1, act_layer="relu")
+        self.tower_3x3 = nn.Sequential(
+            ConvNormAct(in_chs, w.triple_reduce, 1, act_layer="relu"),
+            ConvNormAct(w.triple_reduce, w.triple, 3, act_layer="relu"),
+        )
+        self.tower_double = nn.Sequential(
+            ConvNormAct(in_chs, w.double_reduce, 1, act_layer="relu"),
+            ConvNormAct(w.double_reduce, w.double_middle, 3, act_layer="relu"),
+            ConvNormAct(w.double_middle, w.double, 3, act_layer="relu"),
+        )
+        self.tower_pool = ConvNormAct(in_chs, w.pool, 1, act_layer="relu")
+
+    def forward(self, x: Tensor) -> Tensor:
+        pooled = F.avg_pool2d(x, 3, stride=1, padding=1)
+        return torch.cat([self.tower_1x1(x), self.tower_3x3(x), self.tower_double(x), self.tower_pool(pooled)], dim=1)
+
+    @staticmethod
+    def cost(in_chs: int, out_chs: int, height: int, width: int, *, inner_ratio: float) -> Cost:
+        """Pooling is not counted."""
+        w = widths(out_chs, inner_ratio)
+        convolutions = (
+            (in_chs, w.single, 1),
+            (in_chs, w.triple_reduce, 1),
+            (w.triple_reduce, w.triple, 3),
+            (in_chs, w.double_reduce, 1),
+            (w.double_reduce, w.double_middle, 3),
+            (w.double_middle, w.double, 3),
+            (in_chs, w.pool, 1),
+        )
+        return sum((cost.conv_norm(*each, height, width) for each in convolutions), Cost(0, 0))

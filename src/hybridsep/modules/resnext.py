@@ -1,0 +1,105 @@
+"""The ResNeXt module (Figure 4; Xie et al. 2016, Figure 3c)."""
+
+import math
+import re
+from typing import NamedTuple
+
+from torch import Tensor, nn
+
+from hybridsep.errors import ConfigError
+from hybridsep.modules import cost
+from hybridsep.modules.cost import Cost
+from hybridsep.modules.layers import ConvNormAct, scaled
+
+_KEY = "model.module.cardinality"
+
+
+class Widths(NamedTuple):
+    """`inner`: channels of the grouped 3x3 convolution. `groups`: its cardinality."""
+
+    inner: int
+    groups: int
+
+
+def widths(out_chs: int, cardinality: int | str, bottleneck_ratio: float, inner_ratio: float) -> Widths:
+    """Return inner width and cardinality of a module with `out_chs` outputs.
+
+    The inner width is `out_chs * bottleneck_ratio * inner_ratio`. A number must divide it; for an `inner_ratio` other
+    than 1 the width is rounded to a multiple of that number. "<=32" means the largest divisor not above 32; for an
+    `inner_ratio` other than 1 the width is then rounded to a multiple of the smallest power of two that leaves at most
+    32 channels a unit, so that the cardinality stays above 16 (a prime width would turn the groups into one dense
+    convolution). Raises ConfigError.
+    """
+    if not (math.isfinite(bottleneck_ratio) and bottleneck_ratio > 0):
+        raise ConfigError(
+            f"model.module.bottleneck_ratio: {bottleneck_ratio} is not allowed; a finite number above 0 is"
+        )
+    full = scaled(out_chs, bottleneck_ratio)
+    if isinstance(cardinality, str):
+        limit = _limit(cardinality)
+        multiple = 1 << max(0, math.ceil(math.log2(scaled(full, inner_ratio) / limit)))
+        inner = scaled(full, inner_ratio, multiple=multiple)
+        return Widths(inner, max(divisor for divisor in range(1, limit + 1) if inner % divisor == 0))
+    if cardinality < 1:
+        raise ConfigError(f'{_KEY}: {cardinality} is not allowed; a whole number from 1, or a limit such as "<=32" is')
+    inner = scaled(full, inner_ratio, multiple=cardinality)
+    if inner % cardinality:
+        below = max(divisor for divisor in _divisors(inner) if divisor < cardinality)
+        above = min((divisor for divisor in _divisors(inner) if divisor > cardinality), default=below)
+        nearest = " and ".join(str(divisor) for divisor in sorted({below, above}))
+        raise ConfigError(
+            f"{_KEY}: {cardinality} does not divide the inner width {inner} of {out_chs} channels; nearest that do: "
+            f'{nearest} (or "<={cardinality}")'
+        )
+    return Widths(inner, cardinality)
+
+
+def _limit(text: str) -> int:
+    if not re.fullmatch(r"<=[1-9][0-9]{0,5}", text):
+        raise ConfigError(f'{_KEY}: {text!r} is not allowed; a whole number from 1, or a limit such as "<=32" is')
+    return int(text[2:])
+
+
+def _divisors(number: int) -> list[int]:
+    return [divisor for divisor in range(1, number + 1) if number % divisor == 0]
+
+
+class ResNeXt(nn.Module):
+    """1x1 - grouped 3x3 - 1x1 with a shortcut: (N, in_chs, H, W) -> (N, out_chs, H, W).
+
+    BatchNorm after every convolution, ReLU after the first two. The shortcut is the identity, or a 1x1 projection with
+    BatchNorm where the widths differ. The ReLU after the sum belongs to the network around it: `relu(module(x))` is
+    torchvision's `Bottleneck` at stride 1. `widths` above says how the inner width and `cardinality` come about, and
+    which ConfigErrors are raised.
+    """
+
+    def __init__(
+        self, in_chs: int, out_chs: int, *, cardinality: int | str, bottleneck_ratio: float, inner_ratio: float
+    ):
+        super().__init__()
+        inner, groups = widths(out_chs, cardinality, bottleneck_ratio, inner_ratio)
+        self.reduce = ConvNormAct(in_chs, inner, 1, act_layer="relu")
+        self.grouped = ConvNormAct(inner, inner, 3, act_layer="relu", groups=groups)
+        self.expand = ConvNormAct(inner, out_chs, 1, act_layer="none")
+        same = in_chs == out_chs
+        self.shortcut = nn.Identity() if same else ConvNormAct(in_chs, out_chs, 1, act_layer="none")
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.expand(self.grouped(self.reduce(x))) + self.shortcut(x)
+
+    @staticmethod
+    def cost(
+        in_chs: int,
+        out_chs: int,
+        height: int,
+        width: int,
+        *,
+        cardinality: int | str,
+        bottleneck_ratio: float,
+        inner_ratio: float,
+    ) -> Cost:
+        inner, groups = widths(out_chs, cardinality, bottleneck_ratio, inner_ratio)
+        bottleneck = cost.conv_norm(in_chs, inner, 1, height, width)
+        bottleneck += cost.conv_norm(inner, inner, 3, height, width, groups=groups)
+        bottleneck += cost.conv_norm(inner, out_chs, 1, height, width)
+        return bottleneck if in_chs == out_chs else bottleneck + cost.conv_norm(in_chs, out_chs, 1, height, width)

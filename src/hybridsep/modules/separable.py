@@ -1,0 +1,32 @@
+"""The separable convolution, the paper's baseline (Figure 4, first row)."""
+
+from torch import Tensor, nn
+
+from hybridsep.modules import cost
+from hybridsep.modules.cost import Cost
+from hybridsep.modules.layers import activation, conv
+
+
+class Separable(nn.Module):
+    """Depthwise 3x3, then pointwise 1x1: (N, in_chs, H, W) -> (N, out_chs, H, W).
+
+    `intermediate_activation` ("none", "relu" or "elu") stands between the halves, without normalisation: Xception's
+    experiment, section 4 of the paper. Raises ConfigError for any other.
+    """
+
+    def __init__(self, in_chs: int, out_chs: int, *, intermediate_activation: str):
+        super().__init__()
+        self.depthwise = conv(in_chs, in_chs, 3, groups=in_chs)
+        self.activation = activation(
+            intermediate_activation, key="model.module.intermediate_activation", allowed=("none", "relu", "elu")
+        )
+        self.pointwise = conv(in_chs, out_chs, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.pointwise(self.activation(self.depthwise(x)))
+
+    @staticmethod
+    def cost(in_chs: int, out_chs: int, height: int, width: int, *, intermediate_activation: str) -> Cost:
+        """The activation costs nothing here, whichever it is."""
+        depthwise = cost.conv(in_chs, in_chs, 3, height, width, groups=in_chs)
+        return depthwise + cost.conv(in_chs, out_chs, 1, height, width)

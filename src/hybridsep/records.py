@@ -1,0 +1,179 @@
+"""The run folder `results/runs/<study>/<row>/trial-03/`: what is in it, atomic writes, locks, reading.
+
+record.json (what was run, with what, and how it ended), history.csv (a row per epoch) and predictions.npz (the logits of
+every test image after the last epoch) are for people and for the report; checkpoint.pt belongs to `train/`. Every file
+is written beside its place and renamed, so a reader sees the old file or the new one and never a part.
+"""
+
+import csv
+import io
+import json
+import os
+import re
+import zipfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from filelock import FileLock
+
+from hybridsep.errors import RecordError
+
+if TYPE_CHECKING:
+    import pandas
+
+FORMAT = 1
+STATUSES = ("running", "interrupted", "finished", "diverged", "failed")
+HISTORY_COLUMNS = (
+    "epoch",
+    "train_loss",
+    "train_error",
+    "test_loss",
+    "test_error",
+    "learning_rate",
+    "images_per_second",
+    "seconds",
+)
+_KEYS: dict[str, type | tuple[type, ...]] = {
+    "identity": str,
+    "status": str,
+    "message": str,
+    "study": str,
+    "row": str,
+    "trial": int,
+    "config": dict,
+    "dataset": dict,
+    "model": dict,
+    "result": (dict, type(None)),
+    "timings": dict,
+    "versions": dict,
+    "machine": dict,
+    "git": dict,
+    "started": str,
+    "updated": str,
+}
+_TEMPORARY = ".writing-"
+
+
+def run_folder(results: Path, study: str, row: str, trial: int) -> Path:
+    """Return the folder of one trial; `trial-03` sorts before `trial-10`."""
+    return results / "runs" / study / row / f"trial-{trial:02d}"
+
+
+def find(results: Path) -> list[Path]:
+    """Return every run folder under `results`, sorted; folders without record.json (a run being born, or a broken one) too."""
+    folders = (path for path in (results / "runs").glob("*/*/trial-*") if path.is_dir())
+    return sorted(folders, key=lambda path: (path.parts[-3], path.parts[-2], len(path.name), path.name))
+
+
+def lock(folder: Path) -> FileLock:
+    """Return the lock of one trial. The operating system frees it when its owner dies, so a stale file harms nobody."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    return FileLock(folder.parent / f".{folder.name}.lock")
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Replace `path` by `content` durably: written beside it, flushed to disk, renamed. Raises OSError, `path` then as before."""
+    temporary = path.with_name(f"{_TEMPORARY}{path.name}")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    if hasattr(os, "O_DIRECTORY"):
+        directory = os.open(path.parent, os.O_DIRECTORY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove the half-written files of a process that was killed; call it while holding the trial's lock."""
+    for path in folder.glob(f"{_TEMPORARY}*"):
+        path.unlink()
+
+
+def write(folder: Path, record: Mapping[str, Any]) -> None:
+    """Write record.json. Not-a-number is refused (ValueError): JSON has none, and a record must be readable anywhere."""
+    text = json.dumps({"format": FORMAT, **record}, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False)
+    write_atomically(folder / "record.json", f"{text}\n".encode())
+
+
+def read(folder: Path) -> dict[str, Any]:
+    """Return record.json of `folder`, checked for its keys and types. Raises RecordError naming the folder."""
+    try:
+        record = json.loads((folder / "record.json").read_bytes())
+    except FileNotFoundError:
+        raise RecordError(f"{folder}: no record.json; not a run, or a copy cut short") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise RecordError(f"{folder}: record.json cannot be read ({_first_line(error)})") from None
+    if not isinstance(record, dict) or record.get("format") != FORMAT:
+        raise RecordError(f"{folder}: record.json is not of format {FORMAT}, the one this version reads")
+    for key, kind in _KEYS.items():
+        if key not in record or not isinstance(record[key], kind) or isinstance(record[key], bool):
+            raise RecordError(f"{folder}: record.json has no valid '{key}'")
+    if record["status"] not in STATUSES:
+        raise RecordError(f"{folder}: record.json has status '{record['status']}', not one of {', '.join(STATUSES)}")
+    place = (record["study"], record["row"], f"trial-{record['trial']:02d}")
+    if place != folder.absolute().parts[-3:]:
+        raise RecordError(f"{folder}: record.json belongs to {'/'.join(place)}; was the folder moved or copied?")
+    return record
+
+
+def history_bytes(rows: Iterable[Mapping[str, Any]]) -> bytes:
+    """Return history.csv for one mapping per epoch (keys: HISTORY_COLUMNS); floats with nine significant digits."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(HISTORY_COLUMNS)
+    for row in rows:
+        writer.writerow([f"{value:.9g}" if isinstance(value := row[key], float) else value for key in HISTORY_COLUMNS])
+    return text.getvalue().encode()
+
+
+def read_history(folder: Path) -> "pandas.DataFrame":
+    """Return history.csv as a frame with HISTORY_COLUMNS. Raises RecordError naming the folder."""
+    import pandas
+
+    try:
+        frame = pandas.read_csv(folder / "history.csv")
+    except FileNotFoundError:
+        raise RecordError(f"{folder}: no history.csv") from None
+    except (OSError, ValueError) as error:
+        raise RecordError(f"{folder}: history.csv cannot be read ({_first_line(error)})") from None
+    if tuple(frame.columns) != HISTORY_COLUMNS or frame.isna().all(axis=None) or not len(frame):
+        raise RecordError(f"{folder}: history.csv does not have the columns {', '.join(HISTORY_COLUMNS)} and a row")
+    return frame
+
+
+def predictions_bytes(logits: np.ndarray, labels: np.ndarray) -> bytes:
+    """Return predictions.npz: `logits` (images, classes) as float16 and `labels` (images,) as uint8, in dataset order."""
+    buffer = io.BytesIO()
+    # Values beyond float16's range are clipped: an infinite logit would make every later comparison meaningless.
+    limit = np.finfo(np.float16).max
+    np.savez_compressed(buffer, logits=np.clip(logits, -limit, limit).astype(np.float16), labels=labels.astype(np.uint8))
+    return buffer.getvalue()
+
+
+def read_predictions(folder: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Return `(logits float16 (images, classes), labels uint8 (images,))`. Raises RecordError naming the folder."""
+    try:
+        with np.load(folder / "predictions.npz", allow_pickle=False) as arrays:
+            logits, labels = arrays["logits"], arrays["labels"]
+    except FileNotFoundError:
+        raise RecordError(f"{folder}: no predictions.npz") from None
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zipfile.error) as error:
+        raise RecordError(f"{folder}: predictions.npz cannot be read ({_first_line(error)})") from None
+    shapes_fit = logits.ndim == 2 and labels.shape == logits.shape[:1] and len(labels) > 0
+    if not shapes_fit or logits.dtype != np.float16 or labels.dtype != np.uint8:
+        raise RecordError(f"{folder}: predictions.npz does not hold float16 logits (images, classes) and uint8 labels")
+    return logits, labels
+
+
+def _first_line(error: BaseException) -> str:
+    return re.sub(r"\s+", " ", str(error)).strip()[:200] or type(error).__name__

@@ -1,0 +1,194 @@
+"""From run folders to runs the report can trust: read, cross-checked, and every folder that cannot be used named with its reason."""
+
+import copy
+import math
+import os
+from collections import Counter
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hybridsep import records
+from hybridsep.config import identity, science
+from hybridsep.data.subset import evaluation_subset
+from hybridsep.errors import ConfigError, RecordError, UserError
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run folder that can be used. A finished run has `predicted` and `labels`, (images,) uint8: a class per test image.
+
+    Runs with the same labels share one array of them.
+    """
+
+    folder: Path
+    study: str
+    row: str
+    trial: int
+    status: str
+    record: dict[str, Any]
+    predicted: np.ndarray | None = None
+    labels: np.ndarray | None = None
+
+    @property
+    def wrong(self) -> np.ndarray:
+        """(images,) bool: which test images the finished run gets wrong."""
+        return self.predicted != self.labels
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A folder, or a whole study when `folder` is None, and why the report cannot use it."""
+
+    study: str
+    folder: Path | None
+    message: str
+
+
+def studies(results: Path) -> list[str]:
+    """Return the names of the studies that have a folder under `results/runs`."""
+    root = results / "runs"
+    return sorted(path.name for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
+
+
+def choose(results: Path, study: str) -> list[str]:
+    """Return the studies that `study=` names. Raises ConfigError that lists those that exist."""
+    found = studies(results)
+    if not found:
+        raise ConfigError(f"no studies under {results / 'runs'}: run one first, for instance python -m hybridsep.run experiment=quick")
+    if study == "all":
+        return found
+    if study not in found:
+        raise ConfigError(f"no study '{study}' under {results / 'runs'}; there are {', '.join(found)}")
+    return [study]
+
+
+def read(results: Path, names: Iterable[str]) -> tuple[list[Run], list[Problem]]:
+    """Return the usable runs of the studies `names`, in the order of their folders, and what is wrong with the others."""
+    wanted = set(names)
+    folders = [folder for folder in records.find(results) if folder.parts[-3] in wanted]
+    labels: dict[bytes, np.ndarray] = {}
+    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+        outcomes = list(pool.map(lambda folder: _read_one(folder, labels), folders))
+    runs = [outcome for outcome in outcomes if isinstance(outcome, Run)]
+    problems = [outcome for outcome in outcomes if isinstance(outcome, Problem)]
+    runs, duplicates = _without_duplicates(runs)
+    runs, strangers = _of_one_label_set(runs)
+    return runs, problems + duplicates + strangers
+
+
+def _read_one(folder: Path, labels: dict[bytes, np.ndarray]) -> Run | Problem:
+    try:
+        record = records.read(folder)
+        if record["status"] != "finished":
+            return Run(folder, record["study"], record["row"], record["trial"], record["status"], record)
+        try:
+            _check_record(folder, record)
+            logits, truth = records.read_predictions(folder)
+            _check_predictions(folder, record, logits, truth)
+        except (KeyError, TypeError, ValueError) as error:
+            if isinstance(error, UserError):
+                raise
+            raise RecordError(f"{folder}: record.json lacks or misstates {error}") from None
+    except UserError as error:
+        return Problem(folder.parts[-3], folder, str(error))
+    # float32: the arg-max of half floats is many times slower and picks the same class.
+    predicted = logits.astype(np.float32).argmax(axis=1).astype(np.uint8)
+    try:
+        _check_errors(folder, record, predicted != truth)
+    except UserError as error:
+        return Problem(folder.parts[-3], folder, str(error))
+    shared = labels.setdefault(truth.tobytes(), truth)
+    return Run(folder, record["study"], record["row"], record["trial"], "finished", record, predicted, shared)
+
+
+def _check_record(folder: Path, record: dict[str, Any]) -> None:
+    result = record["result"]
+    if result is None:
+        raise RecordError(f"{folder}: record.json says finished but has no result")
+    for key in ("test_error", "test_error_all"):
+        if not isinstance(result[key], int | float) or not math.isfinite(result[key]) or not 0 <= result[key] <= 100:
+            raise RecordError(f"{folder}: record.json has {key} = {result[key]}, not a percentage")
+    if result["epochs"] != record["config"]["schedule"]["epochs"]:
+        raise RecordError(f"{folder}: record.json says finished after {result['epochs']} of {record['config']['schedule']['epochs']} epochs")
+    if record["identity"] != identity(record["config"], record["trial"]):
+        raise RecordError(f"{folder}: record.json was changed by hand: its identity does not fit its configuration and trial")
+
+
+def _check_predictions(folder: Path, record: dict[str, Any], logits: np.ndarray, labels: np.ndarray) -> None:
+    if not np.isfinite(logits).all():
+        raise RecordError(f"{folder}: predictions.npz has logits that are not numbers")
+    expected = (record["dataset"]["test"], len(record["dataset"]["classes"]))
+    if logits.shape != expected or labels.max() >= expected[1]:
+        raise RecordError(f"{folder}: predictions.npz is of {logits.shape}, record.json of {expected} (test images, classes)")
+
+
+def _check_errors(folder: Path, record: dict[str, Any], wrong: np.ndarray) -> None:
+    """Hold the recorded errors against the kept predictions; logits that tie as half floats may move an image or two."""
+    config = record["config"]
+    chosen = evaluation_subset(
+        mode=config["evaluation"]["subset"],
+        images=config["evaluation"]["images"],
+        available=len(wrong),
+        study_seed=config["seed"],
+        trial=record["trial"],
+    )
+    for key, counted in (("test_error", wrong[chosen]), ("test_error_all", wrong)):
+        ties = max(2, 0.001 * len(counted))
+        if abs(record["result"][key] / 100 * len(counted) - counted.sum()) > ties + 1e-6:
+            raise RecordError(
+                f"{folder}: record.json says {key} {record['result'][key]:.4g} %, predictions.npz {100 * counted.mean():.4g} %;"
+                " one of them was changed"
+            )
+
+
+def _without_duplicates(runs: list[Run]) -> tuple[list[Run], list[Problem]]:
+    first: dict[tuple[str, str], Run] = {}
+    problems = []
+    for run in runs:
+        same = first.setdefault((run.study, run.record["identity"]), run)
+        if same is not run:
+            message = f"{run.folder}: the same run as {same.folder} (identity {run.record['identity']}); this one is left out"
+            problems.append(Problem(run.study, run.folder, message))
+    kept = {id(run) for run in first.values()}
+    return [run for run in runs if id(run) in kept], problems
+
+
+def _of_one_label_set(runs: list[Run]) -> tuple[list[Run], list[Problem]]:
+    """Leave out the runs whose test labels differ from those of most runs that name the same dataset."""
+    seen: dict[tuple[str, str], Counter] = {}
+    for run in runs:
+        if run.predicted is not None:
+            seen.setdefault((run.study, run.record["dataset"]["sha256"]), Counter())[id(run.labels)] += 1
+    usual = {key: counts.most_common(1)[0][0] for key, counts in seen.items()}
+    kept, problems = [], []
+    for run in runs:
+        if run.predicted is None or id(run.labels) == usual[run.study, run.record["dataset"]["sha256"]]:
+            kept.append(run)
+        else:
+            message = f"{run.folder}: predictions.npz has other test labels than the study's other runs of the same dataset"
+            problems.append(Problem(run.study, run.folder, message))
+    return kept, problems
+
+
+def common_part(run: Run, vary: Iterable[str] = (), *, network: bool) -> dict[str, Any]:
+    """Return what all rows of one table must share: dataset and configuration, less the model (less only its module with `network`).
+
+    `vary` names dotted keys that may differ nevertheless.
+    """
+    shared = copy.deepcopy(science(run.record["config"]))
+    shared["dataset"] = {key: run.record["dataset"].get(key) for key in ("name", "sha256", "train", "test")}
+    model = shared.pop("model", {})
+    if network:
+        shared["model"] = {"network": model.get("network")}
+    for key in vary:
+        *path, last = key.split(".")
+        node = shared
+        for part in path:
+            node = node.get(part, {})
+        node.pop(last, None)
+    return shared

@@ -1,0 +1,155 @@
+"""What the report takes from `conf/report.yaml`, `conf/paper.yaml` and the command line, typed and checked."""
+
+import difflib
+import re
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+import yaml
+from omegaconf import MISSING, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from hybridsep.config import config_dir, flatten
+from hybridsep.errors import ConfigError
+
+SUBSETS = ("recorded", "paper", "fixed", "all")
+PAIRINGS = ("paired", "unpaired")
+
+
+@dataclass
+class Choices:
+    """How the numbers are made; see conf/report.yaml for what each key means."""
+
+    baseline: str = MISSING
+    subset: str = MISSING
+    images: int | None = None
+    pairing: str = MISSING
+    margin: float = MISSING
+    alpha: float = MISSING
+    power: float = MISSING
+    trials: int | None = None
+    resamples: int = MISSING
+    groups: int = MISSING
+    redraws: int = MISSING
+    seed: int = MISSING
+
+
+@dataclass
+class Settings:
+    """Everything the command line can set."""
+
+    results: str = MISSING
+    study: str = MISSING
+    report: Choices = field(default_factory=Choices)
+
+
+@dataclass
+class RowSpec:
+    """One row of a table of the paper: its `title` there, a `label` for figures, the `paper`'s number if it gives one."""
+
+    title: str = ""
+    label: str = ""
+    paper: float | None = None
+
+
+@dataclass
+class TableSpec:
+    """A table of the paper. `quantity` is what the paper's number is: mean_abs_difference or test_error.
+
+    `vary` names the configuration keys in which its rows may differ, apart from the module under test.
+    """
+
+    title: str = ""
+    quantity: str = "mean_abs_difference"
+    baseline: str = ""
+    trials: int = 10
+    paper_trials: int = 10
+    vary: list[str] = field(default_factory=list)
+    rows: dict[str, RowSpec] = field(default_factory=dict)
+
+
+@dataclass
+class Claim:
+    """A statement of the paper and the rule that judges it. See `verdicts` for the rules."""
+
+    where: str = ""
+    says: str = ""
+    table: str = ""
+    rule: str = ""
+    rows: list[str] = field(default_factory=list)
+    against: list[str] = field(default_factory=list)
+
+
+@dataclass
+class OpenPoint:
+    """Something the paper leaves open (PROTOCOL.md): our choice, and the configuration key where it stands with its default."""
+
+    point: str = ""
+    choice: str = ""
+    key: str = ""
+    default: Any = None
+
+
+@dataclass
+class Paper:
+    """What the paper says (conf/paper.yaml). `conditions` are the configuration values under which its numbers can be judged."""
+
+    conditions: dict[str, Any] = field(default_factory=dict)
+    synthetic: list[str] = field(default_factory=list)
+    tables: dict[str, TableSpec] = field(default_factory=dict)
+    claims: dict[str, Claim] = field(default_factory=dict)
+    open_points: list[OpenPoint] = field(default_factory=list)
+
+
+def load(overrides: list[str]) -> Settings:
+    """Return the settings of conf/report.yaml with `key=value` overrides. Raises ConfigError naming key and allowed values."""
+    tree = OmegaConf.merge(OmegaConf.structured(Settings), OmegaConf.load(config_dir() / "report.yaml"))
+    keys = sorted(flatten(OmegaConf.to_container(tree)))
+    for override in overrides:
+        key, equals, value = override.partition("=")
+        if not equals:
+            raise ConfigError(f"'{override}' is not key=value, a flag (--check, --help) or the word status")
+        if key not in keys:
+            close = difflib.get_close_matches(key, [*keys, *(name.split(".")[-1] for name in keys)], n=1)
+            hint = f" (did you mean {next(k for k in keys if k.endswith(close[0]))}?)" if close else ""
+            raise ConfigError(f"unknown key '{key}'{hint}; allowed are {', '.join(keys)}")
+        try:
+            OmegaConf.update(tree, key, None if value in ("null", "None") else value)
+        except OmegaConfBaseException as error:
+            reason = re.sub(r"\s+", " ", str(error).splitlines()[0])
+            raise ConfigError(f"{key}={value} has the wrong type: {reason}") from None
+    settings: Settings = OmegaConf.to_object(tree)
+    check(settings)
+    return settings
+
+
+def check(settings: Settings) -> None:
+    """Raise ConfigError for the first value out of range."""
+    choices = settings.report
+
+    def require(ok: bool, key: str, allowed: str) -> None:
+        if not ok:
+            raise ConfigError(f"report.{key}={getattr(choices, key)} is not allowed: {allowed}")
+
+    require(choices.subset in SUBSETS, "subset", f"choose {', '.join(SUBSETS)}")
+    require(choices.pairing in PAIRINGS, "pairing", f"choose {', '.join(PAIRINGS)}")
+    require(choices.images is None or choices.images >= 1, "images", "a whole number of at least 1, or null")
+    require(0 < choices.margin < 100, "margin", "percentage points, above 0 and below 100")
+    require(0 < choices.alpha < 0.5, "alpha", "above 0 and below 0.5")
+    require(choices.alpha < choices.power < 1, "power", "above report.alpha and below 1")
+    require(choices.trials is None or choices.trials >= 1, "trials", "a whole number of at least 1, or null")
+    for key, least in (("resamples", 99), ("groups", 100), ("redraws", 1)):
+        require(least <= getattr(choices, key) <= 1_000_000, key, f"a whole number from {least} to 1000000")
+    require(choices.seed >= 0, "seed", "a whole number of at least 0")
+
+
+@cache
+def paper() -> Paper:
+    """Return conf/paper.yaml, checked against its schema. Raises ConfigError naming the file."""
+    path = config_dir() / "paper.yaml"
+    try:
+        text = OmegaConf.create(yaml.safe_load(path.read_text()))
+        return OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Paper), text))
+    except (OSError, ValueError, yaml.YAMLError, OmegaConfBaseException) as error:
+        raise ConfigError(f"{path} cannot be used: {str(error).splitlines()[0]}") from None

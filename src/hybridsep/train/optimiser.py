@@ -1,0 +1,72 @@
+"""Initial weights from named streams, the learning-rate table, and SGD."""
+
+import math
+
+import numpy as np
+import torch
+from torch import nn
+
+from hybridsep import seeds
+
+
+@torch.no_grad()
+def initialise(network: nn.Module, *, study_seed: int, trial: int) -> None:
+    """Fill every parameter of `network` in place, each from the stream (study seed, "init", trial, parameter name).
+
+    Convolutions and linear layers: normal with variance 2 / fan-in (He et al. 2015); biases 0; BatchNorm weight 1, bias 0.
+    A parameter's draw depends on its name and shape only, so layers that two networks share start equal in one trial,
+    and `separable_equivalent` starts as the same function as `separable`.
+    """
+    for name, parameter in network.named_parameters():
+        if parameter.ndim > 1:
+            generator = torch.Generator().manual_seed(seeds.seed(study_seed, "init", trial, name))
+            fan_in = parameter[0].numel()
+            drawn = torch.empty(parameter.shape).normal_(0.0, math.sqrt(2.0 / fan_in), generator=generator)
+            parameter.copy_(drawn)
+        else:
+            parameter.fill_(0.0 if name.endswith("bias") else 1.0)
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.reset_running_stats()
+
+
+def learning_rates(
+    *,
+    epochs: int,
+    steps_per_epoch: int,
+    learning_rate: float,
+    warmup_epochs: float,
+    decay: str,
+    decay_steps: tuple[float, ...],
+    decay_factor: float,
+    decay_power: float,
+) -> np.ndarray:
+    """Return the learning rate of every step, float32 (epochs * steps_per_epoch,).
+
+    A linear warm-up to `learning_rate`, then by progress p in [0, 1) of the remaining steps: cosine, (1 + cos(pi p)) / 2;
+    polynomial, (1 - p) ** decay_power; step, decay_factor for each of `decay_steps` (fractions of all training) passed.
+    """
+    total = epochs * steps_per_epoch
+    warmup = round(warmup_epochs * steps_per_epoch)
+    step = np.arange(total, dtype=np.float64)
+    progress = np.clip((step - warmup) / max(1, total - warmup), 0.0, 1.0)
+    if decay == "cosine":
+        factor = (1.0 + np.cos(np.pi * progress)) / 2.0
+    elif decay == "polynomial":
+        factor = (1.0 - progress) ** decay_power
+    else:
+        factor = decay_factor ** np.searchsorted(np.asarray(decay_steps), step / total, side="right")
+    rising = np.minimum(1.0, (step + 1.0) / warmup) if warmup else 1.0
+    return (learning_rate * rising * factor).astype(np.float32)
+
+
+def sgd(network: nn.Module, *, momentum: float, nesterov: bool, weight_decay: float) -> torch.optim.SGD:
+    """Return fused SGD whose learning rate is a tensor on the network's device, read anew at every step.
+
+    Weight decay acts on convolution and linear weights, not on BatchNorm and biases.
+    """
+    decayed = [parameter for parameter in network.parameters() if parameter.ndim > 1]
+    plain = [parameter for parameter in network.parameters() if parameter.ndim <= 1]
+    groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": plain, "weight_decay": 0.0}]
+    rate = torch.zeros((), device=decayed[0].device)
+    return torch.optim.SGD(groups, lr=rate, momentum=momentum, nesterov=nesterov, fused=True)

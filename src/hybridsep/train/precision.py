@@ -1,0 +1,58 @@
+"""Device, threads and number format of a run, decided once before anything is built."""
+
+import contextlib
+import os
+
+import torch
+
+from hybridsep.errors import ConfigError
+
+
+def resolve_device(device: str) -> torch.device:
+    """Return the device for `device=auto|cpu|cuda|cuda:N`. Raises ConfigError when it is not there."""
+    available = torch.cuda.device_count()
+    if device == "auto":
+        return torch.device("cuda" if available else "cpu")
+    if device == "cpu":
+        return torch.device("cpu")
+    number = device.removeprefix("cuda").removeprefix(":") or "0"
+    if not number.isdecimal() or int(number) >= available:
+        raise ConfigError(f"device={device} is not here: this machine has {available} CUDA devices; choose auto or cpu")
+    return torch.device("cuda", int(number))
+
+
+def native_bfloat16(device: torch.device) -> bool:
+    """Return whether `device` multiplies bfloat16 in hardware; elsewhere bfloat16 is emulated and slower than float32."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+
+
+def resolve_precision(precision: str, device: torch.device) -> tuple[str, str]:
+    """Return `(bfloat16 or float32, a line worth saying or "")` for `precision=auto|bfloat16|float32` on `device`."""
+    native = native_bfloat16(device)
+    if precision == "auto":
+        note = "" if native else f"precision: float32, because this {device.type} has no bfloat16 arithmetic"
+        return ("bfloat16" if native else "float32"), note
+    if precision == "bfloat16" and not native:
+        return precision, f"precision: bfloat16 is emulated on this {device.type} and slow; precision=auto takes float32"
+    return precision, ""
+
+
+def prepare(device: torch.device, threads: int | None) -> int:
+    """Set CPU threads and deterministic kernels for this process; return the number of threads."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    torch.set_num_threads(threads or cores or 1)
+    if device.type == "cuda":
+        # cuBLAS needs a fixed workspace to be deterministic; it reads the variable when its first handle is made.
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.backends.cudnn.benchmark = False
+        torch.use_deterministic_algorithms(True)
+        torch.cuda.set_device(device)
+    return torch.get_num_threads()
+
+
+def autocast(device: torch.device, precision: str) -> contextlib.AbstractContextManager:
+    """Return the context for forward passes. The cache of cast weights is off: every weight is used once a step."""
+    enabled = precision == "bfloat16"
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=enabled, cache_enabled=False)

@@ -1,0 +1,121 @@
+"""One training step and the evaluation of one trial, made of device-resident state only.
+
+The step reads its images, crops, flips and learning rate through a counter that lives on the device and never asks the
+host anything. On a CPU it runs as it stands; the same function can be captured once and replayed on a GPU.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+
+from hybridsep.data import Dataset, channel_statistics
+from hybridsep.data.batches import EpochPlan, evaluation_batches, gather, pad_images
+from hybridsep.train.precision import autocast
+
+
+@dataclass(frozen=True)
+class DeviceData:
+    """A dataset as it lives on the device, shared by all trials: uint8 images, int64 labels, float32 channel statistics."""
+
+    train_images: torch.Tensor  # (N, H + 2p, W + 2p, 3), padded once
+    train_labels: torch.Tensor
+    test_images: torch.Tensor  # (N, H, W, 3)
+    test_labels: torch.Tensor
+    mean: torch.Tensor  # (3,), for values in [0, 1]
+    std: torch.Tensor
+
+    @classmethod
+    def load(
+        cls, dataset: Dataset, device: torch.device, *, padding: int, mean: list[float] | None, std: list[float] | None
+    ) -> "DeviceData":
+        """Copy a dataset to the device; `mean` and `std` of None are measured on the training images."""
+        if mean is None or std is None:
+            mean, std = channel_statistics(dataset.train_images)
+        return cls(
+            pad_images(torch.from_numpy(dataset.train_images).to(device), padding),
+            torch.from_numpy(dataset.train_labels).to(device),
+            torch.from_numpy(dataset.test_images).to(device),
+            torch.from_numpy(dataset.test_labels).to(device),
+            torch.tensor(mean, dtype=torch.float32, device=device),
+            torch.tensor(std, dtype=torch.float32, device=device),
+        )
+
+
+class TrainingStep:
+    """The SGD step of one trial; call it `steps` times after each `begin_epoch`.
+
+    `plan` gives the shapes of an epoch's draws; `size` is the side of the crop and `hole` that of the cutout (0: none).
+    `losses` and `wrong`, float32 and int64 (steps,), collect each step's mean loss and its errors.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        optimiser: torch.optim.Optimizer,
+        data: DeviceData,
+        plan: EpochPlan,
+        *,
+        size: int,
+        hole: int,
+        label_smoothing: float,
+        precision: str,
+    ):
+        self.network, self.optimiser, self._data = network, optimiser, data
+        self._size, self._hole = size, hole
+        self._label_smoothing, self._precision = label_smoothing, precision
+        device = data.train_images.device
+        self.steps, self.batch_size = plan.order.shape
+        # Static buffers: a captured graph reads these addresses, so an epoch's plan is copied into them.
+        self._plan = EpochPlan(*(torch.empty(part.shape, dtype=part.dtype, device=device) for part in plan))
+        self._rates = torch.zeros(self.steps, device=device)
+        self._counter = torch.zeros(1, dtype=torch.int64, device=device)
+        self.losses = torch.zeros(self.steps, device=device)
+        self.wrong = torch.zeros(self.steps, dtype=torch.int64, device=device)
+
+    def begin_epoch(self, plan: EpochPlan, rates: np.ndarray, *, first_step: int = 0) -> None:
+        """Load an epoch's plan and its learning rates (steps,), and go to `first_step` (above 0 after a resume)."""
+        for static, part in zip(self._plan, plan, strict=True):
+            static.copy_(part)
+        self._rates.copy_(torch.from_numpy(rates))
+        self._counter.fill_(first_step)
+        if first_step == 0:
+            self.losses.zero_()
+            self.wrong.zero_()
+        self.network.train()
+
+    def __call__(self) -> None:
+        """Do the step that the counter points at, and advance the counter."""
+        at, mean, std = self._counter, self._data.mean, self._data.std
+        index, *augmentation = (part.index_select(0, at)[0] for part in self._plan)
+        images = gather(
+            self._data.train_images, index, *augmentation, size=self._size, hole=self._hole, mean=mean, std=std
+        )
+        labels = self._data.train_labels.index_select(0, index)
+        rate = self._rates.index_select(0, at)[0]
+        for group in self.optimiser.param_groups:
+            group["lr"].copy_(rate)
+        self.optimiser.zero_grad(set_to_none=True)
+        with autocast(images.device, self._precision):
+            logits = self.network(images)
+        logits = logits.float()
+        loss = functional.cross_entropy(logits, labels, label_smoothing=self._label_smoothing)
+        loss.backward()
+        self.optimiser.step()
+        self.losses.index_copy_(0, at, loss.detach()[None])
+        self.wrong.index_copy_(0, at, (logits.argmax(1) != labels).sum()[None])
+        at += 1
+
+
+@torch.inference_mode()
+def logits_of(network: nn.Module, data: DeviceData, *, size: int, precision: str, batch_size: int = 500) -> torch.Tensor:
+    """Return float32 logits (images, classes) of `network` in evaluation mode for the test images of `data`."""
+    network.eval()
+    parts = []
+    for batch in evaluation_batches(data.test_images, batch_size, size=size, mean=data.mean, std=data.std):
+        with autocast(batch.device, precision):
+            logits = network(batch)
+        parts.append(logits.float())
+    return torch.cat(parts)

@@ -1,0 +1,180 @@
+"""Run folders made by code: studies with chosen error rates, so that the report can be tested without training."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hybridsep import config as configuration
+from hybridsep import records
+from hybridsep.data.subset import evaluation_subset
+
+CLASSES = 10
+WHEN = "2026-01-01T00:00:00+00:00"
+
+
+def run_config(study: str, row: str, trial: int, *, images: int, epochs: int, data: str) -> dict[str, Any]:
+    """Return a resolved configuration as run folders hold it."""
+    return {
+        "seed": 0,
+        "study": study,
+        "row": row,
+        "trial": trial,
+        "model": {
+            "name": row,
+            "title": row,
+            "network": {"_target_": "hybridsep.networks.Stack", "widths": [16, 32, 64], "depth": 1},
+            "module": {"_target_": f"hybridsep.modules.{row}", "inner_ratio": 1.0},
+        },
+        "size": {"name": "tiny", "widths": [16, 32, 64], "depth": 1},
+        "data": {"name": data, "title": f"{data} (fabricated)", "source": {"_target_": "fabricated"}},
+        "augmentation": {"kind": "crop_flip", "padding": 4, "cutout": 8},
+        "schedule": {"name": "quick", "epochs": epochs, "batch_size": 64, "learning_rate": 0.1, "weight_decay": 5e-4},
+        "evaluation": {"subset": "paper", "images": images * 6 // 10},
+        "precision": "float32",
+        "paired": True,
+        "match": "none",
+        "results": "results",
+        "device": "cpu",
+    }
+
+
+def logits(*, images: int, error: float, trial: int, row: int, likeness: float = 0.8) -> tuple[np.ndarray, np.ndarray]:
+    """Return `(logits float16 (images, 10), labels uint8)` with exactly round(images * error / 100) wrong predictions.
+
+    Hard images are hard for every run to the degree of `likeness` in [0, 1].
+    """
+    shared = np.random.default_rng(7)
+    labels, difficulty = shared.integers(0, CLASSES, images), shared.standard_normal(images)
+    own = np.random.default_rng([trial, row])
+    score = np.sqrt(likeness) * difficulty + np.sqrt(1 - likeness) * own.standard_normal(images)
+    wrong = np.argsort(score, kind="stable")[images - round(images * error / 100) :]
+    predicted = labels.copy()
+    predicted[wrong] = (labels[wrong] + own.integers(1, 4, len(wrong))) % CLASSES
+    values = own.standard_normal((images, CLASSES)).astype(np.float32) * 0.3
+    values[np.arange(images), predicted] += 4.0
+    return values.astype(np.float16), labels.astype(np.uint8)
+
+
+def history(*, error: float, epochs: int, trial: int) -> list[dict[str, float]]:
+    """Return the rows of a history.csv whose test error falls from 90 % to `error`."""
+    wobble = np.random.default_rng([trial, epochs]).normal(0, 0.3, epochs)
+    rows = []
+    for epoch in range(1, epochs + 1):
+        now = error + (90 - error) * (1 - epoch / epochs) ** 2 + (wobble[epoch - 1] if epoch < epochs else 0)
+        values = (epoch, now / 30, now * 0.9, now / 28, now, 0.1 * (1 - epoch / epochs), 1000.0 + trial, 2.0)
+        rows.append(dict(zip(records.HISTORY_COLUMNS, values, strict=True)))
+    return rows
+
+
+def run(
+    results: Path,
+    study: str,
+    row: str,
+    trial: int,
+    *,
+    error: float = 6.0,
+    images: int = 500,
+    epochs: int = 4,
+    data: str = "synthetic",
+    status: str = "finished",
+    index: int = 0,
+    likeness: float = 0.8,
+    change: Mapping[str, Any] | None = None,
+) -> Path:
+    """Write one run folder and return it. `change` maps dotted configuration keys to other values."""
+    config = run_config(study, row, trial, images=images, epochs=epochs, data=data)
+    for key, value in (change or {}).items():
+        *path, last = key.split(".")
+        node = config
+        for part in path:
+            node = node[part]
+        node[last] = value
+    folder = records.run_folder(results, study, row, trial)
+    folder.mkdir(parents=True)
+    rows = history(error=error, epochs=epochs if status == "finished" else max(1, epochs // 2), trial=trial)
+    result = None
+    if status == "finished":
+        values, labels = logits(images=images, error=error, trial=trial, row=index, likeness=likeness)
+        wrong = values.argmax(axis=1) != labels
+        subset = config["evaluation"]
+        chosen = evaluation_subset(
+            mode=subset["subset"], images=subset["images"], available=images, study_seed=config["seed"], trial=trial
+        )
+        rows[-1]["test_error"] = 100 * float(wrong.mean())
+        result = {
+            "epochs": epochs,
+            "test_error": 100 * float(wrong[chosen].mean()),
+            "test_error_all": 100 * float(wrong.mean()),
+            "best_epoch": epochs,
+            "best_test_error_all": min(entry["test_error"] for entry in rows),
+        }
+        (folder / "predictions.npz").write_bytes(records.predictions_bytes(values, labels))
+    (folder / "history.csv").write_bytes(records.history_bytes(rows))
+    record = {
+        "format": records.FORMAT,
+        "identity": configuration.identity(config, trial),
+        "status": status,
+        "message": "" if status != "failed" else "out of memory",
+        "study": study,
+        "row": row,
+        "trial": trial,
+        "config": config,
+        "dataset": {
+            "name": data,
+            "title": config["data"]["title"],
+            "sha256": "ab" * 32,
+            "train": 4 * images,
+            "test": images,
+            "classes": [str(number) for number in range(CLASSES)],
+            "height": 32,
+            "width": 32,
+        },
+        "model": {"params": 900_000 + 1000 * index, "macs": 12_000_000 * (index + 1)},
+        "result": result,
+        "timings": {"seconds": 8.0, "train_images_per_second": 1000.0 / (index + 1)},
+        "versions": {"python": "3.11.7", "torch": "2.13.0"},
+        "machine": {"system": "Linux x86_64", "processor": "Fabricated CPU", "cores": 2, "threads": 2, "device": "cpu"},
+        "git": {"commit": None, "dirty": None},
+        "started": WHEN,
+        "updated": WHEN,
+    }
+    text = json.dumps(record, indent=2, sort_keys=True)
+    (folder / "record.json").write_text(f"{text}\n")
+    return folder
+
+
+def study(
+    results: Path,
+    name: str,
+    rows: Mapping[str, float],
+    *,
+    trials: int = 10,
+    spread: float = 0.3,
+    shared: float = 0.5,
+    **options: Any,
+) -> list[Path]:
+    """Write `trials` runs of each row, whose mean test errors are `rows` (percent), and return their folders.
+
+    `spread` is the standard deviation over trials; `shared` the part of its variance that a trial has in common for all rows.
+    """
+    common = np.random.default_rng(11).standard_normal(trials)
+    folders = []
+    for index, (row, error) in enumerate(rows.items()):
+        own = np.random.default_rng([13, index]).standard_normal(trials)
+        for trial in range(trials):
+            value = error + spread * (np.sqrt(shared) * common[trial] + np.sqrt(1 - shared) * own[trial])
+            folders.append(run(results, name, row, trial, error=float(np.clip(value, 0, 100)), index=index, **options))
+    return folders
+
+
+FIGURE4 = {
+    "separable": 8.0,
+    "inception": 8.9,
+    "resnext": 8.6,
+    "reformulated_inception": 8.7,
+    "separable_equivalent": 8.0,
+    "hybrid": 8.1,
+}

@@ -1,0 +1,285 @@
+"""The six modules: costs against torch's counter, identities, and other libraries' modules with the same weights."""
+
+import copy
+import inspect
+import itertools
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+import yaml
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from hybridsep import modules
+from hybridsep.errors import ConfigError
+from hybridsep.modules import Hybrid, Inception, ReformulatedInception, ResNeXt, Separable, SeparableEquivalent
+from hybridsep.modules.inception import widths as inception_widths
+from hybridsep.modules.layers import scaled
+from hybridsep.modules.resnext import widths as resnext_widths
+from hybridsep.networks.slot import Slot, keyword_types
+
+CONF = Path(__file__).parents[1] / "conf" / "model"
+ROWS = ("separable", "inception", "resnext", "reformulated_inception", "separable_equivalent", "hybrid")
+
+
+def slot(row: str, **changes) -> Slot:
+    """The row's slot as its YAML file states it, with some keywords changed."""
+    stated = dict(yaml.safe_load((CONF / f"{row}.yaml").read_text(encoding="utf-8"))["module"])
+    cls = getattr(modules, stated.pop("_target_").rpartition(".")[2])
+    return Slot(cls, {**stated, **changes})
+
+
+SLOTS = {row: slot(row) for row in ROWS} | {
+    "separable relu": slot("separable", intermediate_activation="relu"),
+    "inception half": slot("inception", inner_ratio=0.5),
+    "resnext 4": slot("resnext", cardinality=4, inner_ratio=0.8),
+    "reformulated bare": slot("reformulated_inception", norm_act=False, inner_ratio=0.3),
+    "hybrid identity": slot("hybrid", identity=True, inner_ratio=0.7),
+    "hybrid norm": slot("hybrid", leading_norm_act=True),
+    "hybrid short": slot("hybrid", leading_pointwise=False),
+}
+
+
+def randomise(module: nn.Module, seed: int = 0) -> nn.Module:
+    """Fill parameters and running statistics, in float64 and eval mode, so that no value is a neutral one."""
+    generator = torch.Generator().manual_seed(seed)
+    module.double().eval()
+    for tensor in module.state_dict().values():
+        if tensor.is_floating_point():
+            tensor.copy_(torch.rand(tensor.shape, generator=generator, dtype=torch.float64) - 0.3)
+    for layer in module.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.running_var.add_(0.5)
+    return module
+
+
+def images(*shape: int, seed: int = 1) -> torch.Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def assert_same(left: nn.Module, right: nn.Module, x: torch.Tensor) -> None:
+    """Outputs, input gradients and the gradients of equally named parameters agree to float64 rounding."""
+    inputs = [x.clone().requires_grad_() for _ in range(2)]
+    outputs = [side(each) for side, each in zip((left, right), inputs, strict=True)]
+    torch.testing.assert_close(outputs[0], outputs[1], rtol=1e-10, atol=1e-10)
+    for output in outputs:
+        output.backward(images(*output.shape, seed=2))
+    torch.testing.assert_close(inputs[0].grad, inputs[1].grad, rtol=1e-10, atol=1e-10)
+    others = dict(right.named_parameters())
+    for name, parameter in left.named_parameters():
+        if name in others:
+            torch.testing.assert_close(parameter.grad, others[name].grad, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("name", SLOTS)
+@pytest.mark.parametrize(
+    "in_chs, out_chs, height, width", [(32, 32, 8, 8), (32, 64, 4, 6), (64, 48, 5, 3), (16, 128, 2, 2)]
+)
+def test_shape_and_cost(name, in_chs, out_chs, height, width):
+    module = SLOTS[name](in_chs, out_chs).eval()
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        y = module(images(1, in_chs, height, width).float())
+    assert y.shape == (1, out_chs, height, width)
+    params = sum(parameter.numel() for parameter in module.parameters())
+    assert SLOTS[name].cost(in_chs, out_chs, height, width) == (params, counter.get_total_flops() / 2)
+
+
+@pytest.mark.parametrize("name", SLOTS)
+def test_output_stays_channels_last(name):
+    x = images(2, 32, 6, 6).float().contiguous(memory_format=torch.channels_last)
+    y = SLOTS[name](32, 64).to(memory_format=torch.channels_last)(x)
+    assert y.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_yaml_states_exactly_the_keywords(row):
+    stated = yaml.safe_load((CONF / f"{row}.yaml").read_text(encoding="utf-8"))
+    cls = getattr(modules, stated["module"]["_target_"].removeprefix("hybridsep.modules."))
+    assert stated["name"] == row
+    assert set(stated["module"]) - {"_target_"} == set(keyword_types(cls))
+    built, costed = (list(inspect.signature(each).parameters.values()) for each in (cls, cls.cost))
+    assert all(parameter.default is inspect.Parameter.empty for parameter in built + costed)
+    assert [p for p in built if p.kind is p.KEYWORD_ONLY] == [p for p in costed if p.kind is p.KEYWORD_ONLY]
+
+
+def test_separable_equivalent_is_separable():
+    left, right = slot("separable")(6, 10), slot("separable_equivalent")(6, 10).double()
+    right.load_state_dict(randomise(left).state_dict())
+    assert_same(left, right, images(2, 6, 7, 5))
+
+
+def test_separable_equivalent_composes_in_float32_under_autocast():
+    module = SeparableEquivalent(4, 8)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert module.kernel().dtype == torch.float32
+        assert module(torch.ones(1, 4, 3, 3)).dtype == torch.bfloat16
+
+
+def test_hybrid_without_leading_pointwise_is_separable():
+    left, right = slot("separable")(6, 10), slot("hybrid", leading_pointwise=False)(6, 10).double()
+    right.load_state_dict(randomise(left).state_dict())
+    assert_same(left, right, images(2, 6, 7, 5))
+
+
+@pytest.mark.parametrize("out_chs", [6, 10])
+def test_hybrid_is_its_parts_and_identity_adds_its_input(out_chs):
+    module = randomise(slot("hybrid", identity=True, inner_ratio=1.5)(6, out_chs))
+    x = images(2, 6, 5, 5)
+    towers = F.conv2d(F.conv2d(x, module.expand.weight), module.depthwise.weight, padding=1, groups=9)
+    added = x if out_chs == 6 else F.conv2d(x, module.projection.weight)
+    torch.testing.assert_close(module(x), F.conv2d(towers, module.pointwise.weight) + added)
+
+
+def test_intermediate_activation_stands_between_the_halves():
+    module = randomise(Separable(6, 10, intermediate_activation="elu"))
+    x = images(2, 6, 5, 5)
+    torch.testing.assert_close(module(x), module.pointwise(F.elu(module.depthwise(x))))
+
+
+def test_reformulated_inception_is_the_simplified_inception():
+    whole = randomise(ReformulatedInception(6, 16, segments=4, norm_act=False, inner_ratio=0.5))
+    x = images(2, 6, 5, 5)
+    towers = zip(whole.pointwise.weight.chunk(4), whole.grouped.weight.chunk(4), strict=True)
+    simplified = torch.cat([F.conv2d(F.conv2d(x, reduce), spatial, padding=1) for reduce, spatial in towers], dim=1)
+    torch.testing.assert_close(whole(x), simplified)
+
+
+@pytest.mark.parametrize("in_chs, out_chs", [(128, 128), (64, 128)])
+def test_resnext_is_torchvisions_bottleneck(in_chs, out_chs):
+    from torchvision.models.resnet import Bottleneck
+
+    ours = randomise(slot("resnext")(in_chs, out_chs))
+    projection = None
+    if in_chs != out_chs:
+        projection = nn.Sequential(nn.Conv2d(in_chs, out_chs, 1, bias=False), nn.BatchNorm2d(out_chs))
+    theirs = Bottleneck(in_chs, out_chs // 4, downsample=projection, groups=32, base_width=4).double().eval()
+    names = {"reduce": ("conv1", "bn1"), "grouped": ("conv2", "bn2"), "expand": ("conv3", "bn3")}
+    names["shortcut"] = ("downsample.0", "downsample.1")
+    mapped = {}
+    for name, tensor in ours.state_dict().items():
+        part, kind, leaf = name.split(".")
+        mapped[f"{names[part][kind == 'norm']}.{leaf}"] = tensor
+    theirs.load_state_dict(mapped)
+    x = images(2, in_chs, 4, 4)
+    torch.testing.assert_close(ours(x).relu(), theirs(x))
+
+
+def test_inception_is_torchvisions_inception_a():
+    from torchvision.models.inception import InceptionA
+
+    ours = randomise(slot("inception")(192, 256))
+    theirs = InceptionA(192, pool_features=32).double().eval()
+    # Ours has a 3x3 where theirs has a 5x5: the 3x3 is put in the middle of it.
+    towers = {"tower_1x1": "branch1x1", "tower_pool": "branch_pool"}
+    towers |= {"tower_3x3.0": "branch5x5_1", "tower_3x3.1": "branch5x5_2"}
+    towers |= {f"tower_double.{index}": f"branch3x3dbl_{index + 1}" for index in range(3)}
+    mapped = {}
+    for name, tensor in ours.state_dict().items():
+        tower, kind, leaf = name.rsplit(".", 2)
+        padded = F.pad(tensor, (1, 1, 1, 1)) if (tower, kind) == ("tower_3x3.1", "conv") else tensor
+        mapped[f"{towers[tower]}.{'bn' if kind == 'norm' else kind}.{leaf}"] = padded
+    theirs.load_state_dict(mapped)
+    for layer in itertools.chain(ours.modules(), theirs.modules()):
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.eps = 1e-3
+    x = images(2, 192, 5, 5)
+    torch.testing.assert_close(ours(x), theirs(x))
+
+
+def test_separable_is_timms():
+    from timm.layers import SeparableConv2d
+
+    ours = randomise(slot("separable")(6, 10))
+    theirs = SeparableConv2d(6, 10, 3).double()
+    theirs.conv_dw.weight, theirs.conv_pw.weight = ours.depthwise.weight, ours.pointwise.weight
+    x = images(2, 6, 5, 5)
+    torch.testing.assert_close(ours(x), theirs(x))
+
+
+def test_resnext_29_8x64d_has_34_4_million_parameters():
+    """Xie et al. 2016, Table 7: 34.4 M for CIFAR-10; three stages of three blocks, 64 to 256, 512 and 1024 channels."""
+    module = slot("resnext", cardinality=8, bottleneck_ratio=2.0)
+    blocks = list(itertools.pairwise([64, *[256] * 3, *[512] * 3, *[1024] * 3]))
+    stem, head = 3 * 64 * 9 + 2 * 64, 1024 * 10 + 10
+    total = sum(module.cost(*block, 1, 1).params for block in blocks) + stem + head
+    assert [resnext_widths(width, 8, 2.0, 1.0) for width in (256, 512, 1024)] == [(512, 8), (1024, 8), (2048, 8)]
+    assert total == 34_426_698
+
+
+@pytest.mark.parametrize("out_chs", range(5, 200, 7))
+def test_inception_outputs_add_up(out_chs):
+    assert sum(inception_widths(out_chs, 1.0)[:4]) == out_chs
+
+
+def test_inception_widths_by_hand():
+    assert inception_widths(256, 1.0) == (64, 64, 96, 32, 48, 64, 96)
+    assert inception_widths(256, 0.5) == (64, 64, 96, 32, 24, 32, 48)
+    # 2.5, 2.5, 3.75, 1.25: one more each for the largest remainder (.75) and the first of the two that follow (.5)
+    assert inception_widths(10, 1.0)[:4] == (3, 2, 4, 1)
+
+
+def test_rounding_by_hand():
+    assert [scaled(10, ratio) for ratio in (0.01, 0.25, 0.34, 1, 2.06)] == [1, 3, 3, 10, 21]
+    assert [scaled(16, ratio, multiple=4) for ratio in (0.1, 0.37, 0.38, 1.0)] == [4, 4, 8, 16]
+
+
+@pytest.mark.parametrize("limit", [4, 32])
+def test_resnext_limit_keeps_more_than_half_of_its_cardinality(limit):
+    for out_chs, thousandths in itertools.product((32, 128, 512), range(20, 1500, 37)):
+        inner, groups = resnext_widths(out_chs, f"<={limit}", 0.5, thousandths / 1000)
+        assert inner % groups == 0
+        assert limit >= groups > min(inner, limit) / 2
+
+
+BAD = [
+    ("separable", {"intermediate_activation": "gelu"}, "intermediate_activation"),
+    ("separable", {"inner_ratio": 1.0}, "inner_ratio"),
+    ("separable", {"intermediate_activation": None}, "intermediate_activation"),
+    ("separable_equivalent", {"segments": 2}, "segments"),
+    ("inception", {"inner_ratio": 0.0}, "inner_ratio"),
+    ("inception", {"inner_ratio": float("nan")}, "inner_ratio"),
+    ("resnext", {"inner_ratio": float("inf")}, "inner_ratio"),
+    ("resnext", {"inner_ratio": True}, "inner_ratio"),
+    ("resnext", {"bottleneck_ratio": -1.0}, "bottleneck_ratio"),
+    ("resnext", {"cardinality": 24}, "16 and 32"),
+    ("resnext", {"cardinality": 100}, "64"),
+    ("resnext", {"cardinality": 0}, "cardinality"),
+    ("resnext", {"cardinality": "<=0"}, "cardinality"),
+    ("resnext", {"cardinality": "32"}, "cardinality"),
+    ("resnext", {"cardinality": 8.0}, "int or str"),
+    ("reformulated_inception", {"segments": 3}, "segments"),
+    ("reformulated_inception", {"segments": 0}, "segments"),
+    ("reformulated_inception", {"norm_act": "yes"}, "norm_act"),
+    ("hybrid", {"leading_pointwise": False, "inner_ratio": 0.5}, "inner_ratio"),
+    ("hybrid", {"leading_pointwise": False, "leading_norm_act": True}, "leading_norm_act"),
+]
+
+
+@pytest.mark.parametrize("row, changes, named", BAD)
+def test_bad_keywords_are_one_line(row, changes, named):
+    with pytest.raises(ConfigError) as caught:
+        slot(row, **changes)(128, 128)
+    assert named in str(caught.value)
+    assert str(caught.value).startswith("model.module")
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_keyword_is_named():
+    with pytest.raises(ConfigError, match=r"model\.module\.inner_ratio: missing"):
+        Slot(Inception, {})
+
+
+def test_too_narrow_for_four_towers():
+    with pytest.raises(ConfigError, match="at least"):
+        slot("inception")(8, 3)
+
+
+def test_slot_with_keywords_leaves_the_first_alone():
+    first = slot("hybrid")
+    before = copy.copy(first.keywords)
+    assert isinstance(first.with_keywords(inner_ratio=0.5)(8, 8), Hybrid)
+    assert first.with_keywords(inner_ratio=0.5).cost(8, 8, 1, 1).params == 8 * 4 + 4 * 9 + 4 * 8
+    assert first.keywords == before
+    assert isinstance(slot("resnext")(64, 64), ResNeXt)
