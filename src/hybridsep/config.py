@@ -4,6 +4,7 @@ The values live in `conf/`; this file says which keys exist, of which type, and 
 Nothing here imports torch, so `--help` and the report stay quick.
 """
 
+import dataclasses
 import hashlib
 import json
 import re
@@ -37,6 +38,7 @@ class SizeConfig:
     name: str = MISSING
     widths: list[int] = MISSING
     depth: int = MISSING
+    stem_stride: int = MISSING
     act_layer: str = MISSING
     dropout: float = MISSING
     residual: bool = MISSING
@@ -206,12 +208,18 @@ def check(config: Config) -> None:
     _require(schedule.decay_factor > 0, "schedule.decay_factor", schedule.decay_factor, "above 0")
     _require(schedule.decay_power > 0, "schedule.decay_power", schedule.decay_power, "above 0")
     _require(0 <= schedule.momentum < 1, "schedule.momentum", schedule.momentum, "from 0 to below 1")
-    _require(schedule.momentum > 0 or not schedule.nesterov, "schedule.momentum", 0, "above 0 with schedule.nesterov=true")
+    _require(
+        schedule.momentum > 0 or not schedule.nesterov, "schedule.momentum", 0, "above 0 with schedule.nesterov=true"
+    )
     _require(schedule.weight_decay >= 0, "schedule.weight_decay", schedule.weight_decay, "at least 0")
-    _require(0 <= schedule.label_smoothing < 1, "schedule.label_smoothing", schedule.label_smoothing, "from 0 to below 1")
+    _require(
+        0 <= schedule.label_smoothing < 1, "schedule.label_smoothing", schedule.label_smoothing, "from 0 to below 1"
+    )
     _require(0 <= augmentation.padding <= 16, "augmentation.padding", augmentation.padding, "from 0 to 16 pixels")
     crop = augmentation.crop
-    _require(crop is None or (crop >= 4 and crop % 4 == 0), "augmentation.crop", crop, "a multiple of 4 pixels, or null")
+    _require(
+        crop is None or (crop >= 4 and crop % 4 == 0), "augmentation.crop", crop, "a multiple of 4 pixels, or null"
+    )
     _require(augmentation.cutout >= 1, "augmentation.cutout", augmentation.cutout, "a side of at least 1 pixel")
     for key, values in (("data.mean", data.mean), ("data.std", data.std)):
         _require(values is None or len(values) == 3, key, values, "three numbers in [0, 1], or null for measured ones")
@@ -220,7 +228,9 @@ def check(config: Config) -> None:
     for key, label in (("study", config.study), ("row", config.row), ("data.name", data.name)):
         named = re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._,=+-]{0,99}", label) is not None
         _require(named, key, label, "letters, digits and ._,=+- (a folder is named after it), at most 100 characters")
-    _require(config.threads is None or config.threads >= 1, "threads", config.threads, f"{positive}, or null for all cores")
+    _require(
+        config.threads is None or config.threads >= 1, "threads", config.threads, f"{positive}, or null for all cores"
+    )
     minutes = config.max_minutes
     _require(minutes is None or minutes > 0, "max_minutes", minutes, "above 0, or null for no limit")
 
@@ -237,21 +247,43 @@ _NOT_SCIENCE = {
 
 
 def science(config: dict[str, Any]) -> dict[str, Any]:
-    """Return the part of a resolved configuration (plain dictionaries) that can change what a trial learns."""
+    """Return the part of a resolved configuration (plain dictionaries) that can change what a trial learns.
 
-    def keep(node: Any, path: str) -> Any:
+    A key at the default that the schema itself states is left out. So a key that is added later, with a default that
+    means "as before", leaves the identities of finished runs as they are; such a default is never edited.
+    """
+
+    def keep(node: Any, path: str, schema: type | None) -> Any:
         if not isinstance(node, dict):
             return node
         skip = _NOT_SCIENCE.get(path, ())
-        return {key: keep(value, f"{path}.{key}".lstrip(".")) for key, value in node.items() if key not in skip}
+        entries = {entry.name: entry for entry in dataclasses.fields(schema)} if schema else {}
+        kept = {}
+        for key, value in node.items():
+            entry = entries.get(key)
+            if key not in skip and not (entry and entry.default == value):
+                inner = entry.type if entry and dataclasses.is_dataclass(entry.type) else None
+                kept[key] = keep(value, f"{path}.{key}".lstrip("."), inner)
+        return kept
 
-    return keep(config, "")
+    return keep(config, "", Config)
 
 
 def identity(config: dict[str, Any], trial: int) -> str:
     """Return 16 hexadecimal digits: the hash of `science(config)` and the trial. Equal digits mean the same run."""
     text = json.dumps({"trial": trial, **science(config)}, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def without_places(config: dict[str, Any]) -> dict[str, Any]:
+    """Return a resolved configuration as a record keeps it: of folders and files the last name only."""
+
+    def last(node: dict[str, Any], *keys: str) -> dict[str, Any]:
+        return {key: Path(value).name if key in keys and value else value for key, value in node.items()}
+
+    source = last(config["data"]["source"], "root", "path", "cache")
+    data = {**last(config["data"], "path"), "source": source}
+    return {**last(config, "results", "data_dir"), "data": data}
 
 
 def flatten(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:

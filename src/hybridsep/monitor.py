@@ -152,7 +152,9 @@ class Curves:
 
         shutil.rmtree(folder, ignore_errors=True)
         self._writer = SummaryWriter(str(folder))
-        flat = {key: value if isinstance(value, int | float | str) else str(value) for key, value in hyperparameters.items()}
+        flat = {
+            key: value if isinstance(value, int | float | str) else str(value) for key, value in hyperparameters.items()
+        }
         for summary in hparams(flat, {"error/test": 0.0}):
             self._writer._get_file_writer().add_summary(summary)
         for row in history:

@@ -156,7 +156,9 @@ def predictions_bytes(logits: np.ndarray, labels: np.ndarray) -> bytes:
     buffer = io.BytesIO()
     # Values beyond float16's range are clipped: an infinite logit would make every later comparison meaningless.
     limit = np.finfo(np.float16).max
-    np.savez_compressed(buffer, logits=np.clip(logits, -limit, limit).astype(np.float16), labels=labels.astype(np.uint8))
+    np.savez_compressed(
+        buffer, logits=np.clip(logits, -limit, limit).astype(np.float16), labels=labels.astype(np.uint8)
+    )
     return buffer.getvalue()
 
 

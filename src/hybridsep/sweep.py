@@ -41,7 +41,9 @@ def explain(error: BaseException) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     if error.__cause__ is not None:
         lines += [line.strip() for line in str(error.__cause__).splitlines() if line.strip()]
-    lines = [line for line in lines if not re.match(r"(full_key:|object_type=|reference_type=|Config search path)", line)]
+    lines = [
+        line for line in lines if not re.match(r"(full_key:|object_type=|reference_type=|Config search path)", line)
+    ]
     text = re.sub(r"\s+", " ", " ".join(dict.fromkeys(lines)))
     unknown = re.search(r"Could not override '([^']+)'", text)
     if unknown:

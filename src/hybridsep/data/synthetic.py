@@ -3,8 +3,11 @@
 A class is a pair (pattern, relation): one of five patterns - horizontal or vertical stripes, stripes at +-45 degrees,
 a plaid of both, rings - carried by one of two relations between the channels: green against red and blue, or blue
 against red and green. Every image also holds distractors: the same patterns with all channels in phase. So a pattern
-without its channels, or channels without their pattern, tell little; phase, sign, place and strength are random, so
-single pixels and mean colours tell nothing; every pattern is its own mirror image, so a flip keeps the class.
+without its channels, or channels without their pattern, tells little; phase, sign and place are random, so single
+pixels and mean colours tell nothing; every pattern is its own mirror image, so a flip keeps the class. Strengths are
+uniform from zero up: the strong textures teach from the first epoch on, the weakest nobody can tell. With the values
+in conf/data/synthetic.yaml and size=tiny, six epochs of batch 64 left the baseline with 21 % test error and the other
+rows with 18 to 26 % (two trials each).
 """
 
 import numpy as np
@@ -17,6 +20,7 @@ _PATTERNS = ("horizontal", "vertical", "diagonal", "plaid", "rings")
 _RELATIONS = {"green": (1.0, -1.0, 1.0), "blue": (1.0, 1.0, -1.0)}
 _IN_PHASE = (1.0, 1.0, 1.0)
 _CHUNK = 256  # images drawn together; changes the draws
+_MOST = 1_000_000
 
 
 def load(
@@ -32,21 +36,26 @@ def load(
 ) -> Dataset:
     """Draw `train` and `test` images of `side` x `side` pixels, as many of each class as can be.
 
-    `contrast` is the amplitude of the class's texture, `distraction` that of each of `distractors` others and `noise`
+    `contrast` is the mean amplitude of the class's texture, `distraction` that of each of `distractors` others, `noise`
     the standard deviation of independent noise per pixel and channel, all as shares of the range 0..255. The images
     are a function of these arguments only. Raises ConfigError for a value out of range.
     """
     classes = tuple(f"{pattern}-{relation}" for relation in _RELATIONS for pattern in _PATTERNS)
-    for key, value in {"train": train, "test": test}.items():
-        if value < len(classes):
-            raise ConfigError(f"data.source.{key}={value} is not allowed: at least {len(classes)}, one per class")
-    if side < 16 or side % 4 or side > 256:
+    wholes = {
+        "seed": (seed, 0),
+        "train": (train, 10),
+        "test": (test, 10),
+        "side": (side, 16),
+        "distractors": (distractors, 0),
+    }
+    for key, (value, least) in wholes.items():
+        if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= _MOST:
+            raise ConfigError(f"data.source.{key}={value} is not allowed: a whole number from {least} to {_MOST}")
+    if side % 4 or side > 256:
         raise ConfigError(f"data.source.side={side} is not allowed: a multiple of 4 from 16 to 256")
-    if distractors < 0:
-        raise ConfigError(f"data.source.distractors={distractors} is not allowed: 0 or more")
     for key, value in {"contrast": contrast, "distraction": distraction, "noise": noise}.items():
-        if not 0 <= value <= 1:
-            raise ConfigError(f"data.source.{key}={value} is not allowed: from 0 to 1")
+        if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= 1:
+            raise ConfigError(f"data.source.{key}={value} is not allowed: a number from 0 to 1")
     parts = {}
     for part, count in {"train": train, "test": test}.items():
         random = stream(seed, "synthetic", part)
@@ -104,4 +113,4 @@ def _texture(random: np.random.Generator, patterns: np.ndarray, side: int, ampli
     spread = draw(0.18, 0.3) * side
     texture *= np.exp(-(down**2 + right**2) / (2 * spread**2))
     texture -= texture.mean(axis=(1, 2), keepdims=True)
-    return (texture * amplitude * draw(0.5, 1.5))[..., None]
+    return (texture * amplitude * draw(0, 2))[..., None]

@@ -39,9 +39,10 @@ def scaled(width: float, ratio: float, *, multiple: int = 1) -> int:
     return max(1, math.floor(width * ratio / multiple + 0.5)) * multiple
 
 
-def conv(in_chs: int, out_chs: int, kernel_size: int, *, groups: int = 1) -> nn.Conv2d:
-    """Convolution at stride 1 that keeps height and width (odd kernels), without bias."""
-    return nn.Conv2d(in_chs, out_chs, kernel_size, padding=kernel_size // 2, groups=groups, bias=False)
+def conv(in_chs: int, out_chs: int, kernel_size: int, *, groups: int = 1, stride: int = 1) -> nn.Conv2d:
+    """Convolution without bias, padded so that at stride 1 it keeps height and width (odd kernels)."""
+    padding = kernel_size // 2
+    return nn.Conv2d(in_chs, out_chs, kernel_size, stride=stride, padding=padding, groups=groups, bias=False)
 
 
 class ConvNormAct(nn.Module):
@@ -50,9 +51,11 @@ class ConvNormAct(nn.Module):
     Raises ConfigError, naming `model.network.act_layer`, for an unknown activation.
     """
 
-    def __init__(self, in_chs: int, out_chs: int, kernel_size: int, *, act_layer: str, groups: int = 1):
+    def __init__(
+        self, in_chs: int, out_chs: int, kernel_size: int, *, act_layer: str, groups: int = 1, stride: int = 1
+    ):
         super().__init__()
-        self.conv = conv(in_chs, out_chs, kernel_size, groups=groups)
+        self.conv = conv(in_chs, out_chs, kernel_size, groups=groups, stride=stride)
         self.norm = nn.BatchNorm2d(out_chs)
         self.act = activation(act_layer, key="model.network.act_layer")
 

@@ -18,6 +18,7 @@ def stack_cost(
     classes: int,
     widths: tuple[int, ...],
     depth: int,
+    stem_stride: int,
     height: int,
     width: int,
 ) -> Cost:
@@ -26,6 +27,7 @@ def stack_cost(
     Activation, dropout and residual connections have neither parameters nor MACs. Raises ConfigError when the image
     is too small for the poolings between the stages.
     """
+    height, width = -(-height // stem_stride), -(-width // stem_stride)
     if min(height, width) >> (len(widths) - 1) < 1:
         raise ConfigError(
             f"size.widths: {len(widths)} stages halve {height}x{width} images to nothing; allowed: fewer stages"
@@ -61,7 +63,7 @@ class Layer(nn.Module):
 class Stack(nn.Module):
     """The network with a slot: images (N, in_chs, H, W) -> logits (N, classes).
 
-    A 3x3 stem to widths[0]; one stage per width, each of `depth` layers (`Layer`); 2x2 max-pooling between stages;
+    A 3x3 stem to widths[0] (at `stem_stride` 2 it halves the image, for small machines); one stage per width, each of `depth` layers (`Layer`); 2x2 max-pooling between stages;
     dropout after every pooling and before the head, where `cifar.cfg` has it; global average pooling; a linear head.
     Layer j of stage i is `stages.i.j`, whatever the module. Raises ConfigError for a value out of range.
     """
@@ -77,6 +79,7 @@ class Stack(nn.Module):
         act_layer: str,
         dropout: float,
         residual: bool,
+        stem_stride: int,
     ):
         super().__init__()
         if not widths or min(widths) < 1:
@@ -85,9 +88,12 @@ class Stack(nn.Module):
             raise ConfigError(f"size.depth: {depth} is not allowed; a whole number from 1 is")
         if not 0 <= dropout < 1:
             raise ConfigError(f"size.dropout: {dropout} is not allowed; a number from 0 to below 1 is")
+        if stem_stride not in (1, 2):
+            raise ConfigError(f"size.stem_stride: {stem_stride} is not allowed; 1 or 2 is")
         self._shape = {"in_chs": in_chs, "classes": classes, "widths": tuple(widths), "depth": depth}
+        self._shape["stem_stride"] = stem_stride
         self._slot = module
-        self.stem = ConvNormAct(in_chs, widths[0], 3, act_layer=act_layer)
+        self.stem = ConvNormAct(in_chs, widths[0], 3, stride=stem_stride, act_layer=act_layer)
         stages = []
         before = widths[0]
         for chs in widths:

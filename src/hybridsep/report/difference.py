@@ -4,6 +4,7 @@ Every function returns a plain dictionary. What cannot be computed (one trial, n
 is ever not-a-number. SciPy and statsmodels are imported where they are used, so that `--help` does not wait for them.
 """
 
+import warnings
 from collections.abc import Sequence
 from functools import cache
 from typing import Any
@@ -74,15 +75,18 @@ def bootstrap_interval(
         means = [part.mean(axis=axis) for part in parts]
         return means[0] if len(means) == 1 else means[0] - means[1]
 
-    result = stats.bootstrap(
-        samples,
-        statistic,
-        n_resamples=resamples,
-        batch=max(1, 1_000_000 // max(map(len, samples))),
-        confidence_level=1 - alpha,
-        method="BCa",
-        rng=rng,
-    )
+    with warnings.catch_warnings():
+        # Of degenerate data: the interval is then not a number, which is told by `reason`.
+        warnings.simplefilter("ignore")
+        result = stats.bootstrap(
+            samples,
+            statistic,
+            n_resamples=resamples,
+            batch=max(1, 1_000_000 // max(map(len, samples))),
+            confidence_level=1 - alpha,
+            method="BCa",
+            rng=rng,
+        )
     low, high = map(float, result.confidence_interval)
     if not (np.isfinite(low) and np.isfinite(high)):
         return {"low": None, "high": None, "reason": "too few different values for a bootstrap"}
@@ -94,14 +98,13 @@ def permutation_p(samples: Sequence[np.ndarray], *, resamples: int, rng: np.rand
 
     Exact (`exact` True) when there are at most MOST_EXACT of them: 1,024 flips at ten trials.
     """
-    if min(map(len, samples)) == 0:
-        return {"p": None, "exact": None, "permutations": 0, "reason": NO_TRIALS}
-    if len(samples) == 2 and max(map(len, samples)) == 1:
-        return {"p": None, "exact": None, "permutations": 0, "reason": ONE_TRIAL}
+    fewest = min(map(len, samples))
+    if fewest < 2:
+        return {"p": None, "exact": None, "permutations": 0, "reason": ONE_TRIAL if fewest else NO_TRIALS}
     from scipy import special, stats
 
     sizes = [len(sample) for sample in samples]
-    count = 2.0 ** sizes[0] if len(samples) == 1 else float(special.comb(sum(sizes), sizes[0]))
+    count = 2 ** sizes[0] if len(samples) == 1 else special.comb(sum(sizes), sizes[0], exact=True)
     exact = count <= MOST_EXACT
 
     def statistic(*parts: np.ndarray, axis: int) -> np.ndarray:
@@ -170,14 +173,18 @@ def detectable(samples: Sequence[np.ndarray], alpha: float, power: float, *, tri
 
 @cache
 def _effect(sizes: tuple[int, ...], alpha: float, power: float) -> float:
-    """Standardised effect that has `power`. statsmodels' own search fails at two or three trials, so the root is bracketed."""
+    """Standardised effect that has `power`, by bisection: statsmodels' own search fails at two or three trials.
+
+    The far tail (significant with the wrong sign) is left out: it is negligible, and not a number at two trials.
+    """
     from scipy import optimize
     from statsmodels.stats.power import TTestIndPower, TTestPower
 
     def excess(effect: float) -> float:
         if len(sizes) == 1:
-            return TTestPower().power(effect, sizes[0], alpha) - power
-        return TTestIndPower().power(effect, sizes[0], alpha, ratio=sizes[1] / sizes[0]) - power
+            return TTestPower().power(effect, sizes[0], alpha / 2, alternative="larger") - power
+        ratio = sizes[1] / sizes[0]
+        return TTestIndPower().power(effect, sizes[0], alpha / 2, ratio=ratio, alternative="larger") - power
 
     high = 1.0
     while excess(high) < 0:

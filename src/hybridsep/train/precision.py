@@ -35,7 +35,10 @@ def resolve_precision(precision: str, device: torch.device) -> tuple[str, str]:
         note = "" if native else f"precision: float32, because this {device.type} has no bfloat16 arithmetic"
         return ("bfloat16" if native else "float32"), note
     if precision == "bfloat16" and not native:
-        return precision, f"precision: bfloat16 is emulated on this {device.type} and slow; precision=auto takes float32"
+        return (
+            precision,
+            f"precision: bfloat16 is emulated on this {device.type} and slow; precision=auto takes float32",
+        )
     return precision, ""
 
 

@@ -110,7 +110,9 @@ class TrainingStep:
 
 
 @torch.inference_mode()
-def logits_of(network: nn.Module, data: DeviceData, *, size: int, precision: str, batch_size: int = 500) -> torch.Tensor:
+def logits_of(
+    network: nn.Module, data: DeviceData, *, size: int, precision: str, batch_size: int = 500
+) -> torch.Tensor:
     """Return float32 logits (images, classes) of `network` in evaluation mode for the test images of `data`."""
     network.eval()
     parts = []

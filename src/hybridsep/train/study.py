@@ -10,7 +10,7 @@ import numpy as np
 from filelock import Timeout
 
 from hybridsep import build, provenance, records
-from hybridsep.config import differences, flatten, identity, science
+from hybridsep.config import differences, flatten, identity, science, without_places
 from hybridsep.data import Dataset
 from hybridsep.data.subset import evaluation_subset
 from hybridsep.errors import ConfigError, RecordError
@@ -95,9 +95,13 @@ class Row:
         record = records.read(folder)
         if record["identity"] != identity(self.config, trial):
             what = ", ".join(differences(record["config"], self.config)) or "another version of the configuration"
-            raise RecordError(f"{folder} holds another run ({what}): give this one a name of its own with study= or row=")
+            raise RecordError(
+                f"{folder} holds another run ({what}): give this one a name of its own with study= or row="
+            )
         if record["dataset"]["sha256"] != self._dataset.sha256:
-            raise RecordError(f"{folder} was begun on other data than {self._dataset.title}: choose another study= or row=")
+            raise RecordError(
+                f"{folder} was begun on other data than {self._dataset.title}: choose another study= or row="
+            )
         return record
 
     def _run_locked(self, trial: int, folder: Path, outcome: Outcome) -> None:
@@ -132,7 +136,7 @@ class Row:
             "study": self.config["study"],
             "row": self.config["row"],
             "trial": trial,
-            "config": {**self.config, "trial": trial},
+            "config": {**without_places(self.config), "trial": trial},
             "dataset": self._dataset.identity(),
             "model": {"params": self.cost.params, "macs": self.cost.macs},
             "result": None,
@@ -147,7 +151,9 @@ class Row:
         if self._data is None:
             data = self.config["data"]
             padding = self.config["augmentation"]["padding"]
-            self._data = DeviceData.load(self._dataset, self.device, padding=padding, mean=data["mean"], std=data["std"])
+            self._data = DeviceData.load(
+                self._dataset, self.device, padding=padding, mean=data["mean"], std=data["std"]
+            )
         state = Trial(self.config, trial, data=self._data, build=self._build, device=self.device)
         if saved is not None:
             state.load_state(saved)

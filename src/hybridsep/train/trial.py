@@ -29,7 +29,13 @@ class Trial:
     """
 
     def __init__(
-        self, config: dict[str, Any], trial: int, *, data: DeviceData, build: Callable[[], nn.Module], device: torch.device
+        self,
+        config: dict[str, Any],
+        trial: int,
+        *,
+        data: DeviceData,
+        build: Callable[[], nn.Module],
+        device: torch.device,
     ):
         schedule, augmentation = config["schedule"], config["augmentation"]
         self._schedule, self._augmentation, self._precision = schedule, augmentation, config["precision"]

@@ -1,0 +1,109 @@
+"""The CIFAR-10 network of Redmon's darknet, the paper's Figure 6, with a slot for every 3x3 but the stem.
+
+The paper does not say which of darknet's networks it used, so there are two: `cfg/cifar.cfg`, made for CIFAR-10, and
+`cfg/darknet.cfg`, the reference model that the author's QuickNet started from.
+"""
+
+import math
+from typing import NamedTuple
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from hybridsep.errors import ConfigError
+from hybridsep.modules import cost
+from hybridsep.modules.cost import Cost
+from hybridsep.modules.layers import ConvNormAct, activation
+from hybridsep.networks.slot import Slot
+from hybridsep.networks.stack import Layer
+from hybridsep.networks.stochastic import Dropout
+
+
+class Variant(NamedTuple):
+    """`stages`: widths of the 3x3 convolutions, with 2x2 max-pooling between stages.
+
+    `dropout`: whether the original has any (after every pooling and before the last convolution).
+    """
+
+    stages: tuple[tuple[int, ...], ...]
+    dropout: bool
+
+
+VARIANTS = {
+    "cifar": Variant(((128,) * 3, (256,) * 3, (512,) * 3), dropout=True),
+    # The original pools a sixth time, after 512 channels, which does not fit 32x32 images.
+    "reference": Variant(((16,), (32,), (64,), (128,), (256,), (512, 1024)), dropout=False),
+}
+
+
+class DarkNet(nn.Module):
+    """The network with a slot: images (N, in_chs, H, W) -> logits (N, classes), of 28x28, 32x32 or other pixels.
+
+    3x3 convolutions with BatchNorm and `act_layer`, the first of them the stem, dense in every row; 2x2 max-pooling
+    between stages, odd sizes rounded up; a 1x1 convolution with bias to the classes; `head_act_layer` (the original's
+    files have the leaky ReLU here too); global average pooling. `variant` is "cifar" or "reference". `width_ratio`
+    scales all widths (1.0: the original's). `dropout` acts where the variant has any; "reference" has none.
+    Layer j of stage i is `stages.i.j`, the stem among them. Raises ConfigError for a value out of range.
+    """
+
+    def __init__(
+        self,
+        module: Slot,
+        *,
+        in_chs: int,
+        classes: int,
+        variant: str,
+        width_ratio: float,
+        act_layer: str,
+        head_act_layer: str,
+        dropout: float,
+    ):
+        super().__init__()
+        if variant not in VARIANTS:
+            raise ConfigError(f"model.network.variant: {variant!r} is not allowed; {' or '.join(VARIANTS)} is")
+        if not (math.isfinite(width_ratio) and width_ratio > 0):
+            raise ConfigError(f"model.network.width_ratio: {width_ratio} is not allowed; a finite number above 0 is")
+        if not 0 <= dropout < 1:
+            raise ConfigError(f"model.network.dropout: {dropout} is not allowed; a number from 0 to below 1 is")
+        self._slot, self._in_chs, self._classes = module, in_chs, classes
+        chosen = VARIANTS[variant]
+        self._stages = [[max(1, round(width * width_ratio)) for width in stage] for stage in chosen.stages]
+        stages: list[nn.Sequential] = []
+        before = in_chs
+        for widths in self._stages:
+            layers: list[nn.Module] = []
+            for chs in widths:
+                stem = not stages and not layers
+                layers.append(
+                    ConvNormAct(before, chs, 3, act_layer=act_layer)
+                    if stem
+                    else Layer(module, before, chs, act_layer=act_layer, residual=False)
+                )
+                before = chs
+            stages.append(nn.Sequential(*layers))
+        self.stages = nn.ModuleList(stages)
+        self.dropout = Dropout(dropout if chosen.dropout else 0.0)
+        self.head = nn.Conv2d(before, classes, 1)
+        self.head_act = activation(head_act_layer, key="model.network.head_act_layer")
+
+    def forward(self, x: Tensor) -> Tensor:
+        for index, stage in enumerate(self.stages):
+            if index > 0:
+                x = self.dropout(F.max_pool2d(x, 2, ceil_mode=True))
+            x = stage(x)
+        return self.head_act(self.head(self.dropout(x))).mean(dim=(2, 3))
+
+    def cost(self, height: int, width: int) -> Cost:
+        """Return parameters, and MACs for one image of `height` x `width` pixels."""
+        total, before = Cost(0, 0), self._in_chs
+        for index, widths in enumerate(self._stages):
+            if index > 0:
+                height, width = (height + 1) // 2, (width + 1) // 2
+            for chs in widths:
+                stem = total == Cost(0, 0)
+                total += (
+                    cost.conv(before, chs, 3, height, width) if stem else self._slot.cost(before, chs, height, width)
+                )
+                total += cost.norm(chs)
+                before = chs
+        return total + cost.conv(before, self._classes, 1, height, width) + Cost(self._classes, 0)

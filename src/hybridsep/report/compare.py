@@ -1,0 +1,192 @@
+"""Every statistic of one table: the errors of a sample's rows go in, one flat dictionary per row comes out."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from hybridsep.report import agreement, difference, noise
+from hybridsep.report.sample import Sample, Subset
+from hybridsep.report.settings import Choices
+from hybridsep.seeds import stream
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What the numbers of one table say. `rows` are in the table's order; `floor` is the noise floor the rows are held against.
+
+    `floors` has it for both ways of choosing images (`same`, `own`); `trials` has one entry per row and trial.
+    """
+
+    rows: list[dict[str, Any]]
+    floor: dict[str, Any]
+    floors: dict[str, dict[str, Any]]
+    seed_disagreement: dict[str, Any]
+    trials: list[dict[str, Any]]
+
+    def of(self, row: str) -> dict[str, Any]:
+        """Return the entry of one row. Raises StopIteration for a row that is not in the table."""
+        return next(entry for entry in self.rows if entry["row"] == row)
+
+
+def compare(sample: Sample, choices: Choices) -> Comparison:
+    """Return every statistic of the sample under `choices`."""
+    errors = {row: sample.errors(row) for row in sample.rows}
+    trials = [entry for row in sample.rows for entry in _trials(sample, row, errors)]
+    rows = [_row(sample, row, errors, choices) for row in sample.rows]
+    for entry in rows:
+        pairs = [trial for trial in trials if trial["row"] == entry["row"] and trial["mcnemar_p"] is not None]
+        entry["mcnemar_n"] = len(pairs)
+        entry["mcnemar_significant"] = sum(trial["mcnemar_p"] < choices.alpha for trial in pairs)
+        entry["disagreement"] = float(np.mean([trial["disagreement"] for trial in pairs])) if pairs else None
+    corrected = difference.holm([entry["p"] for entry in rows])
+    for entry, p in zip(rows, corrected, strict=True):
+        entry["p_holm"] = p
+    floors = noise_floors(sample, choices)
+    base = [run.predicted for run in sample.runs.get(sample.baseline, {}).values()]
+    return Comparison(
+        rows=rows,
+        floor=floors["same" if choices.pairing == "paired" else "own"],
+        floors=floors,
+        seed_disagreement=agreement.mean_disagreement(base),
+        trials=trials,
+    )
+
+
+def noise_floors(sample: Sample, choices: Choices, subset: Subset | None = None) -> dict[str, dict[str, Any]]:
+    """Return the noise floor from pairs judged on the same images, and on each one's own; groups are as large as a full row."""
+    has_baseline = bool(sample.runs.get(sample.baseline))
+    cross = sample.cross_errors(sample.baseline, subset) if has_baseline else np.empty((0, 0))
+    size = max((len(sample.runs[row]) for row in sample.variants), default=0) or max(1, len(cross))
+    return {
+        name: noise.noise_floor(
+            cross,
+            same_images=name == "same",
+            size=size,
+            groups=choices.groups,
+            alpha=choices.alpha,
+            rng=stream(choices.seed, "noise", sample.table, name),
+        )
+        for name in ("same", "own")
+    }
+
+
+def samples_of(
+    row: dict[int, float], baseline: dict[int, float], pairing: str
+) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
+    """Return `(samples, differences)` from errors by trial.
+
+    Paired: one sample, the differences of the trials that both have. Unpaired: the two samples of errors, and the
+    differences of all pairs of unlike trials (like ones share their seeds).
+    """
+    if pairing == "paired":
+        differences = np.array([row[trial] - baseline[trial] for trial in row if trial in baseline])
+        return (differences,), differences
+    pairs = [row[i] - baseline[j] for i in row for j in baseline if i != j]
+    return (np.array(list(row.values())), np.array(list(baseline.values()))), np.array(pairs)
+
+
+def _row(sample: Sample, row: str, errors: dict[str, dict[int, float]], choices: Choices) -> dict[str, Any]:
+    spec = sample.row(row)
+    values = np.array(list(errors[row].values()))
+    runs = list(sample.runs[row].values())
+    baseline = errors.get(sample.baseline, {})
+    entry: dict[str, Any] = {
+        "row": row,
+        "title": spec.title,
+        "label": spec.label or row,
+        "is_baseline": row == sample.baseline,
+        "paper": spec.paper,
+        "n": len(values),
+        "expected": len(sample.trials[row]),
+        "error_mean": float(values.mean()) if len(values) else None,
+        "error_sd": float(values.std(ddof=1)) if len(values) > 1 else None,
+        "params": runs[0].record["model"].get("params") if runs else None,
+        "macs": runs[0].record["model"].get("macs") if runs else None,
+        "images_per_second": _median([run.record["timings"].get("train_images_per_second") for run in runs]),
+    }
+    if row == sample.baseline:
+        return entry | _nothing() | {"mean_absolute": 0.0 if runs else None, "pairs": len(values)}
+    samples, differences = samples_of(errors[row], baseline, choices.pairing)
+    alpha, resamples = choices.alpha, choices.resamples
+    interval = (
+        difference.paired_interval(*samples, alpha)
+        if choices.pairing == "paired"
+        else difference.welch_interval(*samples, alpha)
+    )
+    bootstrap = difference.bootstrap_interval(
+        samples, alpha, resamples=resamples, rng=stream(choices.seed, "bootstrap", sample.table, row)
+    )
+    permutation = difference.permutation_p(
+        samples, resamples=resamples, rng=stream(choices.seed, "permutation", sample.table, row)
+    )
+    equivalence = difference.equivalence(samples, choices.margin, alpha)
+    detectable = difference.detectable(samples, alpha, choices.power)
+    both = sample.paired(row)
+    of_row, of_baseline = np.array([[errors[row][t], baseline[t]] for t in both]).reshape(-1, 2).T
+    welch = difference.welch_interval(of_row, of_baseline, alpha)
+    gain = difference.pairing_gain(of_row, of_baseline)
+    absolute = difference.mean_absolute(differences)
+    return entry | {
+        "pairs": len(both) if choices.pairing == "paired" else len(values),
+        "mean_absolute": absolute["mean_absolute"],
+        "absolute_mean": absolute["absolute_mean"],
+        "difference_sd": float(samples[0].std(ddof=1)) if choices.pairing == "paired" and len(both) > 1 else None,
+        "mean": interval["mean"],
+        "low": interval["low"],
+        "high": interval["high"],
+        "reason": interval["reason"],
+        "bootstrap_low": bootstrap["low"],
+        "bootstrap_high": bootstrap["high"],
+        "p": permutation["p"],
+        "permutations": permutation["permutations"],
+        "exact": permutation["exact"],
+        "equivalence_p": equivalence["p"],
+        "equivalent": equivalence["equivalent"],
+        "detectable": detectable["difference"],
+        "welch_low": welch["low"],
+        "welch_high": welch["high"],
+        "correlation": gain["correlation"],
+        "ratio": gain["ratio"],
+    }
+
+
+_STATISTICS = (
+    "absolute_mean difference_sd mean low high reason bootstrap_low bootstrap_high p permutations exact equivalence_p"
+    " equivalent detectable welch_low welch_high correlation ratio"
+).split()
+
+
+def _nothing() -> dict[str, None]:
+    return dict.fromkeys(_STATISTICS)
+
+
+def _median(values: list[Any]) -> float | None:
+    known = [value for value in values if isinstance(value, int | float) and np.isfinite(value)]
+    return float(np.median(known)) if known else None
+
+
+def _trials(sample: Sample, row: str, errors: dict[str, dict[int, float]]) -> list[dict[str, Any]]:
+    """One entry per finished trial of a row: its error, its difference, and McNemar's test on that trial's images."""
+    entries = []
+    for trial, run in sample.runs[row].items():
+        entry: dict[str, Any] = {
+            "row": row,
+            "label": sample.row(row).label or row,
+            "trial": trial,
+            "error": errors[row][trial],
+            "error_all": 100 * float(run.wrong.mean()),
+            "best_epoch": run.record["result"].get("best_epoch"),
+            "best_error_all": run.record["result"].get("best_test_error_all"),
+            "seconds": run.record["timings"].get("seconds"),
+        } | dict.fromkeys(("difference", "only_row", "only_baseline", "mcnemar_p", "disagreement"))
+        partner = sample.runs.get(sample.baseline, {}).get(trial)
+        if partner is not None and row != sample.baseline:
+            chosen = sample.chosen(trial)
+            test = agreement.mcnemar(run.wrong[chosen], partner.wrong[chosen])
+            entry["difference"] = errors[row][trial] - errors[sample.baseline][trial]
+            entry["only_row"], entry["only_baseline"] = test["only_row"], test["only_baseline"]
+            entry["mcnemar_p"] = test["p"]
+            entry["disagreement"] = agreement.disagreement(run.predicted, partner.predicted)
+        entries.append(entry)
+    return entries

@@ -1,0 +1,223 @@
+"""Pictures of `figure_data`: nothing is computed here. Colours are Okabe and Ito's; markers and hatches tell rows apart in grey."""
+
+import io
+import textwrap
+from collections.abc import Callable
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure, SubFigure
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+
+from hybridsep.report.figure_data import FigureData, by_row
+from hybridsep.report.table import count
+
+# Okabe and Ito (2008), ordered so that neighbours differ in lightness too.
+COLOURS = ("#000000", "#E69F00", "#0072B2", "#56B4E9", "#D55E00", "#009E73", "#CC79A7", "#999999")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">")
+DASHES = ((None, None), (5, 1.5), (1.5, 1.5), (5, 1.5, 1.5, 1.5), (8, 2), (3, 1, 1, 1, 1, 1))
+PAPER_COLOUR, FLOOR_COLOUR = "#0072B2", "#BBBBBB"
+STYLE = {
+    "font.family": "DejaVu Sans",
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#DDDDDD",
+    "grid.linewidth": 0.6,
+    "axes.axisbelow": True,
+    "legend.frameon": False,
+    "hatch.linewidth": 0.8,
+    "svg.fonttype": "path",
+}
+
+
+def draw(data: FigureData, caption: str) -> dict[str, bytes]:
+    """Return `{file name: bytes}`: the figure as SVG (equal data give equal bytes) and PNG. `caption` is printed under it."""
+    drawer, width, height = _DRAWERS[data.name.rsplit("-", 1)[-1]]
+    lines = textwrap.wrap(f"{caption} {data.note}".strip(), int(17 * width))
+    inches = (0.32, height(data), 0.08 + 0.15 * len(lines))
+    with matplotlib.rc_context({**STYLE, "svg.hashsalt": data.name}):
+        figure = Figure(figsize=(width, sum(inches)), layout="constrained")
+        head, body, foot = figure.subfigures(3, 1, height_ratios=inches)
+        head.text(0.01, 0.5, data.title, va="center", fontsize=11, fontweight="bold")
+        foot.text(0.01, 0.95, "\n".join(lines), va="top", fontsize=7.5, color="#444444", linespacing=1.3)
+        drawer(data, body)
+        vector, pixels = io.BytesIO(), io.BytesIO()
+        figure.savefig(vector, format="svg", metadata={"Date": None, "Creator": None})
+        figure.savefig(pixels, format="png", dpi=160)
+    return {f"{data.name}.svg": vector.getvalue(), f"{data.name}.png": pixels.getvalue()}
+
+
+def differences(data: FigureData, body: SubFigure) -> None:
+    """Left: mean |d|, the paper's beside ours, over the noise floor. Right: the signed difference with its interval."""
+    *rows, floor = [line for line in data.lines if not line["is_baseline"]]
+    if not rows:
+        rows = [line for line in data.lines if line["is_baseline"]]
+    places = np.arange(len(rows))[::-1]
+    left, right = body.subplots(1, 2, sharey=True)
+    if floor["mean_absolute"] is not None:
+        left.axvspan(floor["low"], floor["high"], color=FLOOR_COLOUR, alpha=0.45, lw=0, label="noise floor, groups")
+        left.axvline(floor["mean_absolute"], color="#555555", lw=1.2, ls="--", label="noise floor, mean")
+    ours = [line["mean_absolute"] if line["mean_absolute"] is not None else np.nan for line in rows]
+    left.barh(places + 0.18, ours, 0.34, color="#E69F00", edgecolor="black", lw=0.6, label="ours, mean |d|")
+    if any(_difference_of_paper(line, data) is not None for line in rows):
+        paper = [np.nan if (value := _difference_of_paper(line, data)) is None else value for line in rows]
+        left.barh(places - 0.18, paper, 0.34, color="white", edgecolor=PAPER_COLOUR, lw=0.8, hatch="////", label="paper")
+    left.set_yticks(places, [f"{line['label']}\nn = {line['n']}" for line in rows])
+    left.set_xlabel("mean |difference| (points)")
+    left.set_xlim(left=0)
+    body.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=8)
+    right.axvline(0, color="black", lw=0.8)
+    for place, line in zip(places, rows, strict=True):
+        if line["mean"] is None:
+            continue
+        reach = [[0], [0]] if line["low"] is None else [[line["mean"] - line["low"]], [line["high"] - line["mean"]]]
+        right.errorbar(line["mean"], place, xerr=reach, fmt="o", color="black", ms=5, capsize=3.5, lw=1.4)
+    right.set_xlabel("signed difference with interval (points)")
+    right.grid(axis="y", visible=False)
+    left.grid(axis="y", visible=False)
+
+
+def _difference_of_paper(line: dict[str, Any], data: FigureData) -> float | None:
+    """The paper's number as a difference: as it is, or, where the paper gives test errors, from its baseline's."""
+    baseline = next((entry["paper"] for entry in data.lines if entry["is_baseline"]), None)
+    if line["paper"] is None or baseline is None:
+        return line["paper"]
+    return abs(line["paper"] - baseline)
+
+
+def trials(data: FigureData, body: SubFigure) -> None:
+    """Test error of every trial, a thin line joining the rows of one trial, and the mean of each row."""
+    rows = by_row(data.lines)
+    axes = body.subplots()
+    by_trial: dict[int, list[tuple[int, float]]] = {}
+    for place, entries in enumerate(rows.values()):
+        for entry in entries:
+            by_trial.setdefault(entry["trial"], []).append((place, entry["error"]))
+    if len(by_trial) <= 40:
+        for points in by_trial.values():
+            axes.plot(*zip(*points, strict=True), color="#BBBBBB", lw=0.7, zorder=1)
+    for place, entries in enumerate(rows.values()):
+        errors = [entry["error"] for entry in entries]
+        style = {"color": COLOURS[place % len(COLOURS)], "marker": MARKERS[place % len(MARKERS)]}
+        axes.scatter([place] * len(errors), errors, s=30, alpha=0.85, linewidths=0.4, edgecolors="white", zorder=2, **style)
+        axes.hlines(np.mean(errors), place - 0.28, place + 0.28, color="black", lw=2, zorder=3)
+    axes.set_xticks(range(len(rows)), [_broken(entries[0]["label"]) for entries in rows.values()])
+    _tilt(axes, len(rows))
+    axes.set_ylabel("test error (%)")
+    axes.grid(axis="x", visible=False)
+
+
+def _broken(label: str) -> str:
+    """Break a label at the space nearest to its middle."""
+    spaces = [place for place, letter in enumerate(label) if letter == " "]
+    if len(label) < 14 or not spaces:
+        return label
+    place = min(spaces, key=lambda space: abs(space - len(label) / 2))
+    return f"{label[:place]}\n{label[place + 1 :]}"
+
+
+def _tilt(axes: Axes, rows: int) -> None:
+    if rows > 7:
+        axes.tick_params(axis="x", rotation=60)
+    axes.tick_params(axis="x", labelsize=9)
+
+
+def curves(data: FigureData, body: SubFigure) -> None:
+    """Test error over epochs; lines differ in dashes and markers as well as colour."""
+    axes = body.subplots()
+    for place, entries in enumerate(by_row(data.lines).values()):
+        epochs = [entry["epoch"] for entry in entries]
+        colour = COLOURS[place % len(COLOURS)]
+        band = ([entry["least"] for entry in entries], [entry["greatest"] for entry in entries])
+        axes.fill_between(epochs, *band, color=colour, alpha=0.12, lw=0)
+        axes.plot(
+            epochs,
+            [entry["mean"] for entry in entries],
+            color=colour,
+            dashes=DASHES[place % len(DASHES)],
+            marker=MARKERS[place % len(MARKERS)],
+            markevery=(place % 5 * max(1, len(epochs) // 25), max(1, len(epochs) // 5)),
+            ms=5,
+            lw=1.5,
+            label=f"{entries[0]['label']} (n = {entries[0]['n']})",
+        )
+    axes.set_xlabel("epoch")
+    axes.set_ylabel("test error (%)")
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.legend(loc="upper right", fontsize=8)
+
+
+def disagreement(data: FigureData, body: SubFigure) -> None:
+    """Matrix of all runs; rows of the table are parted by lines, trials follow each other within them."""
+    keys = list(dict.fromkeys((line["first_row"], line["first_trial"]) for line in data.lines))
+    labels = {line["first_row"]: line["first_label"] for line in data.lines}
+    matrix = np.array([line["percent"] for line in data.lines]).reshape(len(keys), len(keys))
+    masked = np.ma.masked_where(np.eye(len(keys), dtype=bool), matrix)
+    axes = body.subplots()
+    # Lightness alone carries the value, so the picture survives grey.
+    image = axes.imshow(masked, cmap="cividis", interpolation="nearest")
+    rows = list(dict.fromkeys(row for row, _ in keys))
+    sizes = [sum(key[0] == row for key in keys) for row in rows]
+    ends = np.cumsum(sizes)
+    for end in ends[:-1]:
+        axes.axhline(end - 0.5, color="white", lw=1.2)
+        axes.axvline(end - 0.5, color="white", lw=1.2)
+    middles = ends - np.array(sizes) / 2 - 0.5
+    axes.set_yticks(middles, [_broken(labels[row]) for row in rows])
+    axes.set_xticks(middles, [_broken(labels[row]) for row in rows], rotation=45, ha="right")
+    axes.tick_params(labelsize=8.5, length=0)
+    axes.grid(visible=False)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    bar = body.colorbar(image, ax=axes, shrink=0.7)
+    bar.set_label("images predicted differently (%)")
+    bar.outline.set_visible(False)
+
+
+def cost(data: FigureData, body: SubFigure) -> None:
+    """Mean test error with its standard deviation against parameters, MACs and training speed."""
+    panels = body.subplots(1, 3, sharey=True)
+    names = {"params": "parameters", "macs": "MACs per image", "images_per_second": "training images/s"}
+    for axes, (key, name) in zip(panels, names.items(), strict=True):
+        for place, line in enumerate(data.lines):
+            if line[key] is None or line["error_mean"] is None:
+                continue
+            axes.errorbar(
+                line[key],
+                line["error_mean"],
+                yerr=line["error_sd"],
+                fmt=MARKERS[place % len(MARKERS)],
+                color=COLOURS[place % len(COLOURS)],
+                ms=8,
+                capsize=2.5,
+                lw=1,
+                label=line["label"],
+            )
+        axes.set_xlabel(name)
+        axes.xaxis.set_major_locator(MaxNLocator(4))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: count(value)))
+        axes.margins(x=0.15)
+    panels[0].set_ylabel("test error (%)")
+    body.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=8.5)
+
+
+def _rows_height(data: FigureData) -> float:
+    return 1.5 + 0.52 * max(1, len(data.lines) - 2)
+
+
+# Drawer, width and height in inches.
+_DRAWERS: dict[str, tuple[Callable[[FigureData, SubFigure], None], float, Callable[[FigureData], float]]] = {
+    "differences": (differences, 8.4, _rows_height),
+    "trials": (trials, 8.4, lambda _: 3.9),
+    "curves": (curves, 8.4, lambda _: 4.1),
+    "disagreement": (disagreement, 7.4, lambda _: 6.2),
+    "cost": (cost, 9.2, lambda _: 3.6),
+}

@@ -1,0 +1,85 @@
+"""What stands above every table: which data, size, schedule and machines the numbers are from, and what is not as in the paper."""
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+from hybridsep.config import flatten
+from hybridsep.report.folders import Run
+from hybridsep.report.sample import Sample
+from hybridsep.report.settings import Choices, Paper
+
+
+def lines(sample: Sample, choices: Choices) -> list[str]:
+    """Return the heading of the sample's tables, one fact group per line."""
+    record = sample.first.record
+    config, dataset = record["config"], record["dataset"]
+    size, schedule = config.get("size", {}), config["schedule"]
+    widths = "-".join(map(str, size.get("widths", [])))
+    shape = f" (widths {widths}, depth {size.get('depth')})" if widths else ""
+    epochs = schedule["epochs"]
+    return [
+        f"Study {sample.study}, seed {config['seed']}. Data: {dataset['title']}, {dataset['train']:,} training and"
+        f" {dataset['test']:,} test images, sha256 {dataset['sha256'][:12]}.",
+        f"Size {size.get('name', 'unknown')}{shape}; schedule {schedule.get('name', 'unknown')}, {epochs:,}"
+        f" {'epoch' if epochs == 1 else 'epochs'}; precision {config.get('precision')}; match {config.get('match')}.",
+        f"Errors in % on {images(sample)}; {_pairing(sample, choices)}. Machine: {machines(_finished(sample))}.",
+    ]
+
+
+def images(sample: Sample) -> str:
+    """Say which test images count."""
+    if sample.subset.mode == "all":
+        return f"all {sample.images:,} test images"
+    how = "drawn anew for each trial" if sample.subset.mode == "paper" else "the same for all trials"
+    return f"{sample.subset.images:,} of {sample.images:,} test images, {how}"
+
+
+def _pairing(sample: Sample, choices: Choices) -> str:
+    if choices.pairing == "unpaired":
+        return "trials treated as unpaired"
+    paired = sample.first.record["config"].get("paired", True)
+    return "trial t is held against trial t" + ("" if paired else " (though they were not run as pairs)")
+
+
+def _finished(sample: Sample) -> Iterable[Run]:
+    return (run for trials in sample.runs.values() for run in trials.values())
+
+
+def machines(runs: Iterable[Run]) -> str:
+    """Name the processors and devices of the runs, with the number of runs where there are several."""
+    counts = Counter(_machine(run.record["machine"]) for run in runs)
+    if len(counts) == 1:
+        return next(iter(counts))
+    return "; ".join(f"{name} ({count} runs)" for name, count in sorted(counts.items()))
+
+
+def _machine(machine: dict[str, Any]) -> str:
+    if machine.get("gpu"):
+        return str(machine["gpu"])
+    threads = machine.get("threads")
+    return f"{machine.get('processor', 'unknown')}{f', {threads} threads' if threads else ''}"
+
+
+def departures(sample: Sample, paper: Paper) -> list[str]:
+    """Return what differs from the paper's conditions (conf/paper.yaml), one phrase per condition; empty when nothing does."""
+    flat = flatten(sample.first.record["config"]) | {"data.name": sample.first.record["dataset"]["name"]}
+    return [
+        f"{key} is {flat.get(key, 'unknown')} (paper: {', '.join(map(str, allowed))})"
+        for key, allowed in paper.conditions.items()
+        if flat.get(key) not in allowed
+    ]
+
+
+def warning(sample: Sample, paper: Paper) -> str | None:
+    """Return the line that must not be overlooked, or None when the runs are made as the paper's were."""
+    found = departures(sample, paper)
+    if not found:
+        return None
+    name = sample.first.record["dataset"]["name"]
+    verdict = (
+        "these numbers say nothing about the paper"
+        if name in paper.synthetic
+        else "read them as a trend, not as a reproduction"
+    )
+    return f"NOT the paper's experiment, {verdict}: {'; '.join(found)}."

@@ -1,0 +1,51 @@
+"""Tables on the terminal, within its width; plain text of 100 columns when the output is a file."""
+
+from collections.abc import Iterable, Sequence
+
+from rich import box
+from rich.console import Console
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from hybridsep.report.table import Table
+
+WIDTH = 100
+
+
+def console() -> Console:
+    """Return a console for standard output; never narrower columns than the tables are made for."""
+    screen = Console(highlight=False, soft_wrap=False)
+    return screen if screen.is_terminal else Console(highlight=False, width=WIDTH)
+
+
+def show(screen: Console, tables: Iterable[Table]) -> None:
+    """Print the tables that are meant for the terminal; a heading that repeats is printed once."""
+    shown: tuple[str | None, Sequence[str]] = (None, ())
+    for table in tables:
+        if not table.terminal:
+            continue
+        if (table.warning, table.heading) != shown:
+            shown = (table.warning, table.heading)
+            if table.warning:
+                screen.print(Text(table.warning, style="bold yellow"))
+            for line in table.heading:
+                screen.print(Text(line, style="dim"))
+            screen.print()
+        print_table(screen, table)
+
+
+def print_table(screen: Console, table: Table) -> None:
+    """Print one table with its notes."""
+    grid = RichTable(title=Text(table.title), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for column in table.columns:
+        if column.wide:
+            grid.add_column(Text(column.heading), justify="left", overflow="fold", min_width=12)
+        else:
+            grid.add_column(Text(column.heading), justify="right", no_wrap=True)
+    for cells in table.cells():
+        grid.add_row(*map(Text, cells))
+    screen.print(grid)
+    for note in table.notes:
+        screen.print(Text(note, style="dim"))
+    if table.notes:
+        screen.print()
