@@ -111,7 +111,7 @@ def test_same_function_as_pytorchcv():
 
 @pytest.mark.parametrize("columns", [1, 2, 3, 4])
 def test_block_follows_the_expansion_rule(columns):
-    """The rule as recursion, f_C(z) a list of paths still to be joined: [conv(z)] and those of f_{C-1}(join f_{C-1}(z))."""
+    """The rule as recursion; f_C(z) is the list of paths still to be joined: conv(z), and f_{C-1}(join(f_{C-1}(z)))."""
     block = randomise(FractalNet(DENSE, **SMALL | {"columns": columns}).blocks[0])
     layers = [iter(column) for column in block.columns]
 

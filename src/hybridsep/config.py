@@ -46,7 +46,7 @@ class SizeConfig:
 
 @dataclass
 class AugmentationConfig:
-    """What happens to a training image; `kind` is crop_flip, crop_flip_cutout or none; `crop` null is the image's side."""
+    """What happens to a training image. `kind`: crop_flip, crop_flip_cutout or none; `crop` null: the image's side."""
 
     kind: str = MISSING
     padding: int = MISSING
@@ -87,10 +87,10 @@ class ScheduleConfig:
 
 @dataclass
 class EvaluationConfig:
-    """Which test images count: `subset` is paper (per trial), fixed or all; `images` is how many of them."""
+    """Which test images count: `subset`: paper (per trial), fixed or all; `images` null: 60 %, as in the paper."""
 
     subset: str = MISSING
-    images: int = MISSING
+    images: int | None = None
 
 
 @dataclass
@@ -117,9 +117,9 @@ class Config:
     max_minutes: float | None = None
 
 
-def stem(path: str) -> str:
+def stem(path: str | None) -> str:
     """Name of a dataset from its path: `a/b/cifar10-jpeg.tar.xz` and `a/b/cifar10-jpeg/` are both `cifar10-jpeg`."""
-    return _ARCHIVE_SUFFIX.sub("", Path(path).name) or "data"
+    return _ARCHIVE_SUFFIX.sub("", Path(path or "").name) or "data"
 
 
 def config_dir() -> Path:
@@ -182,6 +182,10 @@ def _choice(key: str, value: str, choices: tuple[str, ...]) -> None:
 def check(config: Config) -> None:
     """Raise ConfigError for the first value out of range, naming the key and what is allowed."""
     schedule, augmentation, data = config.schedule, config.augmentation, config.data
+    if data.path is None and "path" in OmegaConf.to_container(data.source, resolve=False):
+        raise ConfigError(
+            "data.path is missing: data.path=FOLDER_OR_TAR, with train/CLASS/FILE and test/CLASS/FILE in it"
+        )
     _choice("augmentation.kind", augmentation.kind, ("crop_flip", "crop_flip_cutout", "none"))
     _choice("schedule.decay", schedule.decay, ("cosine", "step", "polynomial"))
     _choice("evaluation.subset", config.evaluation.subset, ("paper", "fixed", "all"))
@@ -192,7 +196,6 @@ def check(config: Config) -> None:
     for key, number in {
         "schedule.epochs": schedule.epochs,
         "schedule.batch_size": schedule.batch_size,
-        "evaluation.images": config.evaluation.images,
         "size.depth": config.size.depth,
     }.items():
         _require(number >= 1, key, number, positive)
@@ -216,6 +219,8 @@ def check(config: Config) -> None:
         0 <= schedule.label_smoothing < 1, "schedule.label_smoothing", schedule.label_smoothing, "from 0 to below 1"
     )
     _require(0 <= augmentation.padding <= 16, "augmentation.padding", augmentation.padding, "from 0 to 16 pixels")
+    images = config.evaluation.images
+    _require(images is None or images >= 1, "evaluation.images", images, f"{positive}, or null for 60 %")
     crop = augmentation.crop
     _require(
         crop is None or (crop >= 4 and crop % 4 == 0), "augmentation.crop", crop, "a multiple of 4 pixels, or null"
@@ -236,7 +241,7 @@ def check(config: Config) -> None:
 
 
 # What cannot change the science: where things are, how long a process may take, labels, and choices that the report
-# makes again from the kept predictions. `size` is resolved into `model.network`; `trial` is its own part of the identity.
+# makes again from the kept predictions. `size` is resolved into `model.network`; `trial` is a part of its own.
 _NOT_SCIENCE = {
     "": ("study", "row", "results", "data_dir", "device", "threads", "max_minutes", "evaluation", "size", "trial"),
     "model": ("name", "title"),

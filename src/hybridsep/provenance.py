@@ -12,7 +12,7 @@ _PACKAGES = ("torch", "numpy", "hydra-core", "omegaconf", "pillow", "torchvision
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of Python, this project and the packages that can change a result; absent ones are left out."""
+    """Return the versions of Python, this project and the packages that can change a result, as far as installed."""
     found = {"python": platform.python_version()}
     for package in ("hybridsep", *_PACKAGES):
         try:

@@ -1,8 +1,8 @@
 """The run folder `results/runs/<study>/<row>/trial-03/`: what is in it, atomic writes, locks, reading.
 
-record.json (what was run, with what, and how it ended), history.csv (a row per epoch) and predictions.npz (the logits of
-every test image after the last epoch) are for people and for the report; checkpoint.pt belongs to `train/`. Every file
-is written beside its place and renamed, so a reader sees the old file or the new one and never a part.
+record.json (what was run, with what, and how it ended), history.csv (a row per epoch) and predictions.npz (the logits
+of every test image after the last epoch) are for people and for the report; checkpoint.pt belongs to `train/`. Every
+file is written beside its place and renamed, so a reader sees the old file or the new one and never a part.
 """
 
 import csv
@@ -62,7 +62,7 @@ def run_folder(results: Path, study: str, row: str, trial: int) -> Path:
 
 
 def find(results: Path) -> list[Path]:
-    """Return every run folder under `results`, sorted; folders without record.json (a run being born, or a broken one) too."""
+    """Return every run folder under `results`, sorted; also those without record.json (being born, or broken)."""
     folders = (path for path in (results / "runs").glob("*/*/trial-*") if path.is_dir())
     return sorted(folders, key=lambda path: (path.parts[-3], path.parts[-2], len(path.name), path.name))
 
@@ -74,7 +74,7 @@ def lock(folder: Path) -> FileLock:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Replace `path` by `content` durably: written beside it, flushed to disk, renamed. Raises OSError, `path` then as before."""
+    """Replace `path` durably: written beside it, flushed to disk, renamed. On OSError `path` is as it was."""
     temporary = path.with_name(f"{_TEMPORARY}{path.name}")
     try:
         with open(temporary, "wb") as file:
@@ -100,7 +100,7 @@ def remove_leftovers(folder: Path) -> None:
 
 
 def write(folder: Path, record: Mapping[str, Any]) -> None:
-    """Write record.json. Not-a-number is refused (ValueError): JSON has none, and a record must be readable anywhere."""
+    """Write record.json. Not-a-number is refused (ValueError): JSON has none, and a record must be readable."""
     text = json.dumps({"format": FORMAT, **record}, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False)
     write_atomically(folder / "record.json", f"{text}\n".encode())
 
@@ -152,7 +152,7 @@ def read_history(folder: Path) -> "pandas.DataFrame":
 
 
 def predictions_bytes(logits: np.ndarray, labels: np.ndarray) -> bytes:
-    """Return predictions.npz: `logits` (images, classes) as float16 and `labels` (images,) as uint8, in dataset order."""
+    """Return predictions.npz: `logits` (images, classes) float16 and `labels` (images,) uint8, in dataset order."""
     buffer = io.BytesIO()
     # Values beyond float16's range are clipped: an infinite logit would make every later comparison meaningless.
     limit = np.finfo(np.float16).max

@@ -1,7 +1,7 @@
 """The entry point: compose the configuration, train the trials it names, and say how to go on.
 
-`python -m hybridsep.run model=resnext trial=0..9`; `--help` lists the choices. Exit status 0: done; 1: a trial failed or
-diverged; 2: something to mend, said in one line; 75: stopped early, the same command goes on.
+`python -m hybridsep.run model=resnext trial=0..9`; `--help` lists the choices. Exit status 0: done; 1: a trial failed
+or diverged; 2: something to mend, said in one line; 75: stopped early, the same command goes on.
 """
 
 import functools
@@ -48,11 +48,11 @@ def job(config: DictConfig) -> None:
                 return
             monitor.begin_study(planned_trials(trials))
             Row(build.plain(config), monitor=monitor, stop=stop).run(trials, outcome)
-    except UserError as error:
+    except (UserError, OmegaConfBaseException) as error:
         if os.getpid() != _main_process:
             raise
         # A sweep goes on with its other jobs, and what is wrong with several of them is said once.
-        _errors[str(error)] = None
+        _errors[explain(error)] = None
 
 
 def main() -> None:

@@ -16,7 +16,7 @@ from hybridsep.config import Config, parse_trials
 def planned_trials(trials: list[int]) -> int:
     """Return the trials of the whole command: of all jobs when `trials` are those of one job of a sweep.
 
-    Counted the way Hydra's basic sweeper makes its jobs; in a worker process of another launcher only the job's own count.
+    Counted the way Hydra's basic sweeper makes its jobs; in a worker process of another launcher the job's own count.
     """
     config = HydraConfig.get()
     if config.mode != RunMode.MULTIRUN or not GlobalHydra.instance().is_initialized():
@@ -42,7 +42,9 @@ def explain(error: BaseException) -> str:
     if error.__cause__ is not None:
         lines += [line.strip() for line in str(error.__cause__).splitlines() if line.strip()]
     lines = [
-        line for line in lines if not re.match(r"(full_key:|object_type=|reference_type=|Config search path)", line)
+        line
+        for line in lines
+        if not re.match(r"(full_key:|object_type=|reference_type=|Config search path|provider=)", line)
     ]
     text = re.sub(r"\s+", " ", " ".join(dict.fromkeys(lines)))
     unknown = re.search(r"Could not override '([^']+)'", text)

@@ -195,7 +195,7 @@ def _decompressed(raw: BinaryIO) -> BinaryIO:
     for magic, opener in _OPENERS.items():
         if start.startswith(magic):
             return opener(raw)
-    return open(raw.fileno(), "rb", closefd=False)
+    return raw
 
 
 class _Bounded:

@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from filelock import FileLock
 
 from hybridsep.data.dataset import Dataset
-from hybridsep.errors import DataError
+from hybridsep.data.lock import held
+from hybridsep.errors import ConfigError, DataError
 
 _TIMEOUT = 30.0  # seconds without an answer; torchvision sets none, and a network that swallows packets would hang
 
@@ -26,10 +26,15 @@ def load(*, root: str | os.PathLike, download: bool) -> Dataset:
     The batch files are pickles: torchvision compares the MD5 of every one before it opens the first, so a changed file
     is refused, never unpickled. Raises DataError naming `root` when the files are not there and cannot be had.
     """
-    # Here and not above: torchvision needs a torch build of its own kind, and only this dataset needs torchvision.
-    from torchvision.datasets import CIFAR10
-    from torchvision.datasets.utils import check_integrity, download_and_extract_archive
+    # Here and not above: torchvision fails to load beside a torch of another build, and nothing else needs it.
+    try:
+        from torchvision.datasets import CIFAR10
+        from torchvision.datasets.utils import check_integrity, download_and_extract_archive
+    except (ImportError, RuntimeError) as error:
+        raise DataError(f"data=cifar10 needs a torchvision that fits torch ({error}): reinstall both") from error
 
+    if not isinstance(download, bool):
+        raise ConfigError(f"data.source.download={download} is not allowed: true or false")
     root = Path(root).expanduser()
     archive = root / CIFAR10.filename
     try:
@@ -37,7 +42,7 @@ def load(*, root: str | os.PathLike, download: bool) -> Dataset:
             have = check_integrity(archive, CIFAR10.tgz_md5)
             if not have and not download:
                 raise FileNotFoundError("the files are not there or not the original ones")
-            with _locked(root):
+            with held(root, ".download.lock"):
                 if not _complete(root):
                     print(f"{'unpacking' if have else 'downloading'} CIFAR-10 to {root}", file=sys.stderr, flush=True)
                     with _quiet():
@@ -67,23 +72,6 @@ def _complete(root: Path) -> bool:
 
     files = [*CIFAR10.train_list, *CIFAR10.test_list, (CIFAR10.meta["filename"], CIFAR10.meta["md5"])]
     return all(check_integrity(root / CIFAR10.base_folder / name, md5) for name, md5 in files)
-
-
-@contextlib.contextmanager
-def _locked(root: Path) -> Iterator[None]:
-    """Hold the download lock in `root`; whatever of `root` was made for it and stays empty is removed again."""
-    made = [folder for folder in (root, *root.parents) if not folder.exists()]
-    root.mkdir(parents=True, exist_ok=True)
-    lock = root / ".download.lock"
-    try:
-        with FileLock(lock):
-            yield
-    finally:
-        with contextlib.suppress(OSError):
-            lock.unlink()
-        for folder in made:
-            with contextlib.suppress(OSError):
-                folder.rmdir()
 
 
 @contextlib.contextmanager

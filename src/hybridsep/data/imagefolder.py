@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
-from filelock import FileLock
 from rich.console import Console
 from rich.progress import Progress
 
 from hybridsep.data.archive import entries, fingerprint
 from hybridsep.data.dataset import Dataset
 from hybridsep.data.images import decode
+from hybridsep.data.lock import held
 from hybridsep.errors import DataError
 
 _FORMAT = 1  # part of the cache's name: raise it whenever the same files would give other arrays
@@ -27,33 +27,36 @@ def load(*, path: str | os.PathLike, cache: str | os.PathLike, name: str, title:
     tar of it give the same arrays. They are kept in the folder `cache` under a name that carries the source's
     fingerprint, and checked against their own hash whenever they are read. Raises DataError naming the file at fault.
     """
+    if not path:
+        raise DataError("data.path is empty: give a directory or tar with train/CLASS/FILE and test/CLASS/FILE")
     path, cache = Path(path).expanduser(), Path(cache).expanduser()
     stored = cache / f"{path.name.split('.')[0]}-{fingerprint(path)[:20]}-{_FORMAT}.npz"
+    kept = _read(stored, name, title)
+    if isinstance(kept, Dataset):
+        return kept
     try:
-        cache.mkdir(parents=True, exist_ok=True)
-        with FileLock(stored.with_suffix(".lock")):
-            return _read(stored, name, title) or _write(stored, _decoded(path, name, title))
+        with held(cache, f"{stored.stem}.lock"):
+            kept = _read(stored, name, title)
+            if isinstance(kept, Dataset):
+                return kept
+            if stored.exists():
+                _say(f"{stored} is damaged ({kept}); decoding the images again")
+            return _write(stored, _decoded(path, name, title))
     except OSError as error:
-        _say(f"cannot keep decoded images in {cache} ({error.strerror or error}); decoding them without a cache")
-        return _decoded(path, name, title)
+        _say(f"cannot keep decoded images in {cache} ({error.strerror or error}); going on without")
+    return _decoded(path, name, title)
 
 
-def _read(stored: Path, name: str, title: str) -> Dataset | None:
-    """Return the cached dataset, or None when there is none or it is not what was written."""
-    if not stored.exists():
-        return None
+def _read(stored: Path, name: str, title: str) -> Dataset | str:
+    """Return the stored dataset, or why there is none."""
     try:
         with np.load(stored, allow_pickle=False) as arrays:
             kept = {key: arrays[key] for key in ("train_images", "train_labels", "test_images", "test_labels")}
             classes, sha256 = tuple(arrays["classes"].tolist()), str(arrays["sha256"])
         dataset = Dataset(name=name, title=title, classes=classes, **kept)
-        reason = None if dataset.sha256 == sha256 else "its content is not what was written"
-    except Exception as error:  # a damaged zip or array header raises any of a dozen types, all with one cure
-        reason = " ".join(str(error).split()) or type(error).__name__
-    if reason is None:
-        return dataset
-    _say(f"{stored} is damaged ({reason}); decoding the images again")
-    return None
+    except Exception as error:  # a damaged zip or array raises any of a dozen types, all with one cure
+        return " ".join(str(error).split()) or type(error).__name__
+    return dataset if dataset.sha256 == sha256 else "its content is not what was written"
 
 
 def _write(stored: Path, dataset: Dataset) -> Dataset:
@@ -112,7 +115,7 @@ def _progress(what: str) -> Iterator[Callable[[float], None]]:
     """Show a bar on a terminal, one line elsewhere; the function it gives takes the share that is done."""
     console = Console(stderr=True)
     if not console.is_terminal:
-        _say(f"{what} (once; kept for later runs)")
+        _say(what)
         yield lambda share: None
         return
     with Progress(console=console, transient=True) as progress:

@@ -63,9 +63,10 @@ class Layer(nn.Module):
 class Stack(nn.Module):
     """The network with a slot: images (N, in_chs, H, W) -> logits (N, classes).
 
-    A 3x3 stem to widths[0] (at `stem_stride` 2 it halves the image, for small machines); one stage per width, each of `depth` layers (`Layer`); 2x2 max-pooling between stages;
-    dropout after every pooling and before the head, where `cifar.cfg` has it; global average pooling; a linear head.
-    Layer j of stage i is `stages.i.j`, whatever the module. Raises ConfigError for a value out of range.
+    A 3x3 stem to widths[0] (at `stem_stride` 2 it halves the image, for small machines); one stage per width, each of
+    `depth` layers (`Layer`); 2x2 max-pooling between stages; dropout after every pooling and before the head, where
+    `cifar.cfg` has it; global average pooling; a linear head. Layer j of stage i is `stages.i.j`, whatever the module.
+    Raises ConfigError for a value out of range.
     """
 
     def __init__(

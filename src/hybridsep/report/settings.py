@@ -153,3 +153,9 @@ def paper() -> Paper:
         return OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Paper), text))
     except (OSError, ValueError, yaml.YAMLError, OmegaConfBaseException) as error:
         raise ConfigError(f"{path} cannot be used: {str(error).splitlines()[0]}") from None
+
+
+def describe() -> str:
+    """Return every key with its value, one per line."""
+    tree = OmegaConf.load(config_dir() / "report.yaml")
+    return "\n".join(f"  {key}={'null' if value is None else value}" for key, value in flatten(OmegaConf.to_container(tree)).items())

@@ -38,8 +38,9 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """Lines of raw values with the columns that show them; CSV gets the raw `fields`. `name` is the file's stem.
+    """Lines of raw values with the columns that show them. `name` is the file's stem.
 
+    CSV gets the raw `fields` of `data`, or of the lines themselves when `data` is None.
     `terminal` says whether it is printed when the report runs; every table is written to files.
     """
 
@@ -52,6 +53,7 @@ class Table:
     warning: str | None = None
     notes: Sequence[str] = field(default_factory=tuple)
     terminal: bool = False
+    data: Sequence[dict[str, Any]] | None = None
 
     def cells(self) -> list[list[str]]:
         """The text of every cell, line by line."""
@@ -130,18 +132,18 @@ def markdown(table: Table) -> str:
 
 
 def latex(table: Table) -> str:
-    """Return the table for LaTeX with booktabs, heading and notes in the caption; needs \\usepackage{booktabs}."""
-    caption = " ".join([table.title + ".", *([table.warning] if table.warning else []), *table.heading, *table.notes])
+    """Return the table for LaTeX with booktabs, heading and notes beneath it; needs \\usepackage{booktabs}."""
     # Sentences need a width; numbers set theirs themselves.
     share = 0.9 / max(1, sum(column.wide for column in table.columns) + 0.25 * len(table.columns))
     kinds = [rf"p{{{min(share, 0.4):.2f}\linewidth}}" if column.wide else "r" for column in table.columns]
     rows = [[column.heading for column in table.columns], *table.cells()]
     body = [" & ".join(map(escape_latex, row)) + r" \\" for row in rows]
+    beneath = " ".join([*([table.warning] if table.warning else []), *table.heading, *table.notes])
     return "\n".join(
         [
             r"\begin{table}",
             r"\centering\small",
-            rf"\caption{{{escape_latex(caption)}}}",
+            rf"\caption{{{escape_latex(table.title)}}}",
             rf"\label{{tab:{table.name}}}",
             rf"\begin{{tabular}}{{{''.join(kinds)}}}",
             r"\toprule",
@@ -150,6 +152,9 @@ def latex(table: Table) -> str:
             *body[1:],
             r"\bottomrule",
             r"\end{tabular}",
+            "",
+            r"\smallskip",
+            rf"\parbox{{\linewidth}}{{\footnotesize {escape_latex(beneath)}}}",
             r"\end{table}",
             "",
         ]
@@ -165,6 +170,6 @@ def files(table: Table) -> dict[str, str]:
     """Return `{file name: text}` of the table in its three formats."""
     return {
         f"{table.name}.md": markdown(table),
-        f"{table.name}.csv": csv_text(table.fields, table.lines),
+        f"{table.name}.csv": csv_text(table.fields, table.lines if table.data is None else table.data),
         f"{table.name}.tex": latex(table),
     }

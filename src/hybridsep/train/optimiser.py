@@ -13,7 +13,7 @@ from hybridsep import seeds
 def initialise(network: nn.Module, *, study_seed: int, trial: int) -> None:
     """Fill every parameter of `network` in place, each from the stream (study seed, "init", trial, parameter name).
 
-    Convolutions and linear layers: normal with variance 2 / fan-in (He et al. 2015); biases 0; BatchNorm weight 1, bias 0.
+    Convolutions and linear layers: normal with variance 2 / fan-in (He et al. 2015); biases 0; BatchNorm 1 and 0.
     A parameter's draw depends on its name and shape only, so layers that two networks share start equal in one trial,
     and `separable_equivalent` starts as the same function as `separable`.
     """
@@ -43,8 +43,8 @@ def learning_rates(
 ) -> np.ndarray:
     """Return the learning rate of every step, float32 (epochs * steps_per_epoch,).
 
-    A linear warm-up to `learning_rate`, then by progress p in [0, 1) of the remaining steps: cosine, (1 + cos(pi p)) / 2;
-    polynomial, (1 - p) ** decay_power; step, decay_factor for each of `decay_steps` (fractions of all training) passed.
+    A linear warm-up to `learning_rate`, then by progress p in [0, 1) of the other steps: cosine, (1 + cos(pi p)) / 2;
+    polynomial, (1 - p) ** decay_power; step, decay_factor for each of `decay_steps` (fractions of training) passed.
     """
     total = epochs * steps_per_epoch
     warmup = round(warmup_epochs * steps_per_epoch)

@@ -22,7 +22,7 @@ def resolve_device(device: str) -> torch.device:
 
 
 def native_bfloat16(device: torch.device) -> bool:
-    """Return whether `device` multiplies bfloat16 in hardware; elsewhere bfloat16 is emulated and slower than float32."""
+    """Return whether `device` multiplies bfloat16 in hardware; elsewhere it is emulated, and slower than float32."""
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()

@@ -18,7 +18,7 @@ from hybridsep.train.precision import autocast
 
 @dataclass(frozen=True)
 class DeviceData:
-    """A dataset as it lives on the device, shared by all trials: uint8 images, int64 labels, float32 channel statistics."""
+    """A dataset on the device, shared by all trials: uint8 images, int64 labels, float32 channel statistics."""
 
     train_images: torch.Tensor  # (N, H + 2p, W + 2p, 3), padded once
     train_labels: torch.Tensor

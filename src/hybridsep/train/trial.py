@@ -103,8 +103,8 @@ class Trial:
     def train_epoch(self, *, after_step: Callable[[int], bool]) -> bool:
         """Train and evaluate the next epoch, from the middle of it after an interruption; add its row to `history`.
 
-        `after_step(steps done)` is called after every step; when it returns True the epoch is left where it is and False
-        is returned. Raises Diverged at the epoch's end when a step's loss was not finite.
+        `after_step(steps done)` is called after every step; when it returns True the epoch is left where it is and
+        False is returned. Raises Diverged at the epoch's end when a step's loss was not finite.
         """
         epoch = len(self.history) + 1
         begun = time.perf_counter()

@@ -1,0 +1,112 @@
+"""Identities of the Inception modules: towers on the left, one convolution for all of them on the right."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from hybridsep.equivalence import mappings
+from hybridsep.equivalence.forms import Channels, Form, Function, Weights, conv, module, norm, per_channel
+from hybridsep.modules import Inception, ReformulatedInception
+
+
+def _reformulated(chs: Channels, segments: int, *, norm_act: bool) -> Function:
+    return module(
+        lambda: ReformulatedInception(chs.in_chs, chs.out_chs, segments=segments, norm_act=norm_act, inner_ratio=1.0)
+    )[1]
+
+
+def simplified_inception(chs: Channels) -> Form:
+    width = chs.out_chs // chs.groups
+    shapes = {f"{index}.pointwise": (width, chs.in_chs, 1, 1) for index in range(chs.groups)}
+    shapes |= {f"{index}.spatial": (width, width, 3, 3) for index in range(chs.groups)}
+
+    def left(w: Weights, x: Tensor) -> Tensor:
+        towers = [conv(conv(x, w[f"{i}.pointwise"]), w[f"{i}.spatial"]) for i in range(chs.groups)]
+        return torch.cat(towers, dim=1)
+
+    def mapping(w: Weights) -> Weights:
+        towers = [(w[f"{index}.pointwise"], w[f"{index}.spatial"]) for index in range(chs.groups)]
+        pointwise, spatial = mappings.simplified_inception_to_reformulated(towers)
+        return {"pointwise.weight": pointwise, "grouped.weight": spatial}
+
+    return Form(chs.in_chs, shapes, left, _reformulated(chs, chs.groups, norm_act=False), mapping)
+
+
+def simplified_inception_with_relu(chs: Channels) -> Form:
+    linear, norms = simplified_inception(chs), ("norm.weight", "norm.bias")
+    shapes = dict(linear.shapes)
+    for index in range(chs.groups):
+        shapes |= {f"{index}.{name}": (chs.out_chs // chs.groups,) for name in norms}
+
+    def left(w: Weights, x: Tensor) -> Tensor:
+        reduced = (norm(conv(x, w[f"{i}.pointwise"]), w, f"{i}.norm") for i in range(chs.groups))
+        return torch.cat([conv(each, w[f"{i}.spatial"]) for i, each in enumerate(reduced)], dim=1)
+
+    def mapping(w: Weights) -> Weights:
+        mapped = linear.mapping(w)
+        mapped["pointwise.conv.weight"] = mapped.pop("pointwise.weight")
+        for name in norms:
+            mapped[f"pointwise.{name}"] = torch.cat([w[f"{index}.{name}"] for index in range(chs.groups)])
+        return mapped
+
+    return Form(chs.in_chs, shapes, left, _reformulated(chs, chs.groups, norm_act=True), mapping)
+
+
+def extreme_inception(chs: Channels) -> Form:
+    return Form(
+        chs.in_chs,
+        {"pointwise.weight": (chs.out_chs, chs.in_chs, 1, 1), "kernels": (chs.out_chs, 3, 3)},
+        lambda w, x: per_channel(conv(x, w["pointwise.weight"]), w["kernels"]),
+        _reformulated(chs, chs.out_chs, norm_act=False),
+        lambda w: {
+            "pointwise.weight": w["pointwise.weight"],
+            "grouped.weight": mappings.depthwise_to_grouped(w["kernels"]),
+        },
+    )
+
+
+def canonical_inception(chs: Channels) -> Form:
+    """Inception-v3's towers, here without BatchNorm and ReLU, which would only be in the way of a grouped form.
+
+    The right side is generous: any dense 3x3 kernel, of which every 1x1 with a grouped 3x3 behind it is a special case.
+    The mapping composes each tower's kernel and keeps its 3x3 centre, the nearest 3x3 for uncorrelated pixels; the
+    third tower's field is 5x5. `bound`: an image that is zero in a 3x3 window makes any 3x3 form answer zero in the
+    middle of it. What the towers answer there is the error, and the pixels around the window are chosen to make it
+    large.
+    """
+    out_chs = chs.out_chs + 4  # each of the four towers has an output
+    names, _ = module(lambda: Inception(chs.in_chs, out_chs, inner_ratio=1.0))
+    shapes = {name: shape for name, shape in names.items() if name.endswith("conv.weight")}
+
+    def left(w: Weights, x: Tensor) -> Tensor:
+        y = conv(x, w["tower_double.0.conv.weight"])
+        y = conv(conv(y, w["tower_double.1.conv.weight"]), w["tower_double.2.conv.weight"])
+        pooled = F.avg_pool2d(x, 3, stride=1, padding=1)
+        single, pool = w["tower_1x1.conv.weight"], w["tower_pool.conv.weight"]
+        triple = conv(conv(x, w["tower_3x3.0.conv.weight"]), w["tower_3x3.1.conv.weight"])
+        return torch.cat([conv(x, single), triple, y, conv(pooled, pool)], dim=1)
+
+    def mapping(w: Weights) -> Weights:
+        triple = torch.einsum("omkl,mc->ockl", w["tower_3x3.1.conv.weight"], w["tower_3x3.0.conv.weight"][:, :, 0, 0])
+        middle = torch.einsum(
+            "omkl,mc->ockl", w["tower_double.1.conv.weight"], w["tower_double.0.conv.weight"][:, :, 0, 0]
+        )
+        # Correlating with one kernel and then another is correlating with their full convolution.
+        double = F.conv2d(middle.transpose(0, 1), w["tower_double.2.conv.weight"].flip(2, 3), padding=2)
+        towers = [
+            F.pad(w["tower_1x1.conv.weight"], (1, 1, 1, 1)),
+            triple,
+            double.transpose(0, 1)[:, :, 1:-1, 1:-1],
+            w["tower_pool.conv.weight"].expand(-1, -1, 3, 3) / 9,
+        ]
+        return {"weight": torch.cat(towers)}
+
+    def bound(w: Weights, x: Tensor, other: Tensor) -> float:
+        row, column = (side // 2 for side in x.shape[2:])
+        response = torch.func.jacrev(lambda image: left(w, image[None])[0, :, row, column])(x[0])
+        response[:, :, row - 1 : row + 2, column - 1 : column + 2] = 0
+        strongest = response[response.abs().sum(dim=(1, 2, 3)).argmax()]
+        y = left(w, strongest.sign()[None])
+        return (y[0, :, row, column].abs().max() / y.abs().max()).item()
+
+    return Form(chs.in_chs, shapes, left, lambda w, x: conv(x, w["weight"]), mapping, bound)

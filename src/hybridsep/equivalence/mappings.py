@@ -1,0 +1,135 @@
+"""Weight mappings: the weights of one form of a module -> the weights of another form of the same function.
+
+Every mapping but `convert_separable` is differentiable, and linear in each of its arguments. C is the number of input
+channels, C' of output channels, k the kernel size. Weights have PyTorch's layout (out, in / groups, k, k).
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+State = Mapping[str, Tensor]
+
+
+class Tower(NamedTuple):
+    """One path of an aggregated transform: 1x1 `reduce` (None: picks its own channel), 3x3 `spatial`, 1x1 `expand`."""
+
+    reduce: Tensor | None
+    spatial: Tensor
+    expand: Tensor
+
+
+def depthwise_to_grouped(kernels: Tensor) -> Tensor:
+    """One kernel per channel (C, k, k) -> the weight (C, 1, k, k) of a convolution with groups = C (section 3)."""
+    return kernels.unsqueeze(1)
+
+
+def grouped_to_dense(weight: Tensor, groups: int) -> Tensor:
+    """Grouped weight (C', C / groups, k, k) -> dense weight (C', C, k, k), zero outside the groups' diagonal blocks.
+
+    Raises ValueError when `groups` does not divide C'.
+    """
+    if groups < 1 or weight.shape[0] % groups:
+        raise ValueError(f"groups: {groups} does not divide {weight.shape[0]} output channels")
+    blocks = weight.unflatten(0, (groups, -1))
+    diagonal = torch.eye(groups, dtype=weight.dtype, device=weight.device)
+    return torch.einsum("goikl,gh->gohikl", blocks, diagonal).flatten(2, 3).flatten(0, 1)
+
+
+def separable_to_dense(depthwise: Tensor, pointwise: Tensor) -> Tensor:
+    """D (C, 1, k, k) and P (C', C, 1, 1) -> the composed dense kernel P[o, c] * D[c], (C', C, k, k) (section 3)."""
+    return pointwise * depthwise.transpose(0, 1)
+
+
+def separable_to_towers(depthwise: Tensor, pointwise: Tensor) -> list[Tower]:
+    """D (C, 1, k, k) and P (C', C, 1, 1) -> one tower a channel, to be summed: D[c] on channel c, then P[:, c].
+
+    This is the separable convolution in the form of ResNeXt's Figure 3(a).
+    """
+    return [Tower(None, *each) for each in zip(depthwise.split(1), pointwise.split(1, dim=1), strict=True)]
+
+
+def separable_to_hybrid(depthwise: Tensor, pointwise: Tensor) -> dict[str, Tensor]:
+    """D and P -> the weights of `Hybrid` with a leading 1x1 that is the identity (Figure 4, rows one and six)."""
+    chs = depthwise.shape[0]
+    identity = torch.eye(chs, dtype=depthwise.dtype, device=depthwise.device).view(chs, chs, 1, 1)
+    return {"expand.weight": identity, "depthwise.weight": depthwise, "pointwise.weight": pointwise}
+
+
+def hybrid_to_towers(expand: Tensor, depthwise: Tensor, pointwise: Tensor) -> list[Tower]:
+    """`Hybrid`'s weights (leading 1x1, no normalisation) -> ResNeXt's Figure 3(a) with one channel a tower, summed."""
+    return [Tower(*each) for each in zip(expand.split(1), depthwise.split(1), pointwise.split(1, dim=1), strict=True)]
+
+
+def simplified_inception_to_reformulated(towers: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    """Towers of equal widths (1x1 weight, 3x3 weight), concatenated -> (one 1x1, one 3x3 with groups = towers).
+
+    Xception's Figure 2 -> Figure 3; the results are `ReformulatedInception`'s `pointwise` and `grouped`. Raises
+    ValueError when the towers' widths differ: segments of a grouped convolution are equal.
+    """
+    shapes = {(tuple(pointwise.shape), tuple(spatial.shape)) for pointwise, spatial in towers}
+    if len(shapes) != 1:
+        raise ValueError(f"towers: {len(shapes)} different shapes; a grouped form needs equal ones")
+    pointwise, spatial = zip(*towers, strict=True)
+    return torch.cat(pointwise), torch.cat(spatial)
+
+
+def resnext_to_concatenated(state: State, cardinality: int) -> dict[str, Tensor]:
+    """`ResNeXt`'s weights, Figure 3(c) -> Figure 3(b): a 1x1 and a 3x3 a tower, concatenated, and one last 1x1.
+
+    `reduce.*` and `grouped.*`, with their BatchNorm, become `towers.<index>.reduce.*` and `towers.<index>.spatial.*`;
+    `expand.*` and `shortcut.*` stay. Raises ValueError when `cardinality` does not divide the inner width.
+    """
+    inner = state["grouped.conv.weight"].shape[0]
+    if cardinality < 1 or inner % cardinality:
+        raise ValueError(f"cardinality: {cardinality} does not divide the inner width {inner}")
+    result = {}
+    for name, tensor in state.items():
+        part, _, leaf = name.partition(".")
+        if part not in ("reduce", "grouped"):
+            result[name] = tensor
+            continue
+        # BatchNorm's batch counter is one number that every tower shares.
+        pieces = tensor.chunk(cardinality) if tensor.ndim else [tensor] * cardinality
+        for index, piece in enumerate(pieces):
+            result[f"towers.{index}.{'reduce' if part == 'reduce' else 'spatial'}.{leaf}"] = piece
+    return result
+
+
+def resnext_to_towers(state: State, cardinality: int) -> dict[str, Tensor]:
+    """`ResNeXt`'s weights, Figure 3(c) -> Figure 3(a): 1x1, 3x3 and 1x1 a tower, summed, then `expand.norm`.
+
+    As `resnext_to_concatenated`, and `expand.conv.weight` becomes `towers.<index>.expand.conv.weight`.
+    """
+    result = resnext_to_concatenated(state, cardinality)
+    for index, piece in enumerate(result.pop("expand.conv.weight").chunk(cardinality, dim=1)):
+        result[f"towers.{index}.expand.conv.weight"] = piece
+    return result
+
+
+def convert_separable(state: State, row: str) -> dict[str, Tensor]:
+    """State of a whole network of `Separable` modules -> state of the same network with the modules of `row`.
+
+    `row` is "separable_equivalent" (the names are the same), "hybrid" (its leading 1x1 becomes the identity) or "dense"
+    (the kernels are composed). Predictions stay what they were, but for rounding; this is true for
+    `intermediate_activation="none"` only, which a state does not show. Works for every network with the slot: the
+    modules are where the names end in `depthwise.weight`. Raises ValueError for another row, and for a state without
+    separable modules or of a network that is already `hybrid`.
+    """
+    rows = ("separable_equivalent", "hybrid", "dense")
+    if row not in rows:
+        raise ValueError(f"row: {row!r} is not a form of the separable convolution; allowed: {', '.join(rows)}")
+    leaf = "depthwise.weight"
+    prefixes = [name.removesuffix(leaf) for name in state if name.endswith(leaf)]
+    if not prefixes or any(f"{prefix}expand.weight" in state for prefix in prefixes):
+        raise ValueError("state: not of a network of separable convolutions")
+    result = {name: tensor.clone() for name, tensor in state.items()}
+    if row == "separable_equivalent":
+        return result
+    for prefix in prefixes:
+        halves = [result.pop(f"{prefix}{half}.weight") for half in ("depthwise", "pointwise")]
+        mapped = separable_to_hybrid(*halves) if row == "hybrid" else {"conv.weight": separable_to_dense(*halves)}
+        result |= {f"{prefix}{name}": tensor for name, tensor in mapped.items()}
+    return result

@@ -1,0 +1,42 @@
+"""One study's report, put together from its runs: samples, comparisons and tables at once, figures and page when asked for."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from hybridsep.report import compare, sample, tables
+from hybridsep.report.compare import Comparison
+from hybridsep.report.folders import Problem, Run
+from hybridsep.report.sample import Sample
+from hybridsep.report.settings import Choices, Paper
+from hybridsep.report.table import Table
+
+
+@dataclass(frozen=True)
+class Part:
+    """One table of the paper as this study has it, with all that belongs to it."""
+
+    sample: Sample
+    comparison: Comparison
+    tables: list[Table]
+
+
+@dataclass(frozen=True)
+class Report:
+    """What can be said of one study. `problems` name the folders and tables that were left out."""
+
+    study: str
+    parts: list[Part]
+    problems: list[Problem]
+
+
+def assemble(study: str, runs: Sequence[Run], problems: Sequence[Problem], paper: Paper, choices: Choices) -> Report:
+    """Return the report of the study from its usable runs; `problems` are those found while reading them."""
+    samples, refused = sample.split(study, runs, paper, choices)
+    parts = []
+    for one in samples:
+        comparison = compare.compare(one, choices)
+        parts.append(Part(one, comparison, tables.build(one, comparison, choices, paper)))
+    found = [*problems, *refused]
+    if not samples and not found:
+        found.append(Problem(study, None, f"{study}: no run folders"))
+    return Report(study, parts, found)

@@ -1,0 +1,131 @@
+"""Would other choices have changed the result? The table again under every protocol choice, and with the images drawn again."""
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from hybridsep.data.subset import redrawn_subset
+from hybridsep.report import difference
+from hybridsep.report.compare import noise_floors, samples_of
+from hybridsep.report.sample import Sample, Subset
+from hybridsep.report.settings import PAIRINGS, Choices
+
+# Draws of 6,000 of 10,000 images take half a millisecond each; a study of thousands of trials gets fewer redraws, and says so.
+MOST_DRAWS = 20_000
+
+
+@dataclass(frozen=True)
+class Sensitivity:
+    """`choices` has one entry per row and protocol choice, `ranks` one per row, `redraws` what the redrawn images did."""
+
+    choices: list[dict[str, Any]]
+    ranks: list[dict[str, Any]]
+    redraws: dict[str, Any]
+
+
+def analyse(sample: Sample, choices: Choices) -> Sensitivity:
+    """Return the sample's main result under each choice of images and pairing, and the ranking's stability under redraws."""
+    redraws, ranks = redraw(sample, choices)
+    return Sensitivity(under_choices(sample, choices), ranks, redraws)
+
+
+def _subsets(sample: Sample, choices: Choices) -> list[Subset]:
+    """The three ways of choosing images, with as many images as the report's own choice, or as the runs recorded."""
+    recorded = sample.first.record["config"]["evaluation"]["images"]
+    images = min(choices.images or recorded, sample.images)
+    return [Subset("paper", images), Subset("fixed", images), Subset("all", images)]
+
+
+def under_choices(sample: Sample, choices: Choices) -> list[dict[str, Any]]:
+    """Mean |d|, |mean d|, the signed interval and the equivalence verdict of every row under every choice."""
+    entries = []
+    for subset in _subsets(sample, choices):
+        errors = {row: sample.errors(row, subset) for row in sample.rows}
+        floors = noise_floors(sample, replace(choices, groups=100), subset)
+        for pairing in PAIRINGS:
+            floor = floors["same" if pairing == "paired" else "own"]["mean"]
+            for row in sample.variants:
+                samples, differences = samples_of(errors[row], errors.get(sample.baseline, {}), pairing)
+                estimate = difference.paired_interval if pairing == "paired" else difference.welch_interval
+                interval = estimate(*samples, choices.alpha)
+                entries.append(
+                    {
+                        "row": row,
+                        "label": sample.row(row).label or row,
+                        "subset": subset.mode,
+                        "images": sample.images if subset.mode == "all" else subset.images,
+                        "pairing": pairing,
+                        **difference.mean_absolute(differences),
+                        **{key: interval[key] for key in ("mean", "low", "high")},
+                        "equivalent": difference.equivalence(samples, choices.margin, choices.alpha)["equivalent"],
+                        "floor": floor,
+                    }
+                )
+    return entries
+
+
+@lru_cache(maxsize=64)
+def _redrawn(study_seed: int, images: int, available: int, trial: int, draws: int) -> np.ndarray:
+    """(draws, ceil(available / 8)) uint8: the redrawn subsets of a trial as bits; studies of one seed and dataset share them."""
+    masks = np.zeros((draws, available), dtype=bool)
+    for draw in range(draws):
+        chosen = redrawn_subset(images=images, available=available, study_seed=study_seed, draw=draw, trial=trial)
+        masks[draw, chosen] = True
+    return np.packbits(masks, axis=1)
+
+
+def redraw(sample: Sample, choices: Choices) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Draw every trial's images again and rank the rows by mean |d| each time.
+
+    Returns `{"draws", "images", "changed", "reason"}` (`changed`: share in percent of the draws that rank the rows otherwise
+    than the report's own images do) and per row the spread of mean |d| over the draws and the share of each rank.
+    """
+    rows = [row for row in sample.variants if sample.paired(row)]
+    empty = {"draws": 0, "images": 0, "changed": None}
+    if len(rows) < 2:
+        return empty | {"reason": "fewer than two rows share trials with the baseline"}, []
+    images = _subsets(sample, choices)[0].images
+    if images == sample.images:
+        return empty | {"reason": "all test images are used, so there is nothing to draw"}, []
+    trials = sorted({trial for row in rows for trial in sample.paired(row)})
+    draws = max(10, min(choices.redraws, MOST_DRAWS // len(trials)))
+    seed = sample.first.record["config"]["seed"]
+    totals, counts = np.zeros((draws, len(rows))), np.zeros(len(rows))
+    for trial in trials:
+        packed = _redrawn(seed, images, sample.images, trial, draws)
+        masks = np.unpackbits(packed, axis=1, count=sample.images).astype(np.float32)
+        baseline = sample.runs[sample.baseline][trial].wrong.astype(np.float32)
+        for index, row in enumerate(rows):
+            run = sample.runs[row].get(trial)
+            if run is not None:
+                # Sums of +-1 over at most 2**24 images are exact in float32.
+                totals[:, index] += 100 * np.abs(masks @ (run.wrong - baseline)) / images
+                counts[index] += 1
+    means = totals / counts
+    own = np.array([_own_mean(sample, row) for row in rows])
+    ranking, rankings = own.argsort(kind="stable"), means.argsort(axis=1, kind="stable")
+    places = rankings.argsort(axis=1, kind="stable") + 1
+    changed = 100 * float((rankings != ranking).any(axis=1).mean())
+    low, high = np.quantile(means, (choices.alpha / 2, 1 - choices.alpha / 2), axis=0)
+    lines = [
+        {
+            "row": row,
+            "label": sample.row(row).label or row,
+            "own": float(own[index]),
+            "rank": int(np.flatnonzero(ranking == index)[0]) + 1,
+            "low": float(low[index]),
+            "high": float(high[index]),
+            "same_rank": 100 * float((places[:, index] == np.flatnonzero(ranking == index)[0] + 1).mean()),
+            "best_rank": int(places[:, index].min()),
+            "worst_rank": int(places[:, index].max()),
+        }
+        for index, row in enumerate(rows)
+    ]
+    return {"draws": draws, "images": images, "changed": changed, "reason": None}, lines
+
+
+def _own_mean(sample: Sample, row: str) -> float:
+    errors, baseline = sample.errors(row), sample.errors(sample.baseline)
+    return float(np.mean([abs(errors[trial] - baseline[trial]) for trial in sample.paired(row)]))

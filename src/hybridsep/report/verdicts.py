@@ -1,0 +1,261 @@
+"""The verdict ledger: each claim of the paper judged by the rule that conf/paper.yaml gives it. Nothing here is typed by hand.
+
+A rule has two ends: `low` and `high` bound the quantity it judges (95 % by default), and the runs are as the paper says, opposed to it, or
+undecided. The verdict on the paper is that outcome only if the runs were made under the paper's conditions; else it is inconclusive.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from hybridsep.errors import ConfigError
+from hybridsep.report import difference, heading
+from hybridsep.report.compare import Comparison
+from hybridsep.report.sample import Sample
+from hybridsep.report.settings import Choices, Claim, Paper
+from hybridsep.report.table import Column, Table, interval, number
+
+AS_CLAIMED, OPPOSED, UNDECIDED, NOT_RUN = "as the paper says", "opposite", "undecided", "not run"
+VERDICTS = {AS_CLAIMED: "reproduced", OPPOSED: "contradicted"}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One comparison that a claim rests on: what was measured, on how many trials, and what it says of the claim."""
+
+    text: str
+    n: int
+    outcome: str
+
+
+Rule = Callable[[Sample, Comparison, Claim, Choices], list[Finding]]
+
+
+def judge(outcomes: Sequence[str]) -> str:
+    """Return the outcome of a claim from those of its comparisons: all must be as claimed, one opposite is enough to oppose."""
+    if not outcomes or NOT_RUN in outcomes:
+        return NOT_RUN
+    if OPPOSED in outcomes:
+        return OPPOSED
+    return AS_CLAIMED if set(outcomes) == {AS_CLAIMED} else UNDECIDED
+
+
+def by_sign(low: float | None, high: float | None) -> str:
+    """As claimed when the interval lies above zero, opposite when below."""
+    if low is None or high is None:
+        return UNDECIDED
+    return AS_CLAIMED if low > 0 else OPPOSED if high < 0 else UNDECIDED
+
+
+def by_equivalence(entry: dict[str, Any], margin: float) -> str:
+    """As claimed when the two one-sided tests show equivalence, opposite when the whole interval lies beyond the margin."""
+    if entry["equivalent"]:
+        return AS_CLAIMED
+    if entry["low"] is not None and (entry["low"] > margin or entry["high"] < -margin):
+        return OPPOSED
+    return UNDECIDED
+
+
+def by_difference(entry: dict[str, Any], alpha: float) -> str:
+    """As claimed when the corrected p-value is below alpha and equivalence is not shown, opposite when it is shown."""
+    if entry["equivalent"]:
+        return OPPOSED
+    return AS_CLAIMED if entry["p_holm"] is not None and entry["p_holm"] < alpha else UNDECIDED
+
+
+def _signed(label: str, entry: dict[str, Any], unit: str = "") -> str:
+    return f"{label} {number(entry['mean'], sign=True)} {interval(entry['low'], entry['high'])}{unit}"
+
+
+def _against_baseline(
+    sample: Sample, comparison: Comparison, claim: Claim, outcome: Callable[[dict[str, Any]], str]
+) -> list[Finding]:
+    findings = []
+    for row in claim.rows:
+        if row not in sample.rows or not sample.paired(row):
+            findings.append(Finding(f"{row}: no trials", 0, NOT_RUN))
+            continue
+        entry = comparison.of(row)
+        findings.append(Finding(_signed(entry["label"], entry), entry["pairs"], outcome(entry)))
+    return findings
+
+
+def equivalent(sample: Sample, comparison: Comparison, claim: Claim, choices: Choices) -> list[Finding]:
+    """The rows equal the table's baseline within the margin."""
+    return _against_baseline(sample, comparison, claim, lambda entry: by_equivalence(entry, choices.margin))
+
+
+def different(sample: Sample, comparison: Comparison, claim: Claim, choices: Choices) -> list[Finding]:
+    """The rows differ from the table's baseline."""
+    return _against_baseline(sample, comparison, claim, lambda entry: by_difference(entry, choices.alpha))
+
+
+def _pairwise(
+    sample: Sample,
+    pairs: Sequence[tuple[str, str]],
+    values: Callable[[str], dict[int, float]],
+    choices: Choices,
+    outcome: Callable[[np.ndarray, dict[str, Any]], str],
+    show: Callable[[dict[str, Any]], str],
+) -> list[Finding]:
+    """Judge `values(other) - values(row)` over the trials that both have, with a paired t interval."""
+    findings = []
+    for row, other in pairs:
+        first, second = (values(name) if name in sample.rows else {} for name in (row, other))
+        both = [trial for trial in first if trial in second]
+        if not both:
+            findings.append(Finding(f"{row} and {other}: no trials in common", 0, NOT_RUN))
+            continue
+        gains = np.array([second[trial] - first[trial] for trial in both])
+        entry = difference.paired_interval(gains, choices.alpha)
+        label = sample.row(other).label or other
+        findings.append(Finding(f"{label}: {show(entry)}", len(both), outcome(gains, entry)))
+    return findings
+
+
+def _points(entry: dict[str, Any]) -> str:
+    return f"{number(entry['mean'], sign=True)} {interval(entry['low'], entry['high'])}"
+
+
+def closer(sample: Sample, comparison: Comparison, claim: Claim, choices: Choices) -> list[Finding]:
+    """|d| of the rows is smaller than that of the others, trial by trial."""
+
+    def distance(row: str) -> dict[int, float]:
+        errors, baseline = sample.errors(row), sample.errors(sample.baseline)
+        return {trial: abs(errors[trial] - baseline[trial]) for trial in errors if trial in baseline}
+
+    if sample.baseline not in sample.rows:
+        return [Finding("no baseline", 0, NOT_RUN)]
+    pairs = [(row, other) for row in claim.rows for other in claim.against]
+    return _pairwise(sample, pairs, distance, choices, lambda _, entry: by_sign(entry["low"], entry["high"]), _points)
+
+
+def lower_error(sample: Sample, comparison: Comparison, claim: Claim, choices: Choices) -> list[Finding]:
+    """The test error of the rows is lower than that of the others."""
+    pairs = [(row, other) for row in claim.rows for other in claim.against]
+    return _pairwise(sample, pairs, sample.errors, choices, lambda _, entry: by_sign(entry["low"], entry["high"]), _points)
+
+
+def same_error(sample: Sample, comparison: Comparison, claim: Claim, choices: Choices) -> list[Finding]:
+    """The test errors of each row and its counterpart are equal within the margin."""
+
+    def outcome(gains: np.ndarray, entry: dict[str, Any]) -> str:
+        shown = difference.equivalence((gains,), choices.margin, choices.alpha)["equivalent"]
+        return by_equivalence({**entry, "equivalent": shown}, choices.margin)
+
+    pairs = list(zip(claim.rows, claim.against, strict=True))
+    return _pairwise(sample, pairs, sample.errors, choices, outcome, _points)
+
+
+def faster(sample: Sample, comparison: Comparison, claim: Claim, choices: Choices) -> list[Finding]:
+    """The rows train more images per second than the others: intervals of the logarithm of the ratio over trials."""
+
+    def speed(row: str) -> dict[int, float]:
+        speeds = {trial: run.record["timings"].get("train_images_per_second") for trial, run in sample.runs[row].items()}
+        return {trial: -float(np.log(value)) for trial, value in speeds.items() if value and value > 0}
+
+    def outcome(gains: np.ndarray, entry: dict[str, Any]) -> str:
+        if len(gains) > 1 and np.ptp(gains) < 1e-9:
+            return by_sign(gains[0], gains[0])
+        return by_sign(entry["low"], entry["high"])
+
+    def show(entry: dict[str, Any]) -> str:
+        low, high = (None if entry[key] is None else float(np.exp(entry[key])) for key in ("low", "high"))
+        bounds = f" [{number(low)}, {number(high)}]" if low is not None else ""
+        return f"x {number(float(np.exp(entry['mean'])))}{bounds}"
+
+    machines = heading.machines(run for row in sample.rows for run in sample.runs[row].values())
+    if ";" in machines:
+        return [Finding(f"several machines ({machines})", 0, UNDECIDED)]
+    pairs = [(row, other) for row in claim.rows for other in claim.against]
+    return _pairwise(sample, pairs, speed, choices, outcome, show)
+
+
+RULES: dict[str, tuple[Rule, str]] = {
+    "equivalent": (equivalent, "two one-sided tests within ±{margin:g} points; opposed when the whole interval is beyond"),
+    "different": (different, "Holm p < {alpha:g} and not equivalent within ±{margin:g}; opposed when equivalent"),
+    "closer": (closer, "interval of |d other| - |d row| above 0; opposed when below"),
+    "lower_error": (lower_error, "interval of error other - error row above 0; opposed when below"),
+    "same_error": (same_error, "two one-sided tests within ±{margin:g} points; opposed when the whole interval is beyond"),
+    "faster": (faster, "interval of the speed ratio above 1; opposed when below"),
+}
+
+
+def ledger(parts: Sequence[tuple[Sample, Comparison]], paper: Paper, choices: Choices) -> list[dict[str, Any]]:
+    """Return one entry per claim of the paper, judged on the part that has its table. Raises ConfigError for an unknown rule."""
+    by_table = {sample.table: (sample, comparison) for sample, comparison in parts}
+    entries = []
+    for name, claim in paper.claims.items():
+        if claim.rule not in RULES:
+            raise ConfigError(f"conf/paper.yaml: claim {name} has rule '{claim.rule}'; there are {', '.join(RULES)}")
+        rule, text = RULES[claim.rule]
+        entry: dict[str, Any] = {"claim": name, "where": claim.where, "says": claim.says}
+        entry["rule"] = text.format(margin=choices.margin, alpha=choices.alpha)
+        if claim.table not in by_table:
+            entries.append(entry | {"measured": "-", "n": 0, "here": NOT_RUN, "verdict": "inconclusive", "because": NOT_RUN})
+            continue
+        sample, comparison = by_table[claim.table]
+        findings = rule(sample, comparison, claim, choices)
+        here = judge([finding.outcome for finding in findings])
+        departures = heading.departures(sample, paper)
+        verdict = "inconclusive" if departures else VERDICTS.get(here, "inconclusive")
+        because = "; ".join(departures) or ("" if verdict != "inconclusive" else here)
+        entries.append(
+            entry
+            | {"measured": "; ".join(finding.text for finding in findings), "n": min(finding.n for finding in findings)}
+            | {"here": here, "verdict": verdict, "because": because}
+        )
+    return entries
+
+
+def ledger_table(entries: Sequence[dict[str, Any]], choices: Choices, study: str) -> Table:
+    """Return the ledger as a table."""
+    columns = [
+        Column("Where", lambda line: line["where"], wide=True),
+        Column("The paper says", lambda line: line["says"], wide=True),
+        Column("Measured here", lambda line: line["measured"], wide=True),
+        Column("n", lambda line: str(line["n"])),
+        Column("Rule", lambda line: line["rule"], wide=True),
+        Column("In these runs", lambda line: line["here"]),
+        Column("Verdict", lambda line: line["verdict"]),
+        Column("Departures", lambda line: line["because"], wide=True),
+    ]
+    return Table(
+        name="verdicts",
+        title=f"Verdicts on the paper's claims from study {study}",
+        columns=columns,
+        lines=entries,
+        fields="claim where says measured n rule here verdict because".split(),
+        notes=[
+            f"Intervals are of {100 * (1 - choices.alpha):g} %, in points of test error unless a ratio (x). n: the fewest trials behind"
+            " one of the numbers. A verdict other than inconclusive needs runs under the paper's conditions (conf/paper.yaml)."
+        ],
+    )
+
+
+def deviation_table(sample: Sample, paper: Paper) -> Table:
+    """Return what the paper leaves open, our choice, and where this study chose otherwise."""
+    from hybridsep.config import flatten
+
+    flat = flatten(sample.first.record["config"])
+    lines = []
+    for point in paper.open_points:
+        value = flat.get(point.key, "unknown") if point.key else None
+        same = value is None or value == point.default
+        here = "as chosen" if same else f"{point.key} = {value}"
+        lines.append({"point": point.point, "choice": point.choice, "key": point.key, "here": here})
+    columns = [
+        Column("The paper leaves open", lambda line: line["point"], wide=True),
+        Column("Choice", lambda line: line["choice"], wide=True),
+        Column("Key", lambda line: line["key"] or "-"),
+        Column("This study", lambda line: line["here"], wide=True),
+    ]
+    return Table(
+        name=f"{sample.table}-deviations",
+        title="What the paper leaves open, and what this study did",
+        columns=columns,
+        lines=lines,
+        fields="point choice key here".split(),
+    )
