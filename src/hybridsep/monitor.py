@@ -1,6 +1,7 @@
 """What a person sees of a running study: progress bars on a terminal, readable lines elsewhere, TensorBoard."""
 
-import shutil
+import contextlib
+import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,6 +11,14 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 _LINE_EVERY_SECONDS = 10.0
+_CURVES = (
+    ("loss/train", "train_loss"),
+    ("loss/test", "test_loss"),
+    ("error/train", "train_error"),
+    ("error/test", "test_error"),
+    ("learning rate", "learning_rate"),
+    ("speed/images per second", "images_per_second"),
+)
 
 
 class Monitor(Protocol):
@@ -24,9 +33,16 @@ class Monitor(Protocol):
     def close(self) -> None: ...
 
 
+class _Screen(Console):
+    """A console that nobody need read: a pipe that was closed ends what is printed, not what is trained."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+
+
 def monitor() -> Monitor:
     """Return bars when standard error is a terminal, lines otherwise."""
-    console = Console(stderr=True)
+    console = _Screen(stderr=True)
     return Bars(console) if console.is_terminal else Lines()
 
 
@@ -86,7 +102,7 @@ class Lines:
     """A line per epoch, at most one in ten seconds, and one per trial; for log files."""
 
     def __init__(self):
-        self._console = Console(stderr=True, soft_wrap=True, highlight=False, markup=False, color_system=None)
+        self._console = _Screen(stderr=True, soft_wrap=True, highlight=False, markup=False, color_system=None)
         self._trials, self._ended, self._last_line = 0, 0, -_LINE_EVERY_SECONDS
         self._trained, self._begun = 0.0, time.monotonic()
 
@@ -113,7 +129,9 @@ class Lines:
         self.say(line + (self._left() if trained else ""))
 
     def say(self, line: str) -> None:
-        self._console.print(line)
+        # A log file on a full disk, for instance; training goes on, and its own writes tell what is wrong.
+        with contextlib.suppress(OSError):
+            self._console.print(line)
 
     def close(self) -> None:
         pass
@@ -143,35 +161,56 @@ class Curves:
     """The TensorBoard folder of one trial, made anew from the history when a run begins or resumes.
 
     So a killed run leaves no point twice and no line that doubles back: the curve is the history, epoch by epoch.
+    Raises OSError when the folder cannot be written.
     """
 
     def __init__(self, folder: Path, history: Sequence[Mapping[str, Any]], hyperparameters: Mapping[str, Any]):
-        # Imported here because it takes a second, and only training needs it.
-        from torch.utils.tensorboard import SummaryWriter
+        # Imported here because it takes a second, and only training needs it. The records are written by our own hand:
+        # SummaryWriter writes from a thread, which on a full disk prints a traceback and can lose points in silence.
+        from tensorboard.summary.writer.record_writer import RecordWriter
         from torch.utils.tensorboard.summary import hparams
 
-        shutil.rmtree(folder, ignore_errors=True)
-        self._writer = SummaryWriter(str(folder))
-        flat = {
-            key: value if isinstance(value, int | float | str) else str(value) for key, value in hyperparameters.items()
-        }
-        for summary in hparams(flat, {"error/test": 0.0}):
-            self._writer._get_file_writer().add_summary(summary)
-        for row in history:
-            self.add(row)
+        folder.mkdir(parents=True, exist_ok=True)
+        for old in folder.glob("*tfevents*"):
+            old.unlink()
+        self._file = open(folder / f"events.out.tfevents.{time.time():.6f}", "wb")
+        try:
+            self._records = RecordWriter(self._file)
+            self._write(file_version="brain.Event:2")
+            flat = {
+                key: value if isinstance(value, int | float | str) else str(value)
+                for key, value in hyperparameters.items()
+            }
+            for summary in hparams(flat, {"error/test": 0.0}):
+                self._write(summary=summary)
+            for row in history:
+                self._write_row(row)
+            self._flush()
+        except BaseException:
+            self.close()
+            raise
 
     def add(self, row: Mapping[str, Any]) -> None:
         """Add the points of one epoch, durably."""
-        for tag, key in (
-            ("loss/train", "train_loss"),
-            ("loss/test", "test_loss"),
-            ("error/train", "train_error"),
-            ("error/test", "test_error"),
-            ("learning rate", "learning_rate"),
-            ("speed/images per second", "images_per_second"),
-        ):
-            self._writer.add_scalar(tag, row[key], row["epoch"])
-        self._writer.flush()
+        self._write_row(row)
+        self._flush()
 
     def close(self) -> None:
-        self._writer.close()
+        # What `add` could not write then is not written now either; the error has been raised.
+        with contextlib.suppress(OSError):
+            self._file.close()
+
+    def _write_row(self, row: Mapping[str, Any]) -> None:
+        from tensorboard.compat.proto.summary_pb2 import Summary
+
+        values = [Summary.Value(tag=tag, simple_value=row[key]) for tag, key in _CURVES]
+        self._write(summary=Summary(value=values), step=row["epoch"])
+
+    def _write(self, **content: Any) -> None:
+        from tensorboard.compat.proto.event_pb2 import Event
+
+        self._records.write(Event(wall_time=time.time(), **content).SerializeToString())
+
+    def _flush(self) -> None:
+        self._file.flush()
+        os.fsync(self._file.fileno())

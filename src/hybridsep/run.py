@@ -59,6 +59,8 @@ def main() -> None:
     """Run the command line and exit with its status."""
     # With Hydra's own short error texts off, they arrive here as exceptions and can be said in one line.
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
+    _errors.clear()
+    _session.cache_clear()
     configuration.register()
     try:
         hydra.main(version_base="1.3", config_path=str(configuration.config_dir()), config_name="config")(job)()

@@ -50,7 +50,7 @@ def load(*, path: str | os.PathLike, cache: str | os.PathLike, name: str, title:
 def _read(stored: Path, name: str, title: str) -> Dataset | str:
     """Return the stored dataset, or why there is none."""
     try:
-        with np.load(stored, allow_pickle=False) as arrays:
+        with stored.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             kept = {key: arrays[key] for key in ("train_images", "train_labels", "test_images", "test_labels")}
             classes, sha256 = tuple(arrays["classes"].tolist()), str(arrays["sha256"])
         dataset = Dataset(name=name, title=title, classes=classes, **kept)

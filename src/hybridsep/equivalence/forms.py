@@ -1,4 +1,4 @@
-"""What an identity is made of: two functions, the mapping between their weights, and plain convolutions to write with."""
+"""What an identity is made of: two functions, the mapping between their weights, and plain convolutions."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -40,21 +40,22 @@ class Form:
 def module(build: Callable[[], nn.Module]) -> tuple[dict[str, tuple[int, ...]], Function]:
     """Return a module's weight shapes and its function of (weights, x), with BatchNorm in training mode."""
     with torch.device("meta"):
-        module = build().train()
-    shapes = {name: tuple(parameter.shape) for name, parameter in module.named_parameters()}
+        built = build().train()
+    shapes = {name: tuple(parameter.shape) for name, parameter in built.named_parameters()}
 
     def call(weights: Weights, x: Tensor) -> Tensor:
         # Running statistics are written in training mode but not read.
         buffers = {
             name: torch.zeros(buffer.shape, dtype=x.dtype if buffer.is_floating_point() else buffer.dtype)
-            for name, buffer in module.named_buffers()
+            for name, buffer in built.named_buffers()
         }
-        return functional_call(module, {**weights, **buffers}, (x,))
+        return functional_call(built, {**weights, **buffers}, (x,))
 
     return shapes, call
 
 
 def conv(x: Tensor, weight: Tensor, groups: int = 1) -> Tensor:
+    """Convolution at stride 1 that keeps height and width (odd kernels)."""
     return F.conv2d(x, weight, padding=weight.shape[-1] // 2, groups=groups)
 
 
@@ -65,5 +66,6 @@ def per_channel(x: Tensor, kernels: Tensor) -> Tensor:
 
 
 def norm(x: Tensor, weights: Weights, prefix: str, *, relu: bool = True) -> Tensor:
+    """BatchNorm with the batch's statistics and the weights `prefix.weight` and `prefix.bias`, then ReLU."""
     y = F.batch_norm(x, None, None, weights[f"{prefix}.weight"], weights[f"{prefix}.bias"], training=True)
     return y.relu() if relu else y

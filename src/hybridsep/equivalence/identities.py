@@ -24,23 +24,19 @@ class Identity:
 IDENTITIES = (
     Identity("depthwise = grouped, groups = channels", "section 3", separable.depthwise),
     Identity("grouped = dense with a block-diagonal kernel", "section 3", separable.grouped),
-    Identity(
-        "separable = sum of one tower per channel", "section 3; ResNeXt Figure 3(a)", separable.separable_as_towers
-    ),
-    Identity("separable = one dense 3x3, composed kernel", "section 3", separable.separable_as_dense),
-    Identity("separable = the row separable_equivalent", "Figure 4", separable.separable_as_row),
-    Identity("separable = hybrid, leading 1x1 the identity", "Figure 4", separable.separable_as_hybrid),
+    Identity("separable = sum of one tower per channel", "section 3; ResNeXt Figure 3(a)", separable.as_towers),
+    Identity("separable = one dense 3x3, composed kernel", "section 3", separable.as_dense),
+    Identity("separable = the row separable_equivalent", "Figure 4", separable.as_row),
+    Identity("separable = hybrid, leading 1x1 the identity", "Figure 4", separable.as_hybrid),
     Identity(
         "hybrid = ResNeXt (a), cardinality = channels", "Figure 4; ResNeXt Figure 3(a)", separable.hybrid_as_towers
     ),
-    Identity("simplified Inception = reformulated", "Xception Figures 2, 3", inception.simplified_inception),
-    Identity(
-        "the same with BatchNorm, ReLU between", "Xception Figures 2, 3", inception.simplified_inception_with_relu
-    ),
-    Identity("extreme Inception = segments of one channel", "Xception Figure 4", inception.extreme_inception),
-    Identity("ResNeXt (c) = (a): grouped = summed towers", "ResNeXt Figure 3", resnext.resnext_as_towers),
-    Identity("ResNeXt (c) = (b): grouped = concatenated", "ResNeXt Figure 3", resnext.resnext_as_concatenated),
+    Identity("simplified Inception = reformulated", "Xception Figures 2, 3", inception.simplified),
+    Identity("simplified = reformulated, BatchNorm + ReLU", "Xception Figures 2, 3", inception.simplified_with_relu),
+    Identity("extreme Inception = segments of one channel", "Xception Figure 4", inception.extreme),
+    Identity("ResNeXt (c) = (a): grouped = summed towers", "ResNeXt Figure 3", resnext.as_towers),
+    Identity("ResNeXt (c) = (b): grouped = concatenated", "ResNeXt Figure 3", resnext.as_concatenated),
     Identity("ResNeXt, cardinality 1 = plain bottleneck", "ResNeXt section 3", resnext.bottleneck),
-    Identity("separable with ReLU between = any dense 3x3", "section 4", separable.separable_with_relu, holds=False),
-    Identity("canonical Inception = any grouped form", "section 3", inception.canonical_inception, holds=False),
+    Identity("separable with ReLU between = any dense 3x3", "section 4", separable.with_relu, holds=False),
+    Identity("canonical Inception = any grouped form", "section 3", inception.canonical, holds=False),
 )

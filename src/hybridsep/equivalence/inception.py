@@ -15,7 +15,7 @@ def _reformulated(chs: Channels, segments: int, *, norm_act: bool) -> Function:
     )[1]
 
 
-def simplified_inception(chs: Channels) -> Form:
+def simplified(chs: Channels) -> Form:
     width = chs.out_chs // chs.groups
     shapes = {f"{index}.pointwise": (width, chs.in_chs, 1, 1) for index in range(chs.groups)}
     shapes |= {f"{index}.spatial": (width, width, 3, 3) for index in range(chs.groups)}
@@ -32,8 +32,8 @@ def simplified_inception(chs: Channels) -> Form:
     return Form(chs.in_chs, shapes, left, _reformulated(chs, chs.groups, norm_act=False), mapping)
 
 
-def simplified_inception_with_relu(chs: Channels) -> Form:
-    linear, norms = simplified_inception(chs), ("norm.weight", "norm.bias")
+def simplified_with_relu(chs: Channels) -> Form:
+    linear, norms = simplified(chs), ("norm.weight", "norm.bias")
     shapes = dict(linear.shapes)
     for index in range(chs.groups):
         shapes |= {f"{index}.{name}": (chs.out_chs // chs.groups,) for name in norms}
@@ -52,7 +52,7 @@ def simplified_inception_with_relu(chs: Channels) -> Form:
     return Form(chs.in_chs, shapes, left, _reformulated(chs, chs.groups, norm_act=True), mapping)
 
 
-def extreme_inception(chs: Channels) -> Form:
+def extreme(chs: Channels) -> Form:
     return Form(
         chs.in_chs,
         {"pointwise.weight": (chs.out_chs, chs.in_chs, 1, 1), "kernels": (chs.out_chs, 3, 3)},
@@ -65,14 +65,14 @@ def extreme_inception(chs: Channels) -> Form:
     )
 
 
-def canonical_inception(chs: Channels) -> Form:
+def canonical(chs: Channels) -> Form:
     """Inception-v3's towers, here without BatchNorm and ReLU, which would only be in the way of a grouped form.
 
     The right side is generous: any dense 3x3 kernel, of which every 1x1 with a grouped 3x3 behind it is a special case.
     The mapping composes each tower's kernel and keeps its 3x3 centre, the nearest 3x3 for uncorrelated pixels; the
-    third tower's field is 5x5. `bound`: an image that is zero in a 3x3 window makes any 3x3 form answer zero in the
-    middle of it. What the towers answer there is the error, and the pixels around the window are chosen to make it
-    large.
+    third tower's field is 5x5. `bound`: two images, zero in a 3x3 window and opposite around it, are the same to any
+    form of field 3x3 in the middle of the window, linear or not. The towers' answers there are opposite, so the form
+    is off by at least their size on one of the two. The pixels around the window are chosen to make it large.
     """
     out_chs = chs.out_chs + 4  # each of the four towers has an output
     names, _ = module(lambda: Inception(chs.in_chs, out_chs, inner_ratio=1.0))
@@ -103,7 +103,9 @@ def canonical_inception(chs: Channels) -> Form:
 
     def bound(w: Weights, x: Tensor, other: Tensor) -> float:
         row, column = (side // 2 for side in x.shape[2:])
-        response = torch.func.jacrev(lambda image: left(w, image[None])[0, :, row, column])(x[0])
+        image = x[:1].clone().requires_grad_()
+        middle = left(w, image)[0, :, row, column]
+        response = torch.cat([torch.autograd.grad(each, image, retain_graph=True)[0] for each in middle])
         response[:, :, row - 1 : row + 2, column - 1 : column + 2] = 0
         strongest = response[response.abs().sum(dim=(1, 2, 3)).argmax()]
         y = left(w, strongest.sign()[None])

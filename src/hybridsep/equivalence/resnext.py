@@ -26,7 +26,7 @@ def _spatial(w: Weights, x: Tensor, index: int) -> Tensor:
     return norm(conv(y, w[f"{tower}.spatial.conv.weight"]), w, f"{tower}.spatial.norm")
 
 
-def resnext_as_towers(chs: Channels) -> Form:
+def as_towers(chs: Channels) -> Form:
     def right(w: Weights, x: Tensor) -> Tensor:
         paths = [conv(_spatial(w, x, i), w[f"towers.{i}.expand.conv.weight"]) for i in range(chs.groups)]
         return norm(torch.stack(paths).sum(0), w, "expand.norm", relu=False) + _shortcut(w, x)
@@ -34,7 +34,7 @@ def resnext_as_towers(chs: Channels) -> Form:
     return Form(chs.in_chs, *_resnext(chs, chs.groups), right, lambda w: mappings.resnext_to_towers(w, chs.groups))
 
 
-def resnext_as_concatenated(chs: Channels) -> Form:
+def as_concatenated(chs: Channels) -> Form:
     def right(w: Weights, x: Tensor) -> Tensor:
         joined = torch.cat([_spatial(w, x, index) for index in range(chs.groups)], dim=1)
         return norm(conv(joined, w["expand.conv.weight"]), w, "expand.norm", relu=False) + _shortcut(w, x)

@@ -59,7 +59,7 @@ def _separable(chs: Channels, activation: str = "none") -> tuple[dict[str, tuple
     return module(lambda: Separable(chs.in_chs, chs.out_chs, intermediate_activation=activation))
 
 
-def separable_as_towers(chs: Channels) -> Form:
+def as_towers(chs: Channels) -> Form:
     return Form(
         chs.in_chs,
         *_separable(chs),
@@ -72,12 +72,12 @@ def _composed(w: Weights) -> Weights:
     return {"conv.weight": mappings.separable_to_dense(*_halves(w))}
 
 
-def separable_as_dense(chs: Channels) -> Form:
+def as_dense(chs: Channels) -> Form:
     _, dense = module(lambda: Dense(chs.in_chs, chs.out_chs))
     return Form(chs.in_chs, *_separable(chs), dense, _composed)
 
 
-def separable_as_row(chs: Channels) -> Form:
+def as_row(chs: Channels) -> Form:
     _, right = module(lambda: SeparableEquivalent(chs.in_chs, chs.out_chs))
     return Form(chs.in_chs, *_separable(chs), right, dict)
 
@@ -87,7 +87,7 @@ def _hybrid(chs: Channels) -> tuple[dict[str, tuple[int, ...]], Function]:
     return module(lambda: Hybrid(chs.in_chs, chs.out_chs, **keywords))
 
 
-def separable_as_hybrid(chs: Channels) -> Form:
+def as_hybrid(chs: Channels) -> Form:
     _, right = _hybrid(chs)
     return Form(chs.in_chs, *_separable(chs), right, lambda w: mappings.separable_to_hybrid(*_halves(w)))
 
@@ -101,7 +101,7 @@ def hybrid_as_towers(chs: Channels) -> Form:
     )
 
 
-def separable_with_relu(chs: Channels) -> Form:
+def with_relu(chs: Channels) -> Form:
     """The right side is the composed kernel; `bound` holds for any kernel, and any linear function at all.
 
     A linear L has L(x + y) = L(x) + L(y). If it came within e of f everywhere, f(x + y) - f(x) - f(y) would be at most

@@ -60,14 +60,17 @@ def _report(given: settings.Settings) -> int:
         )
         for part in report.parts:
             terminal.show(screen, part.tables)
-        files, unread = output.figure_files(report, given.report, paper)
-        for problem in [*report.problems, *unread]:
-            print(f"left out: {problem.message}", file=sys.stderr)
         if not report.parts:
             empty += 1
+            for problem in report.problems:
+                print(f"left out: {problem.message}", file=sys.stderr)
             continue
-        output.write(results, name, output.table_files(report, given.report) | files)
-        screen.print(f"{results}/tables/{name}, {results}/figures/{name}: {len(files)} files of figures, {name}")
+        terminal.show(screen, [report.ledger])
+        files, found = output.files_of(report, given.report, paper)
+        for problem in found:
+            print(f"left out: {problem.message}", file=sys.stderr)
+        output.write(results, name, files)
+        screen.print(f"Written: {results}/tables/{name}/index.html with all tables and figures, and {len(files) - 1} more files.")
     return 1 if empty else 0
 
 

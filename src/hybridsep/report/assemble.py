@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hybridsep.report import compare, sample, tables
+from hybridsep.report import compare, heading, sample, sensitivity, sensitivity_tables, tables, verdicts
 from hybridsep.report.compare import Comparison
 from hybridsep.report.folders import Problem, Run
 from hybridsep.report.sample import Sample
@@ -26,6 +26,7 @@ class Report:
 
     study: str
     parts: list[Part]
+    ledger: Table
     problems: list[Problem]
 
 
@@ -36,7 +37,18 @@ def assemble(study: str, runs: Sequence[Run], problems: Sequence[Problem], paper
     for one in samples:
         comparison = compare.compare(one, choices)
         parts.append(Part(one, comparison, tables.build(one, comparison, choices, paper)))
+    entries = verdicts.ledger([(part.sample, part.comparison) for part in parts], paper, choices)
     found = [*problems, *refused]
     if not samples and not found:
         found.append(Problem(study, None, f"{study}: no run folders"))
-    return Report(study, parts, found)
+    return Report(study, parts, verdicts.ledger_table(entries, choices, study), found)
+
+
+def further_tables(part: Part, paper: Paper, choices: Choices) -> list[Table]:
+    """Return the tables that take longer than a reader at the terminal wants to wait: sensitivity and deviations."""
+    frame = {"heading": heading.lines(part.sample, choices), "warning": heading.warning(part.sample, paper)}
+    found = sensitivity.analyse(part.sample, choices)
+    return [
+        *sensitivity_tables.build(part.sample, found, choices, frame),
+        verdicts.deviation_table(part.sample, paper),
+    ]

@@ -61,25 +61,32 @@ def _machine(machine: dict[str, Any]) -> str:
     return f"{machine.get('processor', 'unknown')}{f', {threads} threads' if threads else ''}"
 
 
-def departures(sample: Sample, paper: Paper) -> list[str]:
-    """Return what differs from the paper's conditions (conf/paper.yaml), one phrase per condition; empty when nothing does."""
+def _differing(sample: Sample, paper: Paper) -> dict[str, tuple[Any, list[Any]]]:
     flat = flatten(sample.first.record["config"]) | {"data.name": sample.first.record["dataset"]["name"]}
-    return [
-        f"{key} is {flat.get(key, 'unknown')} (paper: {', '.join(map(str, allowed))})"
-        for key, allowed in paper.conditions.items()
-        if flat.get(key) not in allowed
-    ]
+    return {key: (flat.get(key), allowed) for key, allowed in paper.conditions.items() if flat.get(key) != allowed[0]}
+
+
+def departures(sample: Sample, paper: Paper) -> list[str]:
+    """Return what forbids a verdict on the paper: values that are neither the paper's own nor accepted in its place."""
+    found = _differing(sample, paper).items()
+    return [f"{key} is {value} (paper: {allowed[0]})" for key, (value, allowed) in found if value not in allowed]
+
+
+def remarks(sample: Sample, paper: Paper) -> list[str]:
+    """Return what differs from the paper and is accepted in its place (conf/paper.yaml, `conditions`)."""
+    found = _differing(sample, paper).items()
+    return [f"{key} is {value} in place of {allowed[0]}" for key, (value, allowed) in found if value in allowed]
 
 
 def warning(sample: Sample, paper: Paper) -> str | None:
     """Return the line that must not be overlooked, or None when the runs are made as the paper's were."""
-    found = departures(sample, paper)
+    found, accepted = departures(sample, paper), remarks(sample, paper)
     if not found:
-        return None
-    name = sample.first.record["dataset"]["name"]
+        return f"Not quite the paper's experiment: {'; '.join(accepted)}." if accepted else None
+    synthetic = sample.first.record["dataset"]["name"] in paper.synthetic
     verdict = (
         "these numbers say nothing about the paper"
-        if name in paper.synthetic
+        if synthetic
         else "read them as a trend, not as a reproduction"
     )
-    return f"NOT the paper's experiment, {verdict}: {'; '.join(found)}."
+    return f"NOT the paper's experiment, {verdict}: {'; '.join(found + accepted)}."

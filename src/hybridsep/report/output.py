@@ -5,39 +5,61 @@ from dataclasses import asdict
 from pathlib import Path
 
 from hybridsep.report import figure_data, heading, table
-from hybridsep.report.assemble import Report
+from hybridsep.report.assemble import Report, further_tables
+from hybridsep.report.folders import Problem
+from hybridsep.report.page import page
 from hybridsep.report.settings import Choices, Paper
 
 MADE_WITH = "made-with.json"
+INDEX = "index.html"
 _OURS = (".md", ".csv", ".tex", ".svg", ".png", ".html", ".json")
 
 
-def table_files(report: Report, choices: Choices) -> dict[str, bytes]:
-    """Return the tables of the report in their three formats, and the choices they were made with."""
-    files = {f"tables/{report.study}/{MADE_WITH}": f"{json.dumps(asdict(choices), indent=2)}\n".encode()}
+def files_of(report: Report, choices: Choices, paper: Paper, *, draw: bool = True) -> tuple[dict[str, bytes], list[Problem]]:
+    """Return every file of the report and the histories that could not be read.
+
+    Tables in three formats, the choices they were made with, the figures' data, and with `draw` the figures and index.html.
+    """
+    tables, figures = f"tables/{report.study}", f"figures/{report.study}"
+    files = {f"{tables}/{MADE_WITH}": f"{json.dumps(asdict(choices), indent=2)}\n".encode()}
+    sections, problems = [], list(report.problems)
+    for name, text in table.files(report.ledger).items():
+        files[f"{tables}/{name}"] = text.encode()
     for part in report.parts:
-        for one in part.tables:
+        all_tables = [*part.tables, *further_tables(part, paper, choices)]
+        for one in all_tables:
             for name, text in table.files(one).items():
-                files[f"tables/{report.study}/{name}"] = text.encode()
-    return files
-
-
-def figure_files(report: Report, choices: Choices, paper: Paper) -> tuple[dict[str, bytes], list[figure_data.Problem]]:
-    """Return the figures of the report (SVG, PNG) with their data (CSV), and the histories that could not be read."""
-    from hybridsep.report import figures
-
-    files: dict[str, bytes] = {}
-    problems = []
-    for part in report.parts:
+                files[f"{tables}/{name}"] = text.encode()
         found, unread = figure_data.build(part.sample, part.comparison)
         problems += unread
-        lines = heading.lines(part.sample, choices)
-        caption = " ".join(filter(None, [heading.warning(part.sample, paper), *lines]))
+        pictures = {}
         for data in found:
-            files[f"figures/{report.study}/{data.name}.csv"] = table.csv_text(data.fields, data.lines).encode()
-            for name, content in figures.draw(data, caption).items():
-                files[f"figures/{report.study}/{name}"] = content
+            files[f"{figures}/{data.name}.csv"] = table.csv_text(data.fields, data.lines).encode()
+            if draw:
+                pictures[data.name] = (data.title, _draw(files, figures, data, part.sample, choices, paper))
+        sections.append((part.sample.spec.title, all_tables, pictures))
+    if draw and report.parts:
+        first = report.parts[0].sample
+        text = page(
+            report.study,
+            warning=heading.warning(first, paper),
+            heading=heading.lines(first, choices),
+            ledger=report.ledger,
+            sections=sections,
+            problems=[problem.message for problem in problems],
+            choices={f"report.{key}": value for key, value in asdict(choices).items()},
+        )
+        files[f"{tables}/{INDEX}"] = text.encode()
     return files, problems
+
+
+def _draw(files: dict[str, bytes], folder: str, data, sample, choices: Choices, paper: Paper) -> bytes:
+    from hybridsep.report import figures
+
+    caption = " ".join(filter(None, [heading.warning(sample, paper), *heading.lines(sample, choices)]))
+    drawn = figures.draw(data, caption)
+    files.update({f"{folder}/{name}": content for name, content in drawn.items()})
+    return drawn[f"{data.name}.svg"]
 
 
 def write(results: Path, study: str, files: dict[str, bytes]) -> None:

@@ -104,9 +104,12 @@ def split(study: str, runs: Iterable[Run], paper: Paper, choices: Choices) -> tu
         by_row.setdefault(run.row, []).append(run)
     plans: list[tuple[str, TableSpec, list[str]]] = []
     placed: set[str] = set()
-    for name, spec in paper.tables.items():
+    # A study that is called like a table is that table; any other is recognised by its rows.
+    candidates = {study: paper.tables[study]} if study in paper.tables else paper.tables
+    for name, spec in candidates.items():
         present = [row for row in spec.rows if row in by_row]
-        if [row for row in present if row != spec.baseline] or (present and len(by_row) == 1):
+        new = [row for row in present if row != spec.baseline and row not in placed]
+        if new or (present and len(by_row) == 1 and not plans):
             plans.append((name, spec, list(spec.rows)))
             placed.update(present)
     rest = [row for row in by_row if row not in placed]
@@ -135,6 +138,7 @@ def _sample(study: str, name: str, spec: TableSpec, by_row: dict[str, list[Run]]
     # The paper's baseline unless the user names another row of the table.
     baseline = choices.baseline if choices.baseline in found and found[choices.baseline] else spec.baseline
     rows = sorted(found, key=lambda row: row != baseline)
+    planned = {row: expected_trials(study, row, spec, choices) for row in rows}
     sample = Sample(
         study=study,
         table=name,
@@ -143,7 +147,7 @@ def _sample(study: str, name: str, spec: TableSpec, by_row: dict[str, list[Run]]
         rows=rows,
         runs=found,
         others=[run for run in runs if run.status != "finished"],
-        trials={row: expected_trials(study, row, spec, choices) for row in rows},
+        trials={row: sorted({*planned[row], *(run.trial for run in by_row[row])}) for row in rows},
         subset=_subset(finished, choices),
     )
     sample.chosen(finished[0].trial)

@@ -8,7 +8,6 @@ from hybridsep.report.settings import Choices
 from hybridsep.report.table import Column, Table, interval, number
 
 
-
 def build(sample: Sample, found: Sensitivity, choices: Choices, frame: dict[str, Any]) -> list[Table]:
     """Return the tables of mean |d| and of the signed difference under each choice, and of the ranking under redraws."""
     if not found.choices:

@@ -29,11 +29,15 @@ _LATEX = {
 
 @dataclass(frozen=True)
 class Column:
-    """One column for readers: its heading and how a line's cell is written. `wide` columns hold sentences and may wrap."""
+    """One column for readers: its heading and how a line's cell is written.
+
+    `wide` columns hold sentences and may wrap. A column stands in `files`, on the `terminal`, or in both.
+    """
 
     heading: str
     text: Callable[[dict[str, Any]], str]
     wide: bool = False
+    place: str = "both"
 
 
 @dataclass(frozen=True)
@@ -55,9 +59,14 @@ class Table:
     terminal: bool = False
     data: Sequence[dict[str, Any]] | None = None
 
-    def cells(self) -> list[list[str]]:
+    def shown(self, place: str) -> list[Column]:
+        """The columns for `place`, files or terminal."""
+        return [column for column in self.columns if column.place in (place, "both")]
+
+    def cells(self, place: str) -> list[list[str]]:
         """The text of every cell, line by line."""
-        return [[column.text(line) for column in self.columns] for line in self.lines]
+        columns = self.shown(place)
+        return [[column.text(line) for column in columns] for line in self.lines]
 
 
 def number(value: float | None, decimals: int = 2, *, sign: bool = False) -> str:
@@ -123,9 +132,10 @@ def markdown(table: Table) -> str:
         parts += [f"> **{table.warning}**", ""]
     for text in table.heading:
         parts += [text, ""]
-    parts.append(line([column.heading for column in table.columns]))
-    parts.append("|" + "|".join(" :-- " if column.wide else " --: " for column in table.columns) + "|")
-    parts += [line(cells) for cells in table.cells()]
+    columns = table.shown("files")
+    parts.append(line([column.heading for column in columns]))
+    parts.append("|" + "|".join(" :-- " if column.wide else " --: " for column in columns) + "|")
+    parts += [line(cells) for cells in table.cells("files")]
     for note in table.notes:
         parts += ["", note]
     return "\n".join(parts) + "\n"
@@ -134,9 +144,10 @@ def markdown(table: Table) -> str:
 def latex(table: Table) -> str:
     """Return the table for LaTeX with booktabs, heading and notes beneath it; needs \\usepackage{booktabs}."""
     # Sentences need a width; numbers set theirs themselves.
-    share = 0.9 / max(1, sum(column.wide for column in table.columns) + 0.25 * len(table.columns))
-    kinds = [rf"p{{{min(share, 0.4):.2f}\linewidth}}" if column.wide else "r" for column in table.columns]
-    rows = [[column.heading for column in table.columns], *table.cells()]
+    columns = table.shown("files")
+    share = 0.9 / max(1, sum(column.wide for column in columns) + 0.25 * len(columns))
+    kinds = [rf"p{{{min(share, 0.4):.2f}\linewidth}}" if column.wide else "r" for column in columns]
+    rows = [[column.heading for column in columns], *table.cells("files")]
     body = [" & ".join(map(escape_latex, row)) + r" \\" for row in rows]
     beneath = " ".join([*([table.warning] if table.warning else []), *table.heading, *table.notes])
     return "\n".join(

@@ -8,7 +8,8 @@ from hybridsep.report.sample import Sample
 from hybridsep.report.settings import Choices, Paper
 from hybridsep.report.table import MISSING, Column, Table, count, interval, number, p_value
 
-TITLE = Column("Row", lambda line: line["title"], wide=True)
+TITLE = Column("Row", lambda line: line["title"], wide=True, place="files")
+SHORT_TITLE = Column("Row", lambda line: line["label"], wide=True, place="terminal")
 LABEL = Column("Row", lambda line: line["label"], wide=True)
 
 
@@ -52,10 +53,14 @@ def main_table(sample: Sample, comparison: Comparison, choices: Choices, frame: 
             return f"groups {number(floor['low'])} to {number(floor['high'])}" if floor["mean"] is not None else MISSING
         if line["is_baseline"]:
             return ""
-        return f"{number(line['mean'], sign=True)} {interval(line['low'], line['high'])}"
+        mean = number(line["mean"], sign=True)
+        return mean if line["low"] is None else f"{mean} {interval(line['low'], line['high'])}"
 
     def error(line: dict[str, Any]) -> str:
-        return f"{number(line['error_mean'])} ± {number(line['error_sd'])}" if line["row"] else ""
+        if not line["row"]:
+            return ""
+        mean = number(line["error_mean"])
+        return mean if line["error_sd"] is None else f"{mean} ± {number(line['error_sd'])}"
 
     def of_variant(text: str, line: dict[str, Any]) -> str:
         return "" if not line["row"] or line["is_baseline"] else text
@@ -64,6 +69,7 @@ def main_table(sample: Sample, comparison: Comparison, choices: Choices, frame: 
     mean_absolute = Column("Ours |d|", ours)
     columns = [
         TITLE,
+        SHORT_TITLE,
         paper,
         *([Column("Ours %", error)] if errors_first else [mean_absolute]),
         Column("n", _n),
@@ -95,7 +101,7 @@ def _floor_line(comparison: Comparison) -> dict[str, Any]:
     return line | {
         "row": "",
         "title": f"Noise floor: two trials of the baseline ({floor['pairs']} pairs)",
-        "label": "Noise floor",
+        "label": f"Noise floor ({floor['pairs']} pairs)",
         "mean_absolute": floor["mean"],
         "n": floor["n"],
         "low": None,

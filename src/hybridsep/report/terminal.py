@@ -24,7 +24,7 @@ def show(screen: Console, tables: Iterable[Table]) -> None:
     for table in tables:
         if not table.terminal:
             continue
-        if (table.warning, table.heading) != shown:
+        if (table.warning or table.heading) and (table.warning, table.heading) != shown:
             shown = (table.warning, table.heading)
             if table.warning:
                 screen.print(Text(table.warning, style="bold yellow"))
@@ -37,12 +37,12 @@ def show(screen: Console, tables: Iterable[Table]) -> None:
 def print_table(screen: Console, table: Table) -> None:
     """Print one table with its notes."""
     grid = RichTable(title=Text(table.title), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for column in table.columns:
+    for column in table.shown("terminal"):
         if column.wide:
             grid.add_column(Text(column.heading), justify="left", overflow="fold", min_width=12)
         else:
             grid.add_column(Text(column.heading), justify="right", no_wrap=True)
-    for cells in table.cells():
+    for cells in table.cells("terminal"):
         grid.add_row(*map(Text, cells))
     screen.print(grid)
     for note in table.notes:

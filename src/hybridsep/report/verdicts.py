@@ -201,7 +201,7 @@ def ledger(parts: Sequence[tuple[Sample, Comparison]], paper: Paper, choices: Ch
         here = judge([finding.outcome for finding in findings])
         departures = heading.departures(sample, paper)
         verdict = "inconclusive" if departures else VERDICTS.get(here, "inconclusive")
-        because = "; ".join(departures) or ("" if verdict != "inconclusive" else here)
+        because = "; ".join(departures + heading.remarks(sample, paper)) or ("" if verdict != "inconclusive" else here)
         entries.append(
             entry
             | {"measured": "; ".join(finding.text for finding in findings), "n": min(finding.n for finding in findings)}
@@ -215,12 +215,12 @@ def ledger_table(entries: Sequence[dict[str, Any]], choices: Choices, study: str
     columns = [
         Column("Where", lambda line: line["where"], wide=True),
         Column("The paper says", lambda line: line["says"], wide=True),
-        Column("Measured here", lambda line: line["measured"], wide=True),
+        Column("Measured here", lambda line: line["measured"], wide=True, place="files"),
         Column("n", lambda line: str(line["n"])),
-        Column("Rule", lambda line: line["rule"], wide=True),
+        Column("Rule", lambda line: line["rule"], wide=True, place="files"),
         Column("In these runs", lambda line: line["here"]),
         Column("Verdict", lambda line: line["verdict"]),
-        Column("Departures", lambda line: line["because"], wide=True),
+        Column("Departures", lambda line: line["because"], wide=True, place="files"),
     ]
     return Table(
         name="verdicts",
@@ -232,6 +232,7 @@ def ledger_table(entries: Sequence[dict[str, Any]], choices: Choices, study: str
             f"Intervals are of {100 * (1 - choices.alpha):g} %, in points of test error unless a ratio (x). n: the fewest trials behind"
             " one of the numbers. A verdict other than inconclusive needs runs under the paper's conditions (conf/paper.yaml)."
         ],
+        terminal=True,
     )
 
 

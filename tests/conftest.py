@@ -1,0 +1,41 @@
+"""What several test files share: commands run in this process, and a study small enough for a test."""
+
+import os
+import sys
+
+import pytest
+
+# One thread: the tests' networks are too small to gain from more, and bits can depend on the number.
+TINY = (
+    "data=synthetic",
+    "data.source.train=192",
+    "data.source.test=100",
+    "size=tiny",
+    "schedule=short",
+    "schedule.epochs=2",
+    "schedule.warmup_epochs=1",
+    "schedule.batch_size=64",
+    "threads=1",
+    "study=tiny",
+)
+
+
+@pytest.fixture
+def run(monkeypatch, capfd, tmp_path):
+    """Return a function that runs `python -m hybridsep.run` with overrides: `(exit status, standard error)`."""
+    from hybridsep.run import main
+
+    def command(*overrides: str, results: str | None = None) -> tuple[int, str]:
+        # A developer's HYDRA_FULL_ERROR would change what a user sees; the columns keep long lines whole.
+        monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
+        flags = [text for text in overrides if text.startswith("-")]
+        others = [text for text in overrides if not text.startswith("-")]
+        place = results or str(tmp_path / "results")
+        monkeypatch.setattr(sys, "argv", ["run.py", *flags, *others, f"results={place}", f"data_dir={tmp_path / 'data'}"])
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        os.environ.pop("HYDRA_FULL_ERROR", None)
+        return ended.value.code, capfd.readouterr().err
+
+    return command

@@ -1,0 +1,208 @@
+"""The configuration: every file composes and builds, `trial=` says what it means, an identity is what can change the science."""
+
+import copy
+import dataclasses
+from pathlib import Path
+
+import hydra
+import pytest
+import torch
+from hydra.core.global_hydra import GlobalHydra
+
+from hybridsep import build, config
+from hybridsep.errors import ConfigError
+
+
+@pytest.fixture
+def compose():
+    config.register()
+    GlobalHydra.instance().clear()
+    with hydra.initialize_config_dir(str(config.config_dir()), version_base="1.3"):
+        yield lambda *overrides: hydra.compose("config", list(overrides))
+
+
+def choices(group: str) -> list[str]:
+    return sorted(path.stem for path in (config.config_dir() / group).glob("*.yaml"))
+
+
+@pytest.mark.parametrize("row", choices("model"))
+def test_every_row_composes_builds_and_runs(compose, row):
+    composed = compose(f"model={row}", "size=tiny")
+    config.check(composed)
+    plain = build.plain(composed)
+    if "widths" in plain["model"]["network"] and row.startswith("fractalnet"):
+        plain["model"]["network"]["widths"] = [8] * len(plain["model"]["network"]["widths"])
+    network = build.network_factory(plain, classes=7)().eval()
+    with torch.inference_mode():
+        assert network(torch.zeros(2, 3, 32, 32)).shape == (2, 7)
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    assert network.cost(32, 32).params == parameters
+
+
+@pytest.mark.parametrize("group", ["size", "schedule", "augmentation", "experiment"])
+def test_every_choice_composes_and_passes_its_checks(compose, group):
+    names = choices(group)
+    assert names
+    for name in names:
+        config.check(compose(f"{group}={name}"))
+
+
+@pytest.mark.parametrize("name", choices("data"))
+def test_every_dataset_composes(compose, name):
+    config.check(compose(f"data={name}", "data.path=somewhere/cifar10-jpeg.tar.xz"))
+
+
+def test_every_file_begins_with_a_comment():
+    for path in config.config_dir().rglob("*.yaml"):
+        assert path.read_text().startswith("#"), path
+
+
+def test_names_of_datasets(compose):
+    composed = compose("data=cifar10_jpeg", "data.path=a/cifar10-jpeg.tar.xz", "size=small", "schedule=cpu")
+    assert (composed.data.name, composed.study) == ("cifar10-jpeg", "cifar10-jpeg-small-12ep")
+    assert config.stem("x/birds/") == config.stem("birds.tgz") == "birds"
+
+
+@pytest.mark.parametrize(
+    ("text", "trials"),
+    [
+        (3, [3]),
+        ("3", [3]),
+        ("0..9", list(range(10))),
+        ("4..4", [4]),
+        ([0, 2, "5..7"], [0, 2, 5, 6, 7]),
+    ],
+)
+def test_trials(text, trials):
+    assert config.parse_trials(text) == trials
+
+
+@pytest.mark.parametrize(
+    "text", ["9..0", "", "a", "-1", "1.5", 1.5, True, None, [], [1, "0..3"], "0...3", "0..", "0..99999", "٣", {"a": 1}]
+)
+def test_what_is_not_a_trial(text):
+    with pytest.raises(ConfigError, match=r"^trial=.*allowed are 3, 0\.\.9 or \[0,2,5\.\.7\]") as error:
+        config.parse_trials(text)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "schedule.epochs=0",
+        "schedule.batch_size=0",
+        "schedule.learning_rate=-1",
+        "schedule.warmup_epochs=191",
+        "schedule.decay=linear",
+        "schedule.decay_steps=[0.7,0.5]",
+        "schedule.momentum=1",
+        "schedule.momentum=0",
+        "schedule.label_smoothing=1",
+        "augmentation.kind=mixup",
+        "augmentation.crop=30",
+        "evaluation.subset=best",
+        "evaluation.images=0",
+        "size.depth=0",
+        "size.widths=[]",
+        "data.mean=[1,2]",
+        "match=macs",
+        "precision=float16",
+        "device=tpu",
+        "threads=0",
+        "max_minutes=0",
+        "study=../elsewhere",
+        "row=.hidden",
+    ],
+)
+def test_values_out_of_range_name_their_key(compose, override):
+    key = override.split("=")[0]
+    with pytest.raises(ConfigError, match=f"^{key.replace('.', '[.]')}=") as error:
+        config.check(compose(override))
+    assert "\n" not in str(error.value)
+
+
+def test_a_dataset_without_its_path(compose):
+    with pytest.raises(ConfigError, match="^data.path is missing"):
+        config.check(compose("data=imagefolder"))
+
+
+def test_identity_is_the_science(compose):
+    plain = build.plain(compose())
+    same = build.plain(
+        compose("study=x", "row=y", "results=r", "data_dir=d", "device=cpu", "threads=1", "max_minutes=1", "trial=7")
+    )
+    assert config.identity(plain, 0) == config.identity(same, 0)
+    other = [
+        "seed=1",
+        "paired=false",
+        "match=params",
+        "precision=float32",
+        "schedule.epochs=189",
+        "schedule.weight_decay=0",
+        "augmentation.padding=3",
+        "size.depth=2",
+        "model=hybrid",
+        "data.mean=[0.5,0.5,0.5]",
+    ]
+    identities = {config.identity(plain, 0), config.identity(plain, 1)}
+    identities |= {config.identity(build.plain(compose(override)), 0) for override in other}
+    assert len(identities) == len(other) + 2
+
+
+def test_identity_does_not_change_between_versions(compose):
+    # If this number changes, nobody's finished trials are found again. A new key needs a default in the schema that
+    # means "as before": such a key, at its default, is not part of the identity.
+    plain = build.plain(compose("model=separable", "precision=bfloat16"))
+    assert config.identity(plain, 0) == "77013266a36869f3"
+
+
+def test_a_key_at_its_schema_default_is_not_part_of_the_identity(compose):
+    plain = build.plain(compose())
+    before = copy.deepcopy(plain)
+    del before["augmentation"]["crop"]
+    assert plain["augmentation"]["crop"] is None
+    assert config.identity(before, 0) == config.identity(plain, 0)
+    plain["augmentation"]["crop"] = 28
+    assert config.identity(before, 0) != config.identity(plain, 0)
+
+
+def test_differences_name_the_keys(compose):
+    old, new = build.plain(compose()), build.plain(compose("schedule.epochs=5", "study=other"))
+    assert config.differences(old, new) == ["schedule.epochs 190 -> 5"]
+
+
+def test_records_keep_no_places(compose):
+    plain = build.plain(compose("data=imagefolder", "data.path=/home/me/birds.tar", "results=/tmp/r", "data_dir=/tmp/d"))
+    assert "/" not in "".join(str(value) for value in config.flatten(config.without_places(plain)).values())
+
+
+def test_match_gives_every_row_the_baseline_parameters(compose):
+    for row in ("inception", "resnext", "reformulated_inception", "hybrid", "separable_equivalent"):
+        plain = build.plain(compose(f"model={row}", "size=small", "match=params"))
+        matched = build.matched(plain, classes=10, height=32, width=32)
+        params = build.network_factory(matched, classes=10)().cost(32, 32).params
+        assert abs(params / 39_050 - 1) <= 0.02
+
+
+def test_network_keywords_of_the_wrong_type(compose):
+    plain = build.plain(compose())
+    plain["model"]["network"]["colour"] = "red"
+    with pytest.raises(ConfigError, match="^model.network: .*colour"):
+        build.network_factory(plain, classes=10)()
+    plain["model"]["network"] = {"_target_": "hybridsep.networks.Nothing"}
+    with pytest.raises(ConfigError, match="^model.network: .*Nothing"):
+        build.network_factory(plain, classes=10)
+
+
+def test_schema_and_files_state_the_same_keys():
+    import yaml
+
+    for group, schema in (
+        ("size", config.SizeConfig),
+        ("schedule", config.ScheduleConfig),
+        ("augmentation", config.AugmentationConfig),
+    ):
+        keys = {entry.name for entry in dataclasses.fields(schema)}
+        whole = [path for path in Path(config.config_dir() / group).glob("*.yaml") if "defaults:" not in path.read_text()]
+        for path in whole:
+            assert set(yaml.safe_load(path.read_text())) == keys, path

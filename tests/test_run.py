@@ -1,0 +1,173 @@
+"""The command from end to end: a study, its records, skipping, resuming, refusing, and what a user reads."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import TINY
+
+from hybridsep import records
+from hybridsep.records import read, read_history, read_predictions
+from hybridsep.seeds import seed
+from hybridsep.train.optimiser import initialise, learning_rates, sgd
+
+ROWS = "separable,inception,resnext,reformulated_inception,separable_equivalent,hybrid"
+
+
+def folders(place: Path) -> list[str]:
+    return ["/".join(path.parts[-2:]) for path in records.find(place)]
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return torch.load(folder / "checkpoint.pt", weights_only=True)["network"]
+
+
+def test_a_study_of_six_rows_from_training_to_its_table(run, tmp_path):
+    status, said = run("experiment=quick", *TINY, "trial=0..1", "schedule.epochs=1")
+    assert status == 0, said
+    place = tmp_path / "results"
+    assert len(folders(place)) == 12
+    assert "(trial 12 of 12)" in said
+    report = subprocess.run(
+        [sys.executable, "-m", "hybridsep.report", f"results={place}", "study=tiny"], capture_output=True, text=True
+    )
+    assert report.returncode == 0, report.stderr
+    for title in ("Baseline", "Inception Modules", "ResNeXt Modules", "Re-formulated", "Equivalent", "Hybrid"):
+        assert title in report.stdout
+    assert "2/10" in report.stdout.replace(" ", "") or "2 of 10" in report.stdout
+    tables = {path.suffix for path in (place / "tables" / "tiny").iterdir()}
+    assert {".md", ".csv", ".tex"} <= tables
+    assert {".png", ".svg"} <= {path.suffix for path in (place / "figures" / "tiny").iterdir()}
+
+
+def test_records_say_what_was_done(run, tmp_path):
+    assert run(*TINY, "model=resnext", "trial=3")[0] == 0
+    folder = tmp_path / "results/runs/tiny/resnext/trial-03"
+    record = read(folder)
+    assert (record["status"], record["trial"], record["result"]["epochs"]) == ("finished", 3, 2)
+    assert record["dataset"]["train"] == 192 and len(record["dataset"]["sha256"]) == 64
+    assert record["config"]["evaluation"]["images"] == 60
+    assert record["model"]["params"] > 0 and record["machine"]["threads"] == 1
+    assert record["versions"]["torch"].startswith("2.")
+    logits, labels = read_predictions(folder)
+    assert logits.shape == (100, 10) and labels.shape == (100,)
+    error = 100 * (logits.argmax(1) != labels).mean()
+    assert error == pytest.approx(record["result"]["test_error_all"], abs=1.01)
+    history = read_history(folder)
+    assert list(history["epoch"]) == [1, 2]
+    assert history["test_error"].iloc[-1] == pytest.approx(record["result"]["test_error_all"])
+    events = subprocess.run(
+        [sys.executable, "-c", _EVENTS, str(folder / "tensorboard")], capture_output=True, text=True, check=True
+    )
+    assert json.loads(events.stdout) == {"error/test": [1, 2], "hparams": True, "loss/train": [1, 2]}
+
+
+_EVENTS = """
+import json, sys
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+curves = EventAccumulator(sys.argv[1]); curves.Reload()
+tags = {tag: [point.step for point in curves.Scalars(tag)] for tag in ("error/test", "loss/train")}
+print(json.dumps({**tags, "hparams": "_hparams_/experiment" in curves.summary_metadata}, sort_keys=True))
+"""
+
+
+def test_a_finished_trial_is_skipped_and_another_configuration_refused(run, tmp_path):
+    assert run(*TINY, "schedule.epochs=1")[0] == 0
+    folder = tmp_path / "results/runs/tiny/separable/trial-00"
+    before = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    status, said = run(*TINY, "schedule.epochs=1")
+    assert status == 0 and "already finished, 1 epochs" in said
+    status, said = run(*TINY, "schedule.epochs=2")
+    assert status == 2 and "schedule.epochs 1 -> 2" in said and said.count("\n") == 1
+    status, said = run(*TINY, "schedule.epochs=1", "data.source.seed=1")
+    assert status == 2 and "data.source.seed 0 -> 1" in said
+    assert before == {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+
+def test_a_time_limit_ends_cleanly_and_the_same_command_ends_with_the_same_bits(run, tmp_path):
+    parts, whole = str(tmp_path / "parts"), str(tmp_path / "whole")
+    arguments = (*TINY, "schedule.epochs=3", "size.dropout=0.1")
+    status, said = run(*arguments, "max_minutes=0.000001", results=parts)
+    assert status == 75 and "stopped after epoch 0 (max_minutes); the same command goes on" in said
+    place = Path(parts) / "runs/tiny/separable/trial-00"
+    assert read(place)["status"] == "interrupted"
+    assert run(*arguments, results=parts)[0] == 0
+    assert run(*arguments, results=whole)[0] == 0
+    expected = Path(whole) / "runs/tiny/separable/trial-00"
+    assert (place / "predictions.npz").read_bytes() == (expected / "predictions.npz").read_bytes()
+    one, other = weights(place), weights(expected)
+    assert one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_trials_differ_and_rows_of_one_trial_share_their_start(run, tmp_path):
+    assert run("-m", *TINY, "model=separable,separable_equivalent", "trial=0..1", "schedule.epochs=1")[0] == 0
+    place = tmp_path / "results/runs/tiny"
+    first, second = (read_predictions(place / "separable" / f"trial-0{trial}")[0] for trial in (0, 1))
+    assert not np.array_equal(first, second)
+    # The equivalent form starts as the same function on the same images, so one short epoch leaves it close.
+    same = read_predictions(place / "separable_equivalent/trial-00")[0]
+    assert np.abs(same.astype(float) - first).mean() < 0.1 * np.abs(second.astype(float) - first).mean()
+
+
+def test_initial_weights_depend_on_trial_and_name_only():
+    def first_weight(trial: int, study_seed: int, extra: bool) -> torch.Tensor:
+        layers = [torch.nn.Conv2d(4, 4, 3, bias=False)] + ([torch.nn.Linear(4, 2)] if extra else [])
+        network = torch.nn.Sequential(*layers)
+        initialise(network, study_seed=study_seed, trial=trial)
+        return network[0].weight
+
+    weight = first_weight(0, 0, False)
+    assert torch.equal(weight, first_weight(0, 0, True))
+    assert not torch.equal(weight, first_weight(1, 0, False))
+    assert not torch.equal(weight, first_weight(0, 1, False))
+    assert seed(0, "init", 1) != seed(0, "init", "1")
+
+
+def test_learning_rate_warms_up_and_reaches_zero():
+    options = {"epochs": 10, "steps_per_epoch": 10, "learning_rate": 1.0, "decay_factor": 0.1, "decay_power": 4.0}
+    cosine = learning_rates(**options, warmup_epochs=2, decay="cosine", decay_steps=())
+    assert cosine[0] == np.float32(0.05) and cosine[19] == cosine[20] == 1 and cosine[60] == 0.5 and cosine[-1] < 1e-3
+    step = learning_rates(**options, warmup_epochs=0, decay="step", decay_steps=(0.5, 0.75))
+    assert step.tolist() == pytest.approx([1.0] * 50 + [0.1] * 25 + [0.01] * 25)
+    polynomial = learning_rates(**options, warmup_epochs=0, decay="polynomial", decay_steps=())
+    assert polynomial[50] == pytest.approx(0.5**4)
+
+
+def test_weight_decay_spares_batch_norm_and_biases():
+    network = torch.nn.Sequential(torch.nn.Conv2d(1, 1, 1), torch.nn.BatchNorm2d(1))
+    groups = sgd(network, momentum=0.9, nesterov=True, weight_decay=0.5).param_groups
+    shapes = {group["weight_decay"]: sorted(parameter.ndim for parameter in group["params"]) for group in groups}
+    assert shapes == {0.5: [4], 0.0: [1, 1, 1]}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["epochs=5"], "epochs is not a key: did you mean schedule.epochs?"),
+        (["trial=9..0"], "trial=9..0 runs backward"),
+        (["schedule.epochs=many"], "schedule.epochs=many"),
+        (["model=perceptron"], "Available options in 'model'"),
+        (["model=resnext", "model.module.cardinality=7"], "model.module.cardinality"),
+        (["data=imagefolder", "data.path=nowhere"], "data.path=nowhere does not exist"),
+        (["evaluation.images=101"], "there are 100 test images"),
+        (["schedule.batch_size=193"], "there are 192 training images"),
+        (["-m", "model=separable,hybrid", "schedule.epochs=0"], "schedule.epochs=0"),
+        (["experiment=figure4", "size.depth=0"], "size.depth=0"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line_and_nothing_is_written(run, tmp_path, overrides, words):
+    small = [] if "data=imagefolder" in overrides else TINY
+    status, said = run(*small, *overrides)
+    assert status == 2
+    assert words in said and said.startswith("hybridsep: ") and said.count("\n") == 1
+    assert not (tmp_path / "results").exists()
+
+
+def test_help_and_show_only(run):
+    for flag, words in (("--help", b"trial=0..9"), ("--cfg=job", b"learning_rate")):
+        shown = subprocess.run([sys.executable, "-m", "hybridsep.run", flag], capture_output=True, check=True)
+        assert words in shown.stdout
