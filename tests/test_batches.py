@@ -1,10 +1,13 @@
 """Plans and batches: every offset, each image its own, paired between models, and the pixels a slow loop would give."""
 
+import colorsys
+
 import numpy as np
 import pytest
 import torch
 
 from hybridsep.data.batches import EpochPlan, evaluation_batches, gather, normalise, pad_images, plan_epoch
+from hybridsep.data.jitter import jitter
 from hybridsep.errors import ConfigError
 
 MEAN, STD = torch.tensor([0.4914, 0.4822, 0.4465]), torch.tensor([0.2470, 0.2435, 0.2616])
@@ -12,7 +15,7 @@ MEAN, STD = torch.tensor([0.4914, 0.4822, 0.4465]), torch.tensor([0.2470, 0.2435
 
 def plan(**changes) -> EpochPlan:
     keywords = {"count": 1000, "batch_size": 64, "height": 32, "size": 32, "padding": 4, "kind": "crop_flip"}
-    keywords |= {"cutout": 8, "study_seed": 0, "trial": 0, "epoch": 1}
+    keywords |= {"cutout": 8, "hue": 0.1, "saturation": 0.75, "exposure": 0.75, "study_seed": 0, "trial": 0, "epoch": 1}
     return plan_epoch(**keywords | changes)
 
 
@@ -45,7 +48,7 @@ def test_all_81_offsets_occur_and_each_image_has_its_own():
 
 def test_an_epoch_shows_every_image_once_and_drops_what_fills_no_batch():
     drawn = plan(count=1000, batch_size=64)
-    assert drawn.order.shape == (15, 64) and all(field.shape == (15, 64) for field in drawn)
+    assert drawn.order.shape == (15, 64) and all(field.shape[:2] == (15, 64) for field in drawn)
     assert len(drawn.order.unique()) == 960
     assert torch.equal(plan(count=960).order.flatten().sort().values, torch.arange(960))
     assert plan(count=64).order.shape == (1, 64)
@@ -154,3 +157,31 @@ def test_a_captured_gather_follows_its_plan():
         graph.replay()
         want = gather(source, *(field[step] for field in drawn), size=32, mean=MEAN, std=STD, hole=8)
         torch.testing.assert_close(got.cpu(), want, atol=2e-6, rtol=0)
+
+
+def test_jitter_is_hsv_arithmetic_and_none_is_the_identity():
+    picture = images(3, 8).float() / 255
+    same = jitter(picture, torch.tensor([[0.0, 1.0, 1.0]] * 3))
+    assert torch.allclose(same, picture, atol=1e-6)
+    amounts = torch.tensor([[0.1, 0.75, 1.0], [-0.4, 1.3, 0.75], [0.5, 1.0, 1.3]])
+    changed = jitter(picture, amounts)
+    for one, (shift, saturation, exposure), result in zip(picture, amounts.tolist(), changed, strict=True):
+        for pixel, got in zip(one.reshape(-1, 3).tolist(), result.reshape(-1, 3).tolist(), strict=True):
+            hue, sat, value = colorsys.rgb_to_hsv(*pixel)
+            # Darknet limits the colours after the conversion back, not saturation and value before it.
+            chroma = value * sat * saturation * exposure
+            pure = colorsys.hsv_to_rgb((hue + shift) % 1, 1, 1)
+            expected = [min(1, max(0, value * exposure - chroma * (1 - part))) for part in pure]
+            assert got == pytest.approx(expected, abs=2e-5)
+
+
+def test_jitter_draws_factors_and_their_inverses_for_each_image():
+    colour = plan(count=64_000).colour.reshape(-1, 3)
+    shift, saturation, exposure = colour.T
+    assert shift.abs().max() <= 0.1 and len(shift.unique()) > 60_000
+    for factor in (saturation, exposure):
+        assert 0.75 <= factor.min() and factor.max() <= 1 / 0.75 + 1e-6
+        assert (factor > 1).float().mean().item() == pytest.approx(0.5, abs=0.01)
+    still = plan(hue=0.0, saturation=1.0, exposure=1.0)
+    assert (still.colour == torch.tensor([0.0, 1.0, 1.0])).all()
+    assert (still.order == plan().order).all() and (still.top == plan().top).all()

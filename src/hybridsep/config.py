@@ -46,12 +46,18 @@ class SizeConfig:
 
 @dataclass
 class AugmentationConfig:
-    """What happens to a training image. `kind`: crop_flip, crop_flip_cutout or none; `crop` null: the image's side."""
+    """What happens to a training image. `kind`: crop_flip, crop_flip_cutout or none; `crop` null: the image's side.
+
+    `hue`, `saturation` and `exposure` are the limits of darknet's colour jitter (`hybridsep.data.jitter`).
+    """
 
     kind: str = MISSING
     padding: int = MISSING
     crop: int | None = None
     cutout: int = MISSING
+    hue: float = 0.0
+    saturation: float = 1.0
+    exposure: float = 1.0
 
 
 @dataclass
@@ -225,6 +231,10 @@ def check(config: Config) -> None:
     _require(
         crop is None or (crop >= 4 and crop % 4 == 0), "augmentation.crop", crop, "a multiple of 4 pixels, or null"
     )
+    hue = augmentation.hue
+    _require(0 <= hue <= 0.5, "augmentation.hue", hue, "from 0 (none) to 0.5 of the colour circle")
+    for key, limit in (("saturation", augmentation.saturation), ("exposure", augmentation.exposure)):
+        _require(0 < limit <= 10, f"augmentation.{key}", limit, "a factor above 0, at most 10; 1 is none")
     _require(augmentation.cutout >= 1, "augmentation.cutout", augmentation.cutout, "a side of at least 1 pixel")
     for key, values in (("data.mean", data.mean), ("data.std", data.std)):
         _require(values is None or len(values) == 3, key, values, "three numbers in [0, 1], or null for measured ones")

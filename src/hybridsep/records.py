@@ -5,6 +5,7 @@ of every test image after the last epoch) are for people and for the report; che
 file is written beside its place and renamed, so a reader sees the old file or the new one and never a part.
 """
 
+import contextlib
 import csv
 import io
 import json
@@ -54,6 +55,7 @@ _KEYS: dict[str, type | tuple[type, ...]] = {
     "updated": str,
 }
 _TEMPORARY = ".writing-"
+_MAX_PREDICTIONS = 1 << 30  # bytes; 50,000 images of 1,000 classes are a tenth of it
 
 
 def run_folder(results: Path, study: str, row: str, trial: int) -> Path:
@@ -73,17 +75,23 @@ def lock(folder: Path) -> FileLock:
     return FileLock(folder.parent / f".{folder.name}.lock")
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Replace `path` durably: written beside it, flushed to disk, renamed. On OSError `path` is as it was."""
+def write_atomically(path: Path, content: bytes, *, keep: Path | None = None) -> None:
+    """Replace `path` durably: written beside it, flushed to disk, renamed. On OSError what was there still is.
+
+    With `keep` the old file is renamed to it. A process that dies just then leaves the old file under that name only.
+    """
     temporary = path.with_name(f"{_TEMPORARY}{path.name}")
     try:
         with open(temporary, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
+        if keep is not None and path.exists():
+            os.replace(path, keep)
         os.replace(temporary, path)
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
         raise
     if hasattr(os, "O_DIRECTORY"):
         directory = os.open(path.parent, os.O_DIRECTORY)
@@ -102,7 +110,8 @@ def remove_leftovers(folder: Path) -> None:
 def write(folder: Path, record: Mapping[str, Any]) -> None:
     """Write record.json. Not-a-number is refused (ValueError): JSON has none, and a record must be readable."""
     text = json.dumps({"format": FORMAT, **record}, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False)
-    write_atomically(folder / "record.json", f"{text}\n".encode())
+    # A title typed in another encoding holds lone surrogates; written as JSON's own escapes they survive.
+    write_atomically(folder / "record.json", f"{text}\n".encode(errors="backslashreplace"))
 
 
 def read(folder: Path) -> dict[str, Any]:
@@ -119,10 +128,19 @@ def read(folder: Path) -> dict[str, Any]:
         if key not in record or not isinstance(record[key], kind) or isinstance(record[key], bool):
             raise RecordError(f"{folder}: record.json has no valid '{key}'")
     if record["status"] not in STATUSES:
-        raise RecordError(f"{folder}: record.json has status '{record['status']}', not one of {', '.join(STATUSES)}")
+        raise RecordError(
+            f"{folder}: record.json has status {record['status']!r:.40}, not one of {', '.join(STATUSES)}"
+        )
     place = (record["study"], record["row"], f"trial-{record['trial']:02d}")
     if place != folder.absolute().parts[-3:]:
-        raise RecordError(f"{folder}: record.json belongs to {'/'.join(place)}; was the folder moved or copied?")
+        raise RecordError(f"{folder}: record.json belongs to {'/'.join(place)!r:.120}; was the folder moved or copied?")
+    if not isinstance(record["dataset"].get("sha256"), str):
+        raise RecordError(f"{folder}: record.json does not say which data it is from")
+    if record["status"] == "finished":
+        numbers = [(record["result"] or {}).get(key) for key in ("epochs", "test_error", "test_error_all")]
+        numbers.append(record["timings"].get("train_images_per_second"))
+        if not all(isinstance(number, int | float) for number in numbers):
+            raise RecordError(f"{folder}: record.json says finished but has no result")
     return record
 
 
@@ -141,13 +159,18 @@ def read_history(folder: Path) -> "pandas.DataFrame":
     import pandas
 
     try:
-        frame = pandas.read_csv(folder / "history.csv")
+        content = (folder / "history.csv").read_bytes()
+        frame = pandas.read_csv(io.BytesIO(content), low_memory=False)
     except FileNotFoundError:
         raise RecordError(f"{folder}: no history.csv") from None
-    except (OSError, ValueError) as error:
+    except Exception as error:  # pandas raises many types on damaged bytes
         raise RecordError(f"{folder}: history.csv cannot be read ({_first_line(error)})") from None
-    if tuple(frame.columns) != HISTORY_COLUMNS or frame.isna().all(axis=None) or not len(frame):
+    # A row longer than the header makes pandas take the first column for an index, and shifts all others.
+    named = tuple(frame.columns) == HISTORY_COLUMNS and isinstance(frame.index, pandas.RangeIndex)
+    if not named or not len(frame) or any(kind.kind not in "iuf" for kind in frame.dtypes):
         raise RecordError(f"{folder}: history.csv does not have the columns {', '.join(HISTORY_COLUMNS)} and a row")
+    if not np.isfinite(frame.to_numpy(np.float64)).all() or list(frame["epoch"]) != list(range(1, len(frame) + 1)):
+        raise RecordError(f"{folder}: history.csv is not one row of numbers for each epoch from 1")
     return frame
 
 
@@ -164,12 +187,17 @@ def predictions_bytes(logits: np.ndarray, labels: np.ndarray) -> bytes:
 
 def read_predictions(folder: Path) -> tuple[np.ndarray, np.ndarray]:
     """Return `(logits float16 (images, classes), labels uint8 (images,))`. Raises RecordError naming the folder."""
+    path = folder / "predictions.npz"
     try:
-        with np.load(folder / "predictions.npz", allow_pickle=False) as arrays:
-            logits, labels = arrays["logits"], arrays["labels"]
+        with zipfile.ZipFile(path) as members:
+            size = sum(member.file_size for member in members.infolist())
+        if size > _MAX_PREDICTIONS:
+            raise ValueError(f"{size} bytes when unpacked, allowed are {_MAX_PREDICTIONS}")
+        with np.load(path, allow_pickle=False) as arrays:
+            logits, labels = np.asarray(arrays["logits"]), np.asarray(arrays["labels"])
     except FileNotFoundError:
         raise RecordError(f"{folder}: no predictions.npz") from None
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zipfile.error) as error:
+    except Exception as error:  # zipfile, zlib and NumPy raise a dozen unrelated types on damaged bytes
         raise RecordError(f"{folder}: predictions.npz cannot be read ({_first_line(error)})") from None
     shapes_fit = logits.ndim == 2 and labels.shape == logits.shape[:1] and len(labels) > 0
     if not shapes_fit or logits.dtype != np.float16 or labels.dtype != np.uint8:

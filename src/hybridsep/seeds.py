@@ -1,7 +1,7 @@
 """Named random streams: every draw is a function of (study seed, purpose, indices), never of what ran before.
 
-The purposes in use are `init`, `order`, `augmentation`, `dropout`, `subset` and `synthetic`. Because no stream depends
-on the model, two models of one trial see the same images in the same order with the same crops (a paired design), and
+The purposes in use are `init`, `order`, `augmentation`, `jitter`, `dropout`, `subset` and `synthetic`. Because no stream
+depends on the model, two models of one trial see the same images in the same order with the same crops (a paired design), and
 because no generator state is carried from one epoch to the next, a resumed run needs none.
 """
 

@@ -81,7 +81,7 @@ def fingerprint(path: Path) -> str:
             digest.update(f"{'/'.join(location)}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
         return digest.hexdigest()
     except OSError as error:
-        raise _unreadable(path, error) from error
+        raise _unreadable(path, error) from None
 
 
 def entries(path: Path, advance: Callable[[float], None]) -> Iterator[Entry]:
@@ -139,7 +139,7 @@ def _from_directory(path: Path, advance: Callable[[float], None]) -> Iterator[En
     try:
         files = _listing(path)
     except OSError as error:
-        raise _unreadable(path, error) from error
+        raise _unreadable(path, error) from None
     for number, (location, file) in enumerate(files):
         advance(number / len(files))
         try:
@@ -149,7 +149,7 @@ def _from_directory(path: Path, advance: Callable[[float], None]) -> Iterator[En
             _limit(file, status.st_size)
             data = Path(file).read_bytes()
         except OSError as error:
-            raise _unreadable(file, error) from error
+            raise _unreadable(file, error) from None
         yield Entry(location, file, data)
 
 
@@ -175,7 +175,7 @@ def _from_tar(path: Path, advance: Callable[[float], None]) -> Iterator[Entry]:
     except DataError:
         raise
     except Exception as error:  # tarfile and the decompressors raise a dozen unrelated types on damaged bytes
-        raise _unreadable(path, error) from error
+        raise _unreadable(path, error) from None
 
 
 def _members(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:

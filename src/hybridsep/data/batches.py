@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from hybridsep.data.jitter import draw_jitter, jitter
 from hybridsep.errors import ConfigError
 from hybridsep.seeds import stream
 
@@ -26,6 +27,7 @@ class EpochPlan(NamedTuple):
     flip: Tensor  # mirrored left to right
     hole_top: Tensor  # first row and column of its cutout in the crop; can lie outside by half a hole
     hole_left: Tensor
+    colour: Tensor  # float32 (steps, batch, 3): the amounts of `jitter.draw_jitter`
 
 
 def plan_epoch(
@@ -37,6 +39,9 @@ def plan_epoch(
     padding: int,
     kind: str,
     cutout: int,
+    hue: float,
+    saturation: float,
+    exposure: float,
     study_seed: int,
     trial: int,
     epoch: int,
@@ -66,7 +71,9 @@ def plan_epoch(
         top, left, flip = np.full(shape, last // 2), np.full(shape, last // 2), np.zeros(shape, bool)
     numbers = (field.astype(np.int64) for field in (order, top, left, hole_top, hole_left))
     order, top, left, hole_top, hole_left = (torch.from_numpy(np.ascontiguousarray(field)) for field in numbers)
-    return EpochPlan(order, top, left, torch.from_numpy(flip), hole_top, hole_left)
+    draw = stream(study_seed, "jitter", trial, epoch)
+    colour = torch.from_numpy(draw_jitter(draw, shape, hue=hue, saturation=saturation, exposure=exposure))
+    return EpochPlan(order, top, left, torch.from_numpy(flip), hole_top, hole_left, colour)
 
 
 def pad_images(images: Tensor, padding: int) -> Tensor:
@@ -82,17 +89,19 @@ def gather(
     flip: Tensor,
     hole_top: Tensor | None = None,
     hole_left: Tensor | None = None,
+    colour: Tensor | None = None,
     *,
     size: int,
     mean: Tensor,
     std: Tensor,
     hole: int = 0,
+    jittered: bool = False,
 ) -> Tensor:
     """Return float32 (B, 3, size, size), channels last: the crops of a batch, flipped and normalised.
 
     `padded` is (N, Hp, Wp, 3) uint8 and contiguous; the fields are (B,), one row of an EpochPlan's; `mean` and `std`
     are float32 (3,) for values in [0, 1]. With `hole` > 0 a square of that side is set to zero (the mean colour) in
-    each image, cut off at the borders (DeVries and Taylor 2017).
+    each image, cut off at the borders (DeVries and Taylor 2017). `jittered` applies `colour` first.
     """
     rows, columns = padded.shape[1:3]
     span = torch.arange(size, device=padded.device)
@@ -100,7 +109,10 @@ def gather(
     column = left[:, None] + torch.where(flip[:, None], size - 1 - span, span)
     pixel = ((index[:, None] * rows + row) * columns)[:, :, None] + column[:, None, :]
     crops = padded.view(-1, 3).index_select(0, pixel.view(-1)).view(-1, size, size, 3)
-    batch = normalise(crops, mean=mean, std=std)
+    if jittered:
+        batch = ((jitter(crops.float() / 255, colour) - mean) / std).permute(0, 3, 1, 2)
+    else:
+        batch = normalise(crops, mean=mean, std=std)
     if hole:
         in_rows = (span >= hole_top[:, None]) & (span < hole_top[:, None] + hole)
         in_columns = (span >= hole_left[:, None]) & (span < hole_left[:, None] + hole)

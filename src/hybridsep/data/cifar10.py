@@ -31,7 +31,7 @@ def load(*, root: str | os.PathLike, download: bool) -> Dataset:
         from torchvision.datasets import CIFAR10
         from torchvision.datasets.utils import check_integrity, download_and_extract_archive
     except (ImportError, RuntimeError) as error:
-        raise DataError(f"data=cifar10 needs a torchvision that fits torch ({error}): reinstall both") from error
+        raise DataError(f"data=cifar10 needs a torchvision that fits torch ({error}): reinstall both") from None
 
     if not isinstance(download, bool):
         raise ConfigError(f"data.source.download={download} is not allowed: true or false")
@@ -54,7 +54,7 @@ def load(*, root: str | os.PathLike, download: bool) -> Dataset:
         raise DataError(
             f"no CIFAR-10 in {root} ({reason}): put {archive.name} (MD5 {CIFAR10.tgz_md5}) there,"
             " or use data=imagefolder data.path=FOLDER_OR_TAR, or data=synthetic"
-        ) from error
+        ) from None
     return Dataset(
         name="cifar10",
         title="CIFAR-10",

@@ -30,7 +30,7 @@ def decode(data: bytes, *, name: str, side: int | None) -> np.ndarray:
         raise
     except Exception as error:  # Pillow's decoders raise a dozen unrelated types on damaged files
         reason = "not an image" if isinstance(error, Image.UnidentifiedImageError) else " ".join(str(error).split())
-        raise DataError(f"{name} cannot be decoded ({reason or type(error).__name__}): {_ALLOWED}") from error
+        raise DataError(f"{name} cannot be decoded ({reason or type(error).__name__}): {_ALLOWED}") from None
 
 
 _ALLOWED = f"allowed are whole 8-bit RGB, grey or palette images in {', '.join(_FORMATS)}"

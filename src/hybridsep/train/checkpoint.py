@@ -8,7 +8,6 @@ import hashlib
 import io
 import json
 import os
-import pickle
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,20 +21,23 @@ NAME = "checkpoint.pt"
 PREVIOUS = "checkpoint-previous.pt"
 
 
-def save(folder: Path, state: dict[str, Any]) -> None:
-    """Write `state` (nested dictionaries and lists of tensors, numbers and texts) as the folder's checkpoint."""
+def save(folder: Path, state: dict[str, Any], *, identity: str) -> None:
+    """Write `state` (nested dictionaries and lists of tensors, numbers and texts) as the folder's checkpoint.
+
+    `identity` says which run it is of. On OSError the checkpoint that was there still is.
+    """
+    state = {**state, "identity": identity}
     buffer = io.BytesIO()
     torch.save({**state, "digest": digest(state)}, buffer)
-    current = folder / NAME
-    if current.exists():
-        os.replace(current, folder / PREVIOUS)
-    records.write_atomically(current, buffer.getvalue())
+    records.write_atomically(folder / NAME, buffer.getvalue(), keep=folder / PREVIOUS)
 
 
-def load(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
+def load(folder: Path, *, identity: str) -> tuple[dict[str, Any] | None, list[str]]:
     """Return `(the newest sound checkpoint or None, a line for each one that was unsound)`.
 
-    Raises RecordError when there are checkpoints and none is sound, rather than start anew in silence.
+    An unsound one is given up: the one before it takes its place, so that the next `save` does not keep the damage and
+    discard what is sound. Raises RecordError when there are checkpoints and none is sound, rather than start anew in
+    silence, or when the checkpoint is of another run than `identity`; OSError when one cannot be read.
     """
     complaints: list[str] = []
     for name in (NAME, PREVIOUS):
@@ -43,24 +45,30 @@ def load(folder: Path) -> tuple[dict[str, Any] | None, list[str]]:
         if not path.exists():
             continue
         try:
-            return _load(path), complaints
+            state = _load(path)
         except RecordError as error:
             complaints.append(str(error))
+            continue
+        if state.pop("identity", identity) != identity:
+            raise RecordError(f"{path} is of another run than the record beside it: was it copied there?")
+        if complaints:
+            os.replace(path, folder / NAME)
+        return state, complaints
     if complaints:
         raise RecordError(f"{'; '.join(complaints)}; no sound checkpoint is left: remove {folder} to train it anew")
     return None, complaints
 
 
 def _load(path: Path) -> dict[str, Any]:
+    content = io.BytesIO(path.read_bytes())  # a disk that cannot be read now is no damage: OSError
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, ValueError, KeyError, EOFError, pickle.UnpicklingError) as error:
+        state = torch.load(content, map_location="cpu", weights_only=True)
+        expected = state.pop("digest")
+        sound = digest(state) == expected
+    except Exception as error:  # unpickling damaged bytes ends in a dozen unrelated types, and so does a foreign file
         reason = str(error).strip().splitlines()[:1] or [type(error).__name__]
-        raise RecordError(f"{path} is damaged ({reason[0][:120]})") from None
-    if not isinstance(state, dict) or "digest" not in state:
-        raise RecordError(f"{path} is not a checkpoint of this program")
-    expected = state.pop("digest")
-    if digest(state) != expected:
+        raise RecordError(f"{path} is damaged or no checkpoint ({reason[0][:120]})") from None
+    if not sound:
         raise RecordError(f"{path} is damaged (its checksum does not fit its content)")
     return state
 

@@ -47,7 +47,8 @@ class DeviceData:
 class TrainingStep:
     """The SGD step of one trial; call it `steps` times after each `begin_epoch`.
 
-    `plan` gives the shapes of an epoch's draws; `size` is the side of the crop and `hole` that of the cutout (0: none).
+    `plan` gives the shapes of an epoch's draws; `size` is the side of the crop, `hole` that of the cutout (0: none);
+    `jittered` switches colour jitter on.
     `losses` and `wrong`, float32 and int64 (steps,), collect each step's mean loss and its errors.
     """
 
@@ -60,11 +61,12 @@ class TrainingStep:
         *,
         size: int,
         hole: int,
+        jittered: bool,
         label_smoothing: float,
         precision: str,
     ):
         self.network, self.optimiser, self._data = network, optimiser, data
-        self._size, self._hole = size, hole
+        self._size, self._hole, self._jittered = size, hole, jittered
         self._label_smoothing, self._precision = label_smoothing, precision
         device = data.train_images.device
         self.steps, self.batch_size = plan.order.shape
@@ -91,7 +93,14 @@ class TrainingStep:
         at, mean, std = self._counter, self._data.mean, self._data.std
         index, *augmentation = (part.index_select(0, at)[0] for part in self._plan)
         images = gather(
-            self._data.train_images, index, *augmentation, size=self._size, hole=self._hole, mean=mean, std=std
+            self._data.train_images,
+            index,
+            *augmentation,
+            size=self._size,
+            mean=mean,
+            std=std,
+            hole=self._hole,
+            jittered=self._jittered,
         )
         labels = self._data.train_labels.index_select(0, index)
         rate = self._rates.index_select(0, at)[0]

@@ -5,13 +5,12 @@ import threading
 import time
 from types import FrameType
 
-EXIT_STATUS = 75  # EX_TEMPFAIL of sysexits.h: stopped early, the same command goes on; Slurm scripts requeue on it
-
 
 class Stop:
-    """While entered, turns the first SIGINT or SIGTERM into a request that the training loop reads between two steps.
+    """While entered, turns SIGINT and SIGTERM into a request that the training loop reads between two steps.
 
-    A second signal ends the process at once, as it would without us. Time is counted from construction.
+    A SIGINT after that ends the process at once, as it would without us; SIGTERM may come as often as it likes, because
+    schedulers and the programs that start programs send it twice. Time is counted from construction.
     """
 
     def __init__(self):
@@ -30,21 +29,22 @@ class Stop:
     def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
+        self._before.clear()
 
     def _handle(self, number: int, _: FrameType | None) -> None:
         self.reason = signal.Signals(number).name
-        signal.signal(number, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
 
     def limit(self, max_minutes: float | None) -> None:
         """Set the time limit, in minutes since construction; None for no limit."""
         self._deadline = None if max_minutes is None else self._begun + 60.0 * max_minutes
 
     def requested(self) -> bool:
-        """Return whether a signal asked to stop at the next step."""
+        """Return whether a signal came, or `due` has found the time to be up."""
         return bool(self.reason)
 
-    def before_epoch(self, expected_seconds: float) -> bool:
-        """Return whether to stop instead of beginning an epoch that is expected to take `expected_seconds`."""
-        if not self.reason and self._deadline is not None and time.monotonic() + expected_seconds > self._deadline:
+    def due(self) -> bool:
+        """Return whether to stop at the next step: a signal came, or the time is up."""
+        if not self.reason and self._deadline is not None and time.monotonic() >= self._deadline:
             self.reason = "max_minutes"
         return bool(self.reason)

@@ -1,6 +1,7 @@
 """The trials of one row, one after another: finished ones are skipped, begun ones go on, every epoch is committed."""
 
 import datetime
+import os
 import statistics
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +14,7 @@ from hybridsep import build, provenance, records
 from hybridsep.config import differences, flatten, identity, science, without_places
 from hybridsep.data import Dataset
 from hybridsep.data.subset import evaluation_subset
-from hybridsep.errors import ConfigError, RecordError
+from hybridsep.errors import ConfigError, RecordError, UserError
 from hybridsep.modules.cost import Cost
 from hybridsep.monitor import Curves, Monitor
 from hybridsep.train import checkpoint, precision
@@ -101,7 +102,12 @@ class Row:
         # Without a record and a checkpoint nothing was committed yet: a process was killed while it made the folder.
         if not any((folder / name).exists() for name in ("record.json", checkpoint.NAME, checkpoint.PREVIOUS)):
             return None
-        record = records.read(folder)
+        try:
+            record = records.read(folder)
+            if record["status"] == "finished":
+                records.read_predictions(folder)
+        except RecordError as error:
+            raise RecordError(f"{error}: copy it again, or remove the folder to train the trial anew") from None
         if record["identity"] != identity(self.config, trial):
             what = ", ".join(differences(record["config"], self.config)) or "another version of the configuration"
             raise RecordError(
@@ -116,23 +122,29 @@ class Row:
     def _run_locked(self, trial: int, folder: Path, outcome: Outcome) -> None:
         record = self._record(folder, trial)
         label = _label(folder)
-        if record is not None and record["status"] in ("finished", "diverged"):
+        if record is not None and record["status"] == "finished":
             outcome.skipped += 1
-            how = _result(record) if record["status"] == "finished" else f"diverged, {record['message']}"
-            self._monitor.end_trial(f"{label}: already {how}; not trained again", trained=False)
+            self._monitor.end_trial(f"{label}: already {_result(record)}; not trained again", trained=False)
+            return
+        if record is not None and record["status"] == "diverged":
+            outcome.diverged.append(label)
+            self._monitor.end_trial(f"{label}: already diverged, {record['message']}; not trained again", trained=False)
             return
         folder.mkdir(parents=True, exist_ok=True)
         records.remove_leftovers(folder)
-        record = record or self._new_record(trial)
+        before, record = record, self._new_record(trial)
+        if before is not None:
+            record |= {key: before[key] for key in ("started", "timings")}
         try:
-            self._train(trial, folder, record)
+            self._train(trial, folder, record, before)
         except Diverged as error:
             outcome.diverged.append(label)
             self._end(folder, record, "diverged", str(error))
         except Exception as error:
             # One trial's failure (memory, a full disk) must not take the study with it; a second start tries it again.
             outcome.failed.append(label)
-            self._end(folder, record, "failed", f"{type(error).__name__}: {' '.join(str(error).split())}")
+            kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
+            self._end(folder, record, "failed", kind + " ".join(str(error).split()))
         else:
             outcome.finished += record["status"] == "finished"
             outcome.stopped |= record["status"] == "interrupted"
@@ -153,10 +165,17 @@ class Row:
             "started": _now(),
         }
 
-    def _train(self, trial: int, folder: Path, record: dict[str, Any]) -> None:
-        saved, complaints = checkpoint.load(folder)
+    def _train(self, trial: int, folder: Path, record: dict[str, Any], before: dict[str, Any] | None) -> None:
+        """Train from the checkpoint, if there is one, to the end or until asked to stop; keep `record` up to date.
+
+        `before` is the record of the last start of this trial.
+        """
+        label = _label(folder)
+        saved, complaints = checkpoint.load(folder, identity=record["identity"])
         for complaint in complaints:
             self._monitor.say(f"{complaint}; going on from the checkpoint before it")
+        if saved is None and before is not None and before["timings"].get("seconds"):
+            self._monitor.say(f"{label}: its checkpoint is gone, so it is trained anew from the first epoch")
         if self._data is None:
             data = self.config["data"]
             padding = self.config["augmentation"]["padding"]
@@ -171,20 +190,20 @@ class Row:
             "machine": provenance.machine(str(self.device), self._threads),
             "git": provenance.git_state(),
         }
+        if saved is not None and before is not None and (changed := _changes(before, record)):
+            self._monitor.say(f"{label}: goes on with {changed}; the same bits as in one place are not promised")
         self._commit(folder, record, state, "running")
         curves = Curves(folder / "tensorboard", state.history, self._hyperparameters(trial))
-        label = _label(folder)
         self._monitor.begin_trial(label, self.config["schedule"]["epochs"], len(state.history), state.steps)
         try:
             while not state.finished:
-                expected = state.history[-1]["seconds"] if state.history else 0.0
-                if self._stop.before_epoch(expected) or not state.train_epoch(after_step=self._after_step):
-                    checkpoint.save(folder, state.state())
+                if self._stop.due() or not state.train_epoch(after_step=self._after_step):
+                    checkpoint.save(folder, state.state(), identity=record["identity"])
                     self._commit(folder, record, state, "interrupted")
                     place = f"epoch {len(state.history)}" + (f", step {state.steps_done}" if state.steps_done else "")
                     self._monitor.say(f"{label}: stopped after {place} ({self._stop.reason}); the same command goes on")
                     return
-                checkpoint.save(folder, state.state())
+                checkpoint.save(folder, state.state(), identity=record["identity"])
                 self._commit(folder, record, state, "running")
                 curves.add(state.history[-1])
                 self._monitor.end_epoch(state.history[-1])
@@ -200,7 +219,7 @@ class Row:
 
     def _after_step(self, done: int) -> bool:
         self._monitor.step(done)
-        return self._stop.requested()
+        return self._stop.due()
 
     def _commit(self, folder: Path, record: dict[str, Any], state: Trial, status: str) -> None:
         """Write history and record; the checkpoint, written before, is what counts after a kill."""
@@ -216,8 +235,11 @@ class Row:
     def _end(self, folder: Path, record: dict[str, Any], status: str, message: str) -> None:
         self._monitor.end_trial(f"{_label(folder)}: {status}, {message}", trained=False)
         defaults = {"versions": provenance.versions(), "machine": {}, "git": provenance.git_state()}
+        # A record names no place of this machine, and messages of the system do.
+        message = message.replace(f"{Path(self.config['results'])}{os.sep}", "")
+        ended = {"status": status, "message": message, "result": None, "updated": _now()}
         try:
-            records.write(folder, {**defaults, **record, "status": status, "message": message, "updated": _now()})
+            records.write(folder, {**defaults, **record, **ended})
         except OSError as error:
             self._monitor.say(f"{folder}: its record could not be written either ({error})")
 
@@ -247,6 +269,12 @@ class Row:
 
 def _label(folder: Path) -> str:
     return f"{folder.parts[-2]} {folder.parts[-1]}"
+
+
+def _changes(before: dict[str, Any], record: dict[str, Any]) -> str:
+    """Return in which versions and parts of the machine two records differ, "" when in none."""
+    was, now = ({**one["versions"], **one["machine"]} for one in (before, record))
+    return ", ".join(f"{key} {was[key]} -> {now.get(key)}" for key in sorted(was) if was[key] != now.get(key))
 
 
 def _result(record: dict[str, Any]) -> str:

@@ -62,6 +62,7 @@ class Trial:
             self._plan(1),
             size=self._size,
             hole=augmentation["cutout"] if augmentation["kind"] == "crop_flip_cutout" else 0,
+            jittered=(augmentation["hue"], augmentation["saturation"], augmentation["exposure"]) != (0.0, 1.0, 1.0),
             label_smoothing=schedule["label_smoothing"],
             precision=self._precision,
         )
@@ -95,6 +96,9 @@ class Trial:
             padding=augmentation["padding"],
             kind=augmentation["kind"],
             cutout=augmentation["cutout"],
+            hue=augmentation["hue"],
+            saturation=augmentation["saturation"],
+            exposure=augmentation["exposure"],
             study_seed=self._seed,
             trial=self._trial,
             epoch=epoch,
