@@ -31,7 +31,9 @@ def run(monkeypatch, capfd, tmp_path):
         flags = [text for text in overrides if text.startswith("-")]
         others = [text for text in overrides if not text.startswith("-")]
         place = results or str(tmp_path / "results")
-        monkeypatch.setattr(sys, "argv", ["run.py", *flags, *others, f"results={place}", f"data_dir={tmp_path / 'data'}"])
+        monkeypatch.setattr(
+            sys, "argv", ["run.py", *flags, *others, f"results={place}", f"data_dir={tmp_path / 'data'}"]
+        )
         capfd.readouterr()
         with pytest.raises(SystemExit) as ended:
             main()

@@ -21,7 +21,9 @@ def test_the_wheel_runs_elsewhere(tmp_path):
 
     def python(*arguments: str) -> str:
         command = [sys.executable, *arguments]
-        return subprocess.run(command, cwd=elsewhere, env=environment, check=True, capture_output=True, text=True).stdout
+        return subprocess.run(
+            command, cwd=elsewhere, env=environment, check=True, capture_output=True, text=True
+        ).stdout
 
     assert str(tmp_path / "installed") in python("-c", "import hybridsep; print(hybridsep.__file__)")
     shipped = python("-c", "from hybridsep.config import config_dir; print(config_dir())").strip()

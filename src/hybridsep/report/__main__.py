@@ -70,7 +70,9 @@ def _report(given: settings.Settings) -> int:
         for problem in found:
             print(f"left out: {problem.message}", file=sys.stderr)
         output.write(results, name, files)
-        screen.print(f"Written: {results}/tables/{name}/index.html with all tables and figures, and {len(files) - 1} more files.")
+        screen.print(
+            f"Written: {results}/tables/{name}/index.html with all tables and figures, and {len(files) - 1} more files."
+        )
     return 1 if empty else 0
 
 

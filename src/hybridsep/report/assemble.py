@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from hybridsep.report import compare, heading, sample, sensitivity, sensitivity_tables, tables, verdicts
+from hybridsep.report import compare, detail_tables, heading, ledger, sample, sensitivity, sensitivity_tables, tables
 from hybridsep.report.compare import Comparison
 from hybridsep.report.folders import Problem, Run
 from hybridsep.report.sample import Sample
@@ -36,19 +37,25 @@ def assemble(study: str, runs: Sequence[Run], problems: Sequence[Problem], paper
     parts = []
     for one in samples:
         comparison = compare.compare(one, choices)
-        parts.append(Part(one, comparison, tables.build(one, comparison, choices, paper)))
-    entries = verdicts.ledger([(part.sample, part.comparison) for part in parts], paper, choices)
+        parts.append(Part(one, comparison, tables.build(one, comparison, choices, frame(one, paper, choices))))
+    entries = ledger.ledger([(part.sample, part.comparison) for part in parts], paper, choices)
     found = [*problems, *refused]
     if not samples and not found:
         found.append(Problem(study, None, f"{study}: no run folders"))
-    return Report(study, parts, verdicts.ledger_table(entries, choices, study), found)
+    return Report(study, parts, ledger.ledger_table(entries, choices, study), found)
+
+
+def frame(one: Sample, paper: Paper, choices: Choices) -> dict[str, Any]:
+    """Return heading and warning of the sample's tables."""
+    return {"heading": heading.lines(one, choices), "warning": heading.warning(one, paper)}
 
 
 def further_tables(part: Part, paper: Paper, choices: Choices) -> list[Table]:
-    """Return the tables that take longer than a reader at the terminal wants to wait: sensitivity and deviations."""
-    frame = {"heading": heading.lines(part.sample, choices), "warning": heading.warning(part.sample, paper)}
+    """Return the tables that nobody waits for at the terminal: details, sensitivity, deviations."""
+    above = frame(part.sample, paper, choices)
     found = sensitivity.analyse(part.sample, choices)
     return [
-        *sensitivity_tables.build(part.sample, found, choices, frame),
-        verdicts.deviation_table(part.sample, paper),
+        *detail_tables.build(part.sample, part.comparison, choices, above),
+        *sensitivity_tables.build(part.sample, found, choices, above),
+        ledger.deviation_table(part.sample, paper),
     ]

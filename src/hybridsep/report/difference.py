@@ -157,7 +157,9 @@ def equivalence(samples: Sequence[np.ndarray], margin: float, alpha: float) -> d
     return {"p": float(p), "equivalent": bool(p < alpha), "reason": None}
 
 
-def detectable(samples: Sequence[np.ndarray], alpha: float, power: float, *, trials: int | None = None) -> dict[str, Any]:
+def detectable(
+    samples: Sequence[np.ndarray], alpha: float, power: float, *, trials: int | None = None
+) -> dict[str, Any]:
     """Smallest true mean difference that a two-sided t test on so many trials finds with probability `power`.
 
     From the observed spread (statsmodels TTestPower for one sample of differences, TTestIndPower for two). `trials` asks the

@@ -65,7 +65,9 @@ def differences(data: FigureData, body: SubFigure) -> None:
     left.barh(places + 0.18, ours, 0.34, color="#E69F00", edgecolor="black", lw=0.6, label="ours, mean |d|")
     if any(_difference_of_paper(line, data) is not None for line in rows):
         paper = [np.nan if (value := _difference_of_paper(line, data)) is None else value for line in rows]
-        left.barh(places - 0.18, paper, 0.34, color="white", edgecolor=PAPER_COLOUR, lw=0.8, hatch="////", label="paper")
+        left.barh(
+            places - 0.18, paper, 0.34, color="white", edgecolor=PAPER_COLOUR, lw=0.8, hatch="////", label="paper"
+        )
     left.set_yticks(places, [f"{line['label']}\nn = {line['n']}" for line in rows])
     left.set_xlabel("mean |difference| (points)")
     left.set_xlim(left=0)
@@ -103,7 +105,9 @@ def trials(data: FigureData, body: SubFigure) -> None:
     for place, entries in enumerate(rows.values()):
         errors = [entry["error"] for entry in entries]
         style = {"color": COLOURS[place % len(COLOURS)], "marker": MARKERS[place % len(MARKERS)]}
-        axes.scatter([place] * len(errors), errors, s=30, alpha=0.85, linewidths=0.4, edgecolors="white", zorder=2, **style)
+        axes.scatter(
+            [place] * len(errors), errors, s=30, alpha=0.85, linewidths=0.4, edgecolors="white", zorder=2, **style
+        )
         axes.hlines(np.mean(errors), place - 0.28, place + 0.28, color="black", lw=2, zorder=3)
     axes.set_xticks(range(len(rows)), [_broken(entries[0]["label"]) for entries in rows.values()])
     _tilt(axes, len(rows))

@@ -59,7 +59,9 @@ def choose(results: Path, study: str) -> list[str]:
     """Return the studies that `study=` names. Raises ConfigError that lists those that exist."""
     found = studies(results)
     if not found:
-        raise ConfigError(f"no studies under {results / 'runs'}: run one first, for instance python -m hybridsep.run experiment=quick")
+        raise ConfigError(
+            f"no studies under {results / 'runs'}: run one first, for instance python -m hybridsep.run experiment=quick"
+        )
     if study == "all":
         return found
     if study not in found:
@@ -114,9 +116,13 @@ def _check_record(folder: Path, record: dict[str, Any]) -> None:
         if not isinstance(result[key], int | float) or not math.isfinite(result[key]) or not 0 <= result[key] <= 100:
             raise RecordError(f"{folder}: record.json has {key} = {result[key]}, not a percentage")
     if result["epochs"] != record["config"]["schedule"]["epochs"]:
-        raise RecordError(f"{folder}: record.json says finished after {result['epochs']} of {record['config']['schedule']['epochs']} epochs")
+        raise RecordError(
+            f"{folder}: record.json says finished after {result['epochs']} of {record['config']['schedule']['epochs']} epochs"
+        )
     if record["identity"] != identity(record["config"], record["trial"]):
-        raise RecordError(f"{folder}: record.json was changed by hand: its identity does not fit its configuration and trial")
+        raise RecordError(
+            f"{folder}: record.json was changed by hand: its identity does not fit its configuration and trial"
+        )
 
 
 def _check_predictions(folder: Path, record: dict[str, Any], logits: np.ndarray, labels: np.ndarray) -> None:
@@ -124,7 +130,9 @@ def _check_predictions(folder: Path, record: dict[str, Any], logits: np.ndarray,
         raise RecordError(f"{folder}: predictions.npz has logits that are not numbers")
     expected = (record["dataset"]["test"], len(record["dataset"]["classes"]))
     if logits.shape != expected or labels.max() >= expected[1]:
-        raise RecordError(f"{folder}: predictions.npz is of {logits.shape}, record.json of {expected} (test images, classes)")
+        raise RecordError(
+            f"{folder}: predictions.npz is of {logits.shape}, record.json of {expected} (test images, classes)"
+        )
 
 
 def _check_errors(folder: Path, record: dict[str, Any], wrong: np.ndarray) -> None:
@@ -152,7 +160,9 @@ def _without_duplicates(runs: list[Run]) -> tuple[list[Run], list[Problem]]:
     for run in runs:
         same = first.setdefault((run.study, run.record["identity"]), run)
         if same is not run:
-            message = f"{run.folder}: the same run as {same.folder} (identity {run.record['identity']}); this one is left out"
+            message = (
+                f"{run.folder}: the same run as {same.folder} (identity {run.record['identity']}); this one is left out"
+            )
             problems.append(Problem(run.study, run.folder, message))
     kept = {id(run) for run in first.values()}
     return [run for run in runs if id(run) in kept], problems
@@ -170,7 +180,9 @@ def _of_one_label_set(runs: list[Run]) -> tuple[list[Run], list[Problem]]:
         if run.predicted is None or id(run.labels) == usual[run.study, run.record["dataset"]["sha256"]]:
             kept.append(run)
         else:
-            message = f"{run.folder}: predictions.npz has other test labels than the study's other runs of the same dataset"
+            message = (
+                f"{run.folder}: predictions.npz has other test labels than the study's other runs of the same dataset"
+            )
             problems.append(Problem(run.study, run.folder, message))
     return kept, problems
 

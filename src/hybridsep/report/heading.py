@@ -85,8 +85,6 @@ def warning(sample: Sample, paper: Paper) -> str | None:
         return f"Not quite the paper's experiment: {'; '.join(accepted)}." if accepted else None
     synthetic = sample.first.record["dataset"]["name"] in paper.synthetic
     verdict = (
-        "these numbers say nothing about the paper"
-        if synthetic
-        else "read them as a trend, not as a reproduction"
+        "these numbers say nothing about the paper" if synthetic else "read them as a trend, not as a reproduction"
     )
     return f"NOT the paper's experiment, {verdict}: {'; '.join(found + accepted)}."

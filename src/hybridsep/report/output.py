@@ -15,7 +15,9 @@ INDEX = "index.html"
 _OURS = (".md", ".csv", ".tex", ".svg", ".png", ".html", ".json")
 
 
-def files_of(report: Report, choices: Choices, paper: Paper, *, draw: bool = True) -> tuple[dict[str, bytes], list[Problem]]:
+def files_of(
+    report: Report, choices: Choices, paper: Paper, *, draw: bool = True
+) -> tuple[dict[str, bytes], list[Problem]]:
     """Return every file of the report and the histories that could not be read.
 
     Tables in three formats, the choices they were made with, the figures' data, and with `draw` the figures and index.html.

@@ -69,11 +69,15 @@ def page(
     for index, (title, tables, figures) in enumerate(sections):
         parts.append(f'<h2 id="part-{index}">{escape(title)}</h2>')
         for place, table in enumerate(tables):
-            parts.append(_folded(table) if len(table.lines) > 40 or table.name.endswith("-trials") else table_html(table))
+            parts.append(
+                _folded(table) if len(table.lines) > 40 or table.name.endswith("-trials") else table_html(table)
+            )
             if place == 0:
                 parts += [inline_figure(name, text, svg) for name, (text, svg) in figures.items()]
     parts.append('<h2 id="left-out">What was left out</h2>')
-    parts += [f"<p>{escape(problem)}</p>" for problem in problems] or ["<p>Nothing: every run folder could be used.</p>"]
+    parts += [f"<p>{escape(problem)}</p>" for problem in problems] or [
+        "<p>Nothing: every run folder could be used.</p>"
+    ]
     made = ", ".join(f"{key}={'null' if value is None else value}" for key, value in choices.items())
     parts.append(f'<p class="note">Made by python -m hybridsep.report with {escape(made)}.</p></body></html>')
     return "\n".join(parts) + "\n"

@@ -2,15 +2,15 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from functools import cache, cached_property
+from functools import cached_property
 from typing import Any
 
 import numpy as np
-import yaml
 
-from hybridsep.config import config_dir, flatten, parse_trials
+from hybridsep.config import flatten
 from hybridsep.data.subset import evaluation_subset
 from hybridsep.errors import UserError
+from hybridsep.report import experiments
 from hybridsep.report.folders import Problem, Run, common_part
 from hybridsep.report.settings import Choices, Paper, RowSpec, TableSpec
 
@@ -80,7 +80,9 @@ class Sample:
 
     def errors(self, row: str, subset: Subset | None = None) -> dict[int, float]:
         """Test error in percent of each finished trial of `row`, on that trial's images."""
-        return {trial: 100 * float(run.wrong[self.chosen(trial, subset)].mean()) for trial, run in self.runs[row].items()}
+        return {
+            trial: 100 * float(run.wrong[self.chosen(trial, subset)].mean()) for trial, run in self.runs[row].items()
+        }
 
     def cross_errors(self, row: str, subset: Subset | None = None) -> np.ndarray:
         """(n, n): test error in percent of the row's i-th finished trial on the images of its j-th."""
@@ -155,9 +157,13 @@ def _sample(study: str, name: str, spec: TableSpec, by_row: dict[str, list[Run]]
 
 
 def _subset(finished: list[Run], choices: Choices) -> Subset:
-    recorded = {(run.record["config"]["evaluation"]["subset"], run.record["config"]["evaluation"]["images"]) for run in finished}
+    recorded = {
+        (run.record["config"]["evaluation"]["subset"], run.record["config"]["evaluation"]["images"]) for run in finished
+    }
     if len(recorded) > 1 and (choices.subset == "recorded" or (choices.images is None and choices.subset != "all")):
-        raise UserError(f"its runs record different evaluation subsets {sorted(recorded)}; set report.subset and report.images")
+        raise UserError(
+            f"its runs record different evaluation subsets {sorted(recorded)}; set report.subset and report.images"
+        )
     mode, images = next(iter(recorded))
     return Subset(mode if choices.subset == "recorded" else choices.subset, choices.images or images)
 
@@ -185,7 +191,9 @@ def _refuse(runs: list[Run], parts: list[dict[str, Any]]) -> None:
     most, *fewer = sorted(groups.values(), key=len, reverse=True)
     usual, odd = flatten(parts[most[0]]), flatten(parts[fewer[0][0]])
     keys = [key for key in sorted(usual.keys() | odd.keys()) if usual.get(key, ...) != odd.get(key, ...)]
-    shown = "; ".join(f"{key} {_short(usual.get(key, 'absent'))} / {_short(odd.get(key, 'absent'))}" for key in keys[:4])
+    shown = "; ".join(
+        f"{key} {_short(usual.get(key, 'absent'))} / {_short(odd.get(key, 'absent'))}" for key in keys[:4]
+    )
     names = ", ".join(str(runs[index].folder) for group in fewer for index in group[:3])
     raise UserError(
         f"runs that must not be mixed: {len(most)} like {runs[most[0]].folder}, and {sum(map(len, fewer))} others ({names});"
@@ -199,21 +207,8 @@ def _short(value: Any) -> str:
 
 
 def expected_trials(study: str, row: str, spec: TableSpec, choices: Choices) -> list[int]:
-    """Return the trials that `row` should have: report.trials, else the study's experiment file, else the table's number."""
+    """Return the trials that `row` should have: report.trials, else what its experiment says, else the table's number."""
     if choices.trials is not None:
         return list(range(choices.trials))
-    planned = experiments().get(study, {})
-    return planned.get(row) or next(iter(planned.values()), None) or list(range(spec.trials))
-
-
-@cache
-def experiments() -> dict[str, dict[str, list[int]]]:
-    """Return `{study: {row: trials}}` of the experiments in conf/experiment whose file states its study, models and trials."""
-    plans = {}
-    for path in sorted((config_dir() / "experiment").glob("*.yaml")):
-        tree = yaml.safe_load(path.read_text()) or {}
-        sweep = ((tree.get("hydra") or {}).get("sweeper") or {}).get("params") or {}
-        if {"model", "trial"} <= sweep.keys():
-            rows = str(sweep["model"]).split(",")
-            plans[str(tree.get("study", path.stem))] = {row.strip(): parse_trials(sweep["trial"]) for row in rows}
-    return plans
+    plan = experiments.plan_of(study)
+    return plan.get(row) or list(range(spec.trials))

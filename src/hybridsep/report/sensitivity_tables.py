@@ -79,7 +79,9 @@ def ranking_table(sample: Sample, found: Sensitivity, choices: Choices, frame: d
     columns = [
         Column("Row", lambda line: line["label"], wide=True),
         Column("Mean |d|", lambda line: number(line["own"])),
-        Column(f"Redraws, {100 * (1 - choices.alpha):g} %", lambda line: f"{number(line['low'])} to {number(line['high'])}"),
+        Column(
+            f"Redraws, {100 * (1 - choices.alpha):g} %", lambda line: f"{number(line['low'])} to {number(line['high'])}"
+        ),
         Column("Rank", lambda line: str(line["rank"])),
         Column("Same rank in", lambda line: f"{number(line['same_rank'], 1)} %"),
         Column("Ranks seen", lambda line: f"{line['best_rank']} to {line['worst_rank']}"),

@@ -158,4 +158,6 @@ def paper() -> Paper:
 def describe() -> str:
     """Return every key with its value, one per line."""
     tree = OmegaConf.load(config_dir() / "report.yaml")
-    return "\n".join(f"  {key}={'null' if value is None else value}" for key, value in flatten(OmegaConf.to_container(tree)).items())
+    return "\n".join(
+        f"  {key}={'null' if value is None else value}" for key, value in flatten(OmegaConf.to_container(tree)).items()
+    )

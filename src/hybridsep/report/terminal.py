@@ -36,7 +36,9 @@ def show(screen: Console, tables: Iterable[Table]) -> None:
 
 def print_table(screen: Console, table: Table) -> None:
     """Print one table with its notes."""
-    grid = RichTable(title=Text(table.title), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    grid = RichTable(
+        title=Text(table.title), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0)
+    )
     for column in table.shown("terminal"):
         if column.wide:
             grid.add_column(Text(column.heading), justify="left", overflow="fold", min_width=12)

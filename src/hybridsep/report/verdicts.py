@@ -1,7 +1,6 @@
-"""The verdict ledger: each claim of the paper judged by the rule that conf/paper.yaml gives it. Nothing here is typed by hand.
+"""The rules that judge a claim of the paper (conf/paper.yaml): from a sample's numbers to what they say of the claim.
 
-A rule has two ends: `low` and `high` bound the quantity it judges (95 % by default), and the runs are as the paper says, opposed to it, or
-undecided. The verdict on the paper is that outcome only if the runs were made under the paper's conditions; else it is inconclusive.
+A rule looks at intervals and tests, never at a point estimate alone: the runs are as the paper says, opposite, or undecided.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,15 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from hybridsep.errors import ConfigError
 from hybridsep.report import difference, heading
 from hybridsep.report.compare import Comparison
 from hybridsep.report.sample import Sample
-from hybridsep.report.settings import Choices, Claim, Paper
-from hybridsep.report.table import Column, Table, interval, number
+from hybridsep.report.settings import Choices, Claim
+from hybridsep.report.table import interval, number
 
 AS_CLAIMED, OPPOSED, UNDECIDED, NOT_RUN = "as the paper says", "opposite", "undecided", "not run"
-VERDICTS = {AS_CLAIMED: "reproduced", OPPOSED: "contradicted"}
 
 
 @dataclass(frozen=True)
@@ -135,7 +132,9 @@ def closer(sample: Sample, comparison: Comparison, claim: Claim, choices: Choice
 def lower_error(sample: Sample, comparison: Comparison, claim: Claim, choices: Choices) -> list[Finding]:
     """The test error of the rows is lower than that of the others."""
     pairs = [(row, other) for row in claim.rows for other in claim.against]
-    return _pairwise(sample, pairs, sample.errors, choices, lambda _, entry: by_sign(entry["low"], entry["high"]), _points)
+    return _pairwise(
+        sample, pairs, sample.errors, choices, lambda _, entry: by_sign(entry["low"], entry["high"]), _points
+    )
 
 
 def same_error(sample: Sample, comparison: Comparison, claim: Claim, choices: Choices) -> list[Finding]:
@@ -153,7 +152,9 @@ def faster(sample: Sample, comparison: Comparison, claim: Claim, choices: Choice
     """The rows train more images per second than the others: intervals of the logarithm of the ratio over trials."""
 
     def speed(row: str) -> dict[int, float]:
-        speeds = {trial: run.record["timings"].get("train_images_per_second") for trial, run in sample.runs[row].items()}
+        speeds = {
+            trial: run.record["timings"].get("train_images_per_second") for trial, run in sample.runs[row].items()
+        }
         return {trial: -float(np.log(value)) for trial, value in speeds.items() if value and value > 0}
 
     def outcome(gains: np.ndarray, entry: dict[str, Any]) -> str:
@@ -174,89 +175,16 @@ def faster(sample: Sample, comparison: Comparison, claim: Claim, choices: Choice
 
 
 RULES: dict[str, tuple[Rule, str]] = {
-    "equivalent": (equivalent, "two one-sided tests within ±{margin:g} points; opposed when the whole interval is beyond"),
+    "equivalent": (
+        equivalent,
+        "two one-sided tests within ±{margin:g} points; opposed when the whole interval is beyond",
+    ),
     "different": (different, "Holm p < {alpha:g} and not equivalent within ±{margin:g}; opposed when equivalent"),
     "closer": (closer, "interval of |d other| - |d row| above 0; opposed when below"),
     "lower_error": (lower_error, "interval of error other - error row above 0; opposed when below"),
-    "same_error": (same_error, "two one-sided tests within ±{margin:g} points; opposed when the whole interval is beyond"),
+    "same_error": (
+        same_error,
+        "two one-sided tests within ±{margin:g} points; opposed when the whole interval is beyond",
+    ),
     "faster": (faster, "interval of the speed ratio above 1; opposed when below"),
 }
-
-
-def ledger(parts: Sequence[tuple[Sample, Comparison]], paper: Paper, choices: Choices) -> list[dict[str, Any]]:
-    """Return one entry per claim of the paper, judged on the part that has its table. Raises ConfigError for an unknown rule."""
-    by_table = {sample.table: (sample, comparison) for sample, comparison in parts}
-    entries = []
-    for name, claim in paper.claims.items():
-        if claim.rule not in RULES:
-            raise ConfigError(f"conf/paper.yaml: claim {name} has rule '{claim.rule}'; there are {', '.join(RULES)}")
-        rule, text = RULES[claim.rule]
-        entry: dict[str, Any] = {"claim": name, "where": claim.where, "says": claim.says}
-        entry["rule"] = text.format(margin=choices.margin, alpha=choices.alpha)
-        if claim.table not in by_table:
-            entries.append(entry | {"measured": "-", "n": 0, "here": NOT_RUN, "verdict": "inconclusive", "because": NOT_RUN})
-            continue
-        sample, comparison = by_table[claim.table]
-        findings = rule(sample, comparison, claim, choices)
-        here = judge([finding.outcome for finding in findings])
-        departures = heading.departures(sample, paper)
-        verdict = "inconclusive" if departures else VERDICTS.get(here, "inconclusive")
-        because = "; ".join(departures + heading.remarks(sample, paper)) or ("" if verdict != "inconclusive" else here)
-        entries.append(
-            entry
-            | {"measured": "; ".join(finding.text for finding in findings), "n": min(finding.n for finding in findings)}
-            | {"here": here, "verdict": verdict, "because": because}
-        )
-    return entries
-
-
-def ledger_table(entries: Sequence[dict[str, Any]], choices: Choices, study: str) -> Table:
-    """Return the ledger as a table."""
-    columns = [
-        Column("Where", lambda line: line["where"], wide=True),
-        Column("The paper says", lambda line: line["says"], wide=True),
-        Column("Measured here", lambda line: line["measured"], wide=True, place="files"),
-        Column("n", lambda line: str(line["n"])),
-        Column("Rule", lambda line: line["rule"], wide=True, place="files"),
-        Column("In these runs", lambda line: line["here"]),
-        Column("Verdict", lambda line: line["verdict"]),
-        Column("Departures", lambda line: line["because"], wide=True, place="files"),
-    ]
-    return Table(
-        name="verdicts",
-        title=f"Verdicts on the paper's claims from study {study}",
-        columns=columns,
-        lines=entries,
-        fields="claim where says measured n rule here verdict because".split(),
-        notes=[
-            f"Intervals are of {100 * (1 - choices.alpha):g} %, in points of test error unless a ratio (x). n: the fewest trials behind"
-            " one of the numbers. A verdict other than inconclusive needs runs under the paper's conditions (conf/paper.yaml)."
-        ],
-        terminal=True,
-    )
-
-
-def deviation_table(sample: Sample, paper: Paper) -> Table:
-    """Return what the paper leaves open, our choice, and where this study chose otherwise."""
-    from hybridsep.config import flatten
-
-    flat = flatten(sample.first.record["config"])
-    lines = []
-    for point in paper.open_points:
-        value = flat.get(point.key, "unknown") if point.key else None
-        same = value is None or value == point.default
-        here = "as chosen" if same else f"{point.key} = {value}"
-        lines.append({"point": point.point, "choice": point.choice, "key": point.key, "here": here})
-    columns = [
-        Column("The paper leaves open", lambda line: line["point"], wide=True),
-        Column("Choice", lambda line: line["choice"], wide=True),
-        Column("Key", lambda line: line["key"] or "-"),
-        Column("This study", lambda line: line["here"], wide=True),
-    ]
-    return Table(
-        name=f"{sample.table}-deviations",
-        title="What the paper leaves open, and what this study did",
-        columns=columns,
-        lines=lines,
-        fields="point choice key here".split(),
-    )
