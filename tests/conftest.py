@@ -26,7 +26,7 @@ def run(monkeypatch, capfd, tmp_path):
     from hybridsep.run import main
 
     def command(*overrides: str, results: str | None = None) -> tuple[int, str]:
-        # A developer's HYDRA_FULL_ERROR would change what a user sees; the columns keep long lines whole.
+        # A developer's HYDRA_FULL_ERROR would change what a user sees.
         monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
         flags = [text for text in overrides if text.startswith("-")]
         others = [text for text in overrides if not text.startswith("-")]

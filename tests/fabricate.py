@@ -158,7 +158,8 @@ def study(
 ) -> list[Path]:
     """Write `trials` runs of each row, whose mean test errors are `rows` (percent), and return their folders.
 
-    `spread` is the standard deviation over trials; `shared` the part of its variance that a trial has in common for all rows.
+    `spread` is the standard deviation over trials; `shared` the part of its variance that a trial has in common for all
+    rows.
     """
     common = np.random.default_rng(11).standard_normal(trials)
     folders = []

@@ -11,7 +11,7 @@ import yaml
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import MISSING
 
-from hybridsep import build, config
+from hybridsep import build, config, identity
 from hybridsep.errors import ConfigError
 
 
@@ -133,7 +133,7 @@ def test_identity_is_the_science(compose):
     same = build.plain(
         compose("study=x", "row=y", "results=r", "data_dir=d", "device=cpu", "threads=1", "max_minutes=1", "trial=7")
     )
-    assert config.identity(plain, 0) == config.identity(same, 0)
+    assert identity.identity(plain, 0) == identity.identity(same, 0)
     other = [
         "seed=1",
         "paired=false",
@@ -146,8 +146,8 @@ def test_identity_is_the_science(compose):
         "model=hybrid",
         "data.mean=[0.5,0.5,0.5]",
     ]
-    identities = {config.identity(plain, 0), config.identity(plain, 1)}
-    identities |= {config.identity(build.plain(compose(override)), 0) for override in other}
+    identities = {identity.identity(plain, 0), identity.identity(plain, 1)}
+    identities |= {identity.identity(build.plain(compose(override)), 0) for override in other}
     assert len(identities) == len(other) + 2
 
 
@@ -155,7 +155,7 @@ def test_identity_does_not_change_between_versions(compose):
     # If this number changes, nobody's finished trials are found again. A new key needs a default in the schema that
     # means "as before": such a key, at its default, is not part of the identity.
     plain = build.plain(compose("model=separable", "precision=bfloat16"))
-    assert config.identity(plain, 0) == "77013266a36869f3"
+    assert identity.identity(plain, 0) == "77013266a36869f3"
 
 
 def test_a_key_at_its_schema_default_is_not_part_of_the_identity(compose):
@@ -163,21 +163,21 @@ def test_a_key_at_its_schema_default_is_not_part_of_the_identity(compose):
     before = copy.deepcopy(plain)
     del before["augmentation"]["crop"]
     assert plain["augmentation"]["crop"] is None
-    assert config.identity(before, 0) == config.identity(plain, 0)
+    assert identity.identity(before, 0) == identity.identity(plain, 0)
     plain["augmentation"]["crop"] = 28
-    assert config.identity(before, 0) != config.identity(plain, 0)
+    assert identity.identity(before, 0) != identity.identity(plain, 0)
 
 
 def test_differences_name_the_keys(compose):
     old, new = build.plain(compose()), build.plain(compose("schedule.epochs=5", "study=other"))
-    assert config.differences(old, new) == ["schedule.epochs 190 -> 5"]
+    assert identity.differences(old, new) == ["schedule.epochs 190 -> 5"]
 
 
 def test_records_keep_no_places(compose):
     plain = build.plain(
         compose("data=imagefolder", "data.path=/home/me/birds.tar", "results=/tmp/r", "data_dir=/tmp/d")
     )
-    assert "/" not in "".join(str(value) for value in config.flatten(config.without_places(plain)).values())
+    assert "/" not in "".join(str(value) for value in identity.flatten(identity.without_places(plain)).values())
 
 
 def test_match_gives_every_row_the_baseline_parameters(compose):

@@ -32,7 +32,10 @@ def plain(config: Config | DictConfig) -> dict[str, Any]:
 
 def dataset(config: dict[str, Any]) -> Dataset:
     """Return the dataset of a plain configuration. Raises ConfigError and DataError."""
-    return _target(config["data"]["source"], "data.source")()
+    try:
+        return _target(config["data"]["source"], "data.source")()
+    except TypeError as error:
+        raise ConfigError(f"data.source: {_one_line(error)}") from None
 
 
 def network_factory(config: dict[str, Any], *, classes: int, slot: Slot | None = None) -> Callable[[], nn.Module]:

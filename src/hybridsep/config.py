@@ -1,12 +1,9 @@
-"""The typed configuration: schema, the syntax of `trial=`, checks across fields, and the identity of a run.
+"""The typed configuration: schema, the syntax of `trial=`, and checks across fields.
 
-The values live in `conf/`; this file says which keys exist, of which type, and which of them can change the science.
+The values live in `conf/`; this file says which keys exist and of which type.
 Nothing here imports torch, so `--help` and the report stay quick.
 """
 
-import dataclasses
-import hashlib
-import json
 import re
 import tempfile
 from dataclasses import dataclass, field
@@ -100,6 +97,18 @@ class EvaluationConfig:
 
 
 @dataclass
+class SpeedConfig:
+    """What `task=speed` measures: batch sizes, the random images' shape, seconds for all `repeats` blocks of each."""
+
+    train_batch: int = 128
+    inference_batches: list[int] = field(default_factory=lambda: [1, 256])
+    height: int = 32
+    classes: int = 10
+    seconds_per_measurement: float = 6.0
+    repeats: int = 12
+
+
+@dataclass
 class Config:
     """Everything `python -m hybridsep.run` takes."""
 
@@ -109,6 +118,8 @@ class Config:
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    speed: SpeedConfig = field(default_factory=SpeedConfig)
+    task: str = "train"
     trial: Any = MISSING
     seed: int = MISSING
     paired: bool = MISSING
@@ -198,6 +209,7 @@ def check(config: Config) -> None:
     _choice("match", config.match, ("none", "params"))
     _choice("precision", config.precision, ("auto", "bfloat16", "float32"))
     _choice("device", config.device.split(":")[0], ("auto", "cpu", "cuda"))
+    _choice("task", config.task, ("train", "speed"))
     positive = "a whole number of at least 1"
     for key, number in {
         "schedule.epochs": schedule.epochs,
@@ -205,6 +217,18 @@ def check(config: Config) -> None:
         "size.depth": config.size.depth,
     }.items():
         _require(number >= 1, key, number, positive)
+    speed = config.speed
+    _require(speed.train_batch >= 2, "speed.train_batch", speed.train_batch, "at least 2, because of BatchNorm")
+    _require(speed.repeats >= 1, "speed.repeats", speed.repeats, positive)
+    batches = speed.inference_batches
+    _require(
+        len(batches) >= 1 and min(batches) >= 1, "speed.inference_batches", batches, "one batch of at least 1, or more"
+    )
+    _require(speed.height >= 4 and speed.height % 4 == 0, "speed.height", speed.height, "a multiple of 4 pixels")
+    _require(speed.classes >= 2, "speed.classes", speed.classes, "at least 2")
+    _require(
+        speed.seconds_per_measurement > 0, "speed.seconds_per_measurement", speed.seconds_per_measurement, "above 0"
+    )
     widths = config.size.widths
     _require(len(widths) >= 1 and min(widths) >= 1, "size.widths", widths, "one width of at least 1 per stage")
     _require(0 <= config.size.dropout < 1, "size.dropout", config.size.dropout, "from 0 to below 1")
@@ -248,76 +272,3 @@ def check(config: Config) -> None:
     )
     minutes = config.max_minutes
     _require(minutes is None or minutes > 0, "max_minutes", minutes, "above 0, or null for no limit")
-
-
-# What cannot change the science: where things are, how long a process may take, labels, and choices that the report
-# makes again from the kept predictions. `size` is resolved into `model.network`; `trial` is a part of its own.
-_NOT_SCIENCE = {
-    "": ("study", "row", "results", "data_dir", "device", "threads", "max_minutes", "evaluation", "size", "trial"),
-    "model": ("name", "title"),
-    "schedule": ("name",),
-    "data": ("name", "title", "path"),
-    "data.source": ("root", "path", "cache", "download", "name", "title"),
-}
-
-
-def science(config: dict[str, Any]) -> dict[str, Any]:
-    """Return the part of a resolved configuration (plain dictionaries) that can change what a trial learns.
-
-    A key at the default that the schema itself states is left out. So a key that is added later, with a default that
-    means "as before", leaves the identities of finished runs as they are; such a default is never edited.
-    """
-
-    def keep(node: Any, path: str, schema: type | None) -> Any:
-        if not isinstance(node, dict):
-            return node
-        skip = _NOT_SCIENCE.get(path, ())
-        entries = {entry.name: entry for entry in dataclasses.fields(schema)} if schema else {}
-        kept = {}
-        for key, value in node.items():
-            entry = entries.get(key)
-            if key not in skip and not (entry and entry.default == value):
-                inner = entry.type if entry and dataclasses.is_dataclass(entry.type) else None
-                kept[key] = keep(value, f"{path}.{key}".lstrip("."), inner)
-        return kept
-
-    return keep(config, "", Config)
-
-
-def identity(config: dict[str, Any], trial: int) -> str:
-    """Return 16 hexadecimal digits: the hash of `science(config)` and the trial. Equal digits mean the same run."""
-    text = json.dumps({"trial": trial, **science(config)}, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def without_places(config: dict[str, Any]) -> dict[str, Any]:
-    """Return a resolved configuration as a record keeps it: of folders and files the last name only."""
-
-    def last(node: dict[str, Any], *keys: str) -> dict[str, Any]:
-        return {key: Path(value).name if key in keys and value else value for key, value in node.items()}
-
-    source = last(config["data"]["source"], "root", "path", "cache")
-    data = {**last(config["data"], "path"), "source": source}
-    return {**last(config, "results", "data_dir"), "data": data}
-
-
-def flatten(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return `{dotted key: value}` of nested dictionaries; used to name the keys in which two configurations differ."""
-    flat: dict[str, Any] = {}
-    for key, value in config.items():
-        if isinstance(value, dict) and value:
-            flat.update(flatten(value, f"{prefix}{key}."))
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat
-
-
-def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    """Return one text per scientific key in which two resolved configurations differ: `schedule.epochs 190 -> 5`."""
-    before, after = flatten(science(old)), flatten(science(new))
-    keys = sorted(before.keys() | after.keys())
-    return [
-        f"{key} {before.get(key, 'absent')} -> {after.get(key, 'absent')}"
-        for key in keys
-        if before.get(key, ...) != after.get(key, ...)
-    ]

@@ -9,6 +9,7 @@ import contextlib
 import csv
 import io
 import json
+import math
 import os
 import re
 import zipfile
@@ -117,7 +118,8 @@ def write(folder: Path, record: Mapping[str, Any]) -> None:
 def read(folder: Path) -> dict[str, Any]:
     """Return record.json of `folder`, checked for its keys and types. Raises RecordError naming the folder."""
     try:
-        record = json.loads((folder / "record.json").read_bytes())
+        content = (folder / "record.json").read_bytes()
+        record = json.loads(content, parse_float=_finite, parse_constant=_finite)
     except FileNotFoundError:
         raise RecordError(f"{folder}: no record.json; not a run, or a copy cut short") from None
     except (OSError, ValueError, RecursionError) as error:
@@ -203,6 +205,14 @@ def read_predictions(folder: Path) -> tuple[np.ndarray, np.ndarray]:
     if not shapes_fit or logits.dtype != np.float16 or labels.dtype != np.uint8:
         raise RecordError(f"{folder}: predictions.npz does not hold float16 logits (images, classes) and uint8 labels")
     return logits, labels
+
+
+def _finite(text: str) -> float:
+    """Return a number of JSON. Python's reader would take NaN, Infinity and 1e999, which cannot be written again."""
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is not a finite number")
+    return number
 
 
 def _first_line(error: BaseException) -> str:

@@ -46,6 +46,11 @@ def job(config: DictConfig) -> None:
         with stop:
             if stop.requested():
                 return
+            if config.task == "speed":
+                from hybridsep import speed
+
+                outcome.stopped |= speed.measure(build.plain(config), monitor=monitor, stop=stop) is None
+                return
             monitor.begin_study(planned_trials(trials))
             Row(build.plain(config), monitor=monitor, stop=stop).run(trials, outcome)
     except (UserError, OmegaConfBaseException) as error:

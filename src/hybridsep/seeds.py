@@ -1,8 +1,8 @@
 """Named random streams: every draw is a function of (study seed, purpose, indices), never of what ran before.
 
-The purposes in use are `init`, `order`, `augmentation`, `jitter`, `dropout`, `subset` and `synthetic`. Because no stream
-depends on the model, two models of one trial see the same images in the same order with the same crops (a paired design), and
-because no generator state is carried from one epoch to the next, a resumed run needs none.
+The purposes in use are `init`, `order`, `augmentation`, `jitter`, `dropout`, `subset`, `speed` and `synthetic`. As no
+stream depends on the model, two models of one trial see the same images in the same order with the same crops (a paired
+design), and as no generator state is carried from one epoch to the next, a resumed run needs none.
 """
 
 import hashlib

@@ -37,6 +37,6 @@ def jitter(images: Tensor, amounts: Tensor) -> Tensor:
     # value * saturation * exposure of the new colour; chroma is value times saturation.
     chroma, value = chroma * saturation * exposure, value * exposure
     # Back to RGB in closed form: channel n is value - chroma * clamp(min(k, 4 - k), 0, 1) with k = (n + sector) mod 6.
-    offsets = torch.tensor([5.0, 3.0, 1.0], device=images.device)
+    offsets = torch.arange(5.0, 0.0, -2.0, device=images.device)
     k = torch.remainder(sector[..., None] + offsets, 6.0)
     return (value[..., None] - chroma[..., None] * torch.minimum(k, 4.0 - k).clamp(0.0, 1.0)).clamp(0.0, 1.0)

@@ -1,38 +1,41 @@
-"""`python -m hybridsep.report`: the entry point; reads run folders, prints the tables, writes tables, figures and index.html."""
+"""The entry point: read run folders, print the tables, write tables, figures and index.html."""
 
+import datetime
 import os
 import sys
 from pathlib import Path
 
-from hybridsep.errors import UserError
+from hybridsep.errors import ConfigError, UserError
 from hybridsep.report import settings
 
 HELP = """\
-hybridsep.report: what the runs prove. Reads results/runs, prints the main table, writes results/tables and results/figures.
+hybridsep.report: what the runs prove. Reads results/runs; writes results/tables and results/figures.
 
   python -m hybridsep.report study=quick                one study
   python -m hybridsep.report                            all of them
   python -m hybridsep.report study=quick report.subset=all report.pairing=unpaired report.margin=0.5
-  python -m hybridsep.report status study=quick         done, running, failed, missing; hours left; what a trial buys
-  python -m hybridsep.report --check                    rebuild what stands under results/tables; exit 1 if it differs
+  python -m hybridsep.report status study=quick         done, running, failed, missing; hours left; a trial's worth
+  python -m hybridsep.report --check                    rebuild what stands under results/tables; 1 if it differs
 
 Every key with its value (set with key=value; what each means stands in conf/report.yaml):
+"""
+FOOT = """
+Exit status: 0 done, 1 a study has no table or --check found a difference, 2 something to mend (one line says what).
 """
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command line and return the exit status: 0 done, 1 a difference or nothing to report, 2 something to mend."""
+    """Run the command line and return its status: 0 done, 1 refused or different, 2 something to mend."""
     words = sys.argv[1:] if arguments is None else arguments
     try:
         if {"--help", "-h"} & set(words):
-            print(HELP + settings.describe())
+            print(HELP + settings.describe() + FOOT, end="")
             return 0
-        check = "--check" in words
-        status = words[:1] == ["status"]
-        given = settings.load([word for word in words[status:] if word != "--check"])
-        if check and status:
-            raise UserError("status and --check are two commands; give one of them")
-        return _report(given)
+        command = "check" if "--check" in words else "status" if "status" in words else "report"
+        if command == "check" and "status" in words:
+            raise ConfigError("status and --check are two commands; give one of them")
+        given = settings.load([word for word in words if word not in ("--check", "status")])
+        return {"report": _report, "status": _status, "check": _check}[command](given)
     except UserError as error:
         print(f"hybridsep.report: {error}", file=sys.stderr)
         return 2
@@ -43,37 +46,58 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _report(given: settings.Settings) -> int:
-    from hybridsep.report import assemble, folders, output, terminal
+    from hybridsep.report import assemble, folders, ledger, output, terminal
 
     results, paper = Path(given.results), settings.paper()
     names = folders.choose(results, given.study)
-    runs, problems = folders.read(results, names)
     screen = terminal.console()
     empty = 0
     for name in names:
-        report = assemble.assemble(
-            name,
-            [run for run in runs if run.study == name],
-            [problem for problem in problems if problem.study == name],
-            paper,
-            given.report,
-        )
+        runs, problems = folders.read(results, [name])
+        report = assemble.assemble(name, runs, problems, paper, given.report)
         for part in report.parts:
             terminal.show(screen, part.tables)
+        files, problems = {}, report.problems
+        if report.parts:
+            terminal.show(screen, [ledger.brief(report.ledger)])
+            files, problems = output.files_of(report, given.report, paper, draw=given.report.draw)
+        for problem in problems:
+            print(f"left out: {problem.message}", file=sys.stderr)
         if not report.parts:
             empty += 1
-            for problem in report.problems:
-                print(f"left out: {problem.message}", file=sys.stderr)
             continue
-        terminal.show(screen, [report.ledger])
-        files, found = output.files_of(report, given.report, paper)
-        for problem in found:
-            print(f"left out: {problem.message}", file=sys.stderr)
         output.write(results, name, files)
-        screen.print(
-            f"Written: {results}/tables/{name}/index.html with all tables and figures, and {len(files) - 1} more files."
-        )
+        shown = f"{name}/{output.INDEX}, which has all tables and figures" if given.report.draw else name
+        screen.print(f"Written: {len(files)} files; see {results}/tables/{shown}", soft_wrap=True)
     return 1 if empty else 0
+
+
+def _status(given: settings.Settings) -> int:
+    from hybridsep.report import folders, status, terminal
+
+    results, paper, screen = Path(given.results), settings.paper(), terminal.console()
+    for name in status.studies_of(results, given.study):
+        runs, problems = folders.read(results, [name])
+        now = datetime.datetime.now(datetime.UTC)
+        terminal.print_table(screen, status.progress(name, runs, problems, paper, given.report, now))
+        for table in status.worth(name, runs, paper, given.report):
+            terminal.print_table(screen, table)
+        for problem in problems:
+            print(f"unusable: {problem.message}", file=sys.stderr)
+    return 0
+
+
+def _check(given: settings.Settings) -> int:
+    from hybridsep.report import check
+
+    results = Path(given.results)
+    names = check.reported(results, given.study)
+    differences = [text for name in names for text in check.differences(results, name)]
+    for text in differences:
+        print(text)
+    if not differences:
+        print(f"{len(names)} {'report' if len(names) == 1 else 'reports'} rebuilt, nothing differs: {', '.join(names)}")
+    return 1 if differences else 0
 
 
 if __name__ == "__main__":

@@ -22,8 +22,8 @@ def disagreement_matrix(predicted: Sequence[np.ndarray]) -> np.ndarray:
 def mean_disagreement(predicted: Sequence[np.ndarray]) -> dict[str, Any]:
     """Mean share over all pairs of different trials of one network: what the seed alone does.
 
-    Counted per class and image (pairs that agree are k (k - 1) / 2 for a class with k votes), so a thousand trials cost no more
-    per trial than ten.
+    Counted per class and image (pairs that agree are k (k - 1) / 2 for a class with k votes), so a thousand trials cost
+    no more per trial than ten.
     """
     n = len(predicted)
     if n < 2:
@@ -37,7 +37,7 @@ def mean_disagreement(predicted: Sequence[np.ndarray]) -> dict[str, Any]:
 
 
 def mcnemar(wrong_row: np.ndarray, wrong_baseline: np.ndarray) -> dict[str, Any]:
-    """McNemar's exact test of one trial: is one network wrong oftener where they differ? (statsmodels mcnemar, exact=True).
+    """McNemar's exact test of one trial (statsmodels mcnemar): is one network wrong oftener where they differ?
 
     Arrays (images,) bool. `only_row` and `only_baseline` count the images that only one of the two gets wrong.
     """

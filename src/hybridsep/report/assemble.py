@@ -1,4 +1,4 @@
-"""One study's report, put together from its runs: samples, comparisons and tables at once, figures and page when asked for."""
+"""One study's report, put together from its runs: samples, comparisons, tables, ledger."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -13,9 +13,10 @@ from hybridsep.seeds import stream
 
 @dataclass(frozen=True)
 class Comparison:
-    """What the numbers of one table say. `rows` are in the table's order; `floor` is the noise floor the rows are held against.
+    """What the numbers of one table say. `rows` are in the table's order.
 
-    `floors` has it for both ways of choosing images (`same`, `own`); `trials` has one entry per row and trial.
+    `floor` is the noise floor that they are held against; `floors` has it for both ways of choosing images (`same`,
+    `own`); `trials` has one entry per row and trial.
     """
 
     rows: list[dict[str, Any]]
@@ -54,7 +55,7 @@ def compare(sample: Sample, choices: Choices) -> Comparison:
 
 
 def noise_floors(sample: Sample, choices: Choices, subset: Subset | None = None) -> dict[str, dict[str, Any]]:
-    """Return the noise floor from pairs judged on the same images, and on each one's own; groups are as large as a full row."""
+    """Return the noise floor of pairs judged on the same images, and on each one's own, in groups as large as a row."""
     has_baseline = bool(sample.runs.get(sample.baseline))
     cross = sample.cross_errors(sample.baseline, subset) if has_baseline else np.empty((0, 0))
     size = max((len(sample.runs[row]) for row in sample.variants), default=0) or max(1, len(cross))

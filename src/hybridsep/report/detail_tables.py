@@ -5,7 +5,7 @@ from typing import Any
 from hybridsep.report.compare import Comparison
 from hybridsep.report.sample import Sample
 from hybridsep.report.settings import Choices
-from hybridsep.report.table import MISSING, Column, Table, interval, number, p_value
+from hybridsep.report.table import MISSING, Column, Table, interval, number, p_value, ranges
 from hybridsep.report.tables import LABEL, n_of, percent, short_title
 
 
@@ -39,12 +39,15 @@ def interval_table(sample: Sample, comparison: Comparison, choices: Choices, fra
     ]
     lines = [line for line in comparison.rows if not line["is_baseline"]]
     fields = (
-        "row label n pairs mean difference_sd low high bootstrap_low bootstrap_high welch_low welch_high correlation ratio p"
+        "row label n pairs mean difference_sd low high bootstrap_low bootstrap_high welch_low welch_high correlation"
+        " ratio p"
         " permutations exact p_holm equivalence_p equivalent detectable reason"
     ).split()
     notes = [
-        "Correlation: of the row's errors with the baseline's over trials (it includes sharing the evaluation images). Pairing worth:"
-        " how many times more trials an unpaired design would need for the same standard error; below 1, pairing cost something."
+        "Correlation: of the row's errors with the baseline's over trials (it includes sharing the evaluation"
+        " images). Pairing worth:"
+        " how many times more trials an unpaired design would need for the same standard error; below 1, pairing cost"
+        " something."
     ]
     return Table(
         name=f"{sample.table}-intervals",
@@ -100,12 +103,14 @@ def trial_table(sample: Sample, comparison: Comparison, frame: dict[str, Any]) -
             "Best epoch (diagnostic)", lambda line: f"{_whole(line['best_epoch'])}: {number(line['best_error_all'])}"
         ),
     ]
+    fields = "row trial error error_all difference only_row only_baseline mcnemar_p disagreement".split()
+    fields += ["best_epoch", "best_error_all"]
     return Table(
         name=f"{sample.table}-trials",
         title=f"{short_title(sample)}: every trial",
         columns=columns,
         lines=comparison.trials,
-        fields="row trial error error_all difference only_row only_baseline mcnemar_p disagreement best_epoch best_error_all".split(),
+        fields=fields,
         notes=[
             "The last epoch counts. The best epoch was chosen on test images, and nothing here is computed from it."
         ],
@@ -146,14 +151,3 @@ def run_table(sample: Sample, frame: dict[str, Any]) -> Table:
         fields=["row", "n", "expected", *names],
         **frame,
     )
-
-
-def ranges(trials: list[int]) -> str:
-    """Write numbers as on the command line: 0..3,7."""
-    parts: list[list[int]] = []
-    for trial in sorted(trials):
-        if parts and trial == parts[-1][-1] + 1:
-            parts[-1].append(trial)
-        else:
-            parts.append([trial])
-    return ",".join(str(part[0]) if len(part) == 1 else f"{part[0]}..{part[-1]}" for part in parts)

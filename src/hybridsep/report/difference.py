@@ -1,11 +1,13 @@
-"""How two rows differ in test error: estimates, intervals and tests on plain arrays of percentages, one number per trial.
+"""How two rows differ in test error: statistics of plain arrays of percentages, one number per trial.
 
-Every function returns a plain dictionary. What cannot be computed (one trial, no spread) is None, with a `reason`; nothing
-is ever not-a-number. SciPy and statsmodels are imported where they are used, so that `--help` does not wait for them.
+Every function returns a plain dictionary. What cannot be computed (one trial, no spread) is None, with a `reason`;
+nothing is ever not-a-number. SciPy and statsmodels are imported where they are used, so that `--help` does not wait for
+them.
 """
 
+import contextlib
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Any
 
@@ -27,6 +29,14 @@ def _lacking(*samples: np.ndarray) -> str | None:
     return NO_SPREAD if max(map(np.ptp, samples)) < 1e-9 else None
 
 
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the libraries from warning of samples that hardly vary: that is looked at here, and told by `reason`."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
 def mean_absolute(differences: np.ndarray) -> dict[str, Any]:
     """Mean of |d| over trials and |mean of d|: the paper's quantity (Figure 4) in both readings of its text."""
     if len(differences) == 0:
@@ -46,26 +56,28 @@ def paired_interval(differences: np.ndarray, alpha: float) -> dict[str, Any]:
         return {"mean": mean, "low": None, "high": None, "reason": reason}
     from scipy import stats
 
-    interval = stats.ttest_1samp(differences, 0.0).confidence_interval(1 - alpha)
+    with _quiet():
+        interval = stats.ttest_1samp(differences, 0.0).confidence_interval(1 - alpha)
     return {"mean": mean, "low": float(interval.low), "high": float(interval.high), "reason": None}
 
 
 def welch_interval(row: np.ndarray, baseline: np.ndarray, alpha: float) -> dict[str, Any]:
-    """Difference of means with Welch's interval, as if the trials were not paired (scipy.stats.ttest_ind, equal_var=False)."""
+    """Difference of means of unpaired trials with Welch's interval (scipy.stats.ttest_ind, equal_var=False)."""
     reason = _lacking(row, baseline)
     mean = float(row.mean() - baseline.mean()) if len(row) and len(baseline) else None
     if reason:
         return {"mean": mean, "low": None, "high": None, "reason": reason}
     from scipy import stats
 
-    interval = stats.ttest_ind(row, baseline, equal_var=False).confidence_interval(1 - alpha)
+    with _quiet():
+        interval = stats.ttest_ind(row, baseline, equal_var=False).confidence_interval(1 - alpha)
     return {"mean": mean, "low": float(interval.low), "high": float(interval.high), "reason": None}
 
 
 def bootstrap_interval(
     samples: Sequence[np.ndarray], alpha: float, *, resamples: int, rng: np.random.Generator
 ) -> dict[str, Any]:
-    """BCa bootstrap interval over trials of the mean (one sample) or of the difference of means (two) (scipy.stats.bootstrap)."""
+    """BCa bootstrap interval (scipy.stats.bootstrap) of the mean of one sample, or the difference of two means."""
     reason = _lacking(*samples) or ("fewer than three trials" if min(map(len, samples)) < 3 else None)
     if reason:
         return {"low": None, "high": None, "reason": reason}
@@ -75,9 +87,7 @@ def bootstrap_interval(
         means = [part.mean(axis=axis) for part in parts]
         return means[0] if len(means) == 1 else means[0] - means[1]
 
-    with warnings.catch_warnings():
-        # Of degenerate data: the interval is then not a number, which is told by `reason`.
-        warnings.simplefilter("ignore")
+    with _quiet():
         result = stats.bootstrap(
             samples,
             statistic,
@@ -94,7 +104,7 @@ def bootstrap_interval(
 
 
 def permutation_p(samples: Sequence[np.ndarray], *, resamples: int, rng: np.random.Generator) -> dict[str, Any]:
-    """Two-sided permutation p-value: sign flips of one sample of differences, regroupings of two (scipy.stats.permutation_test).
+    """Two-sided p (scipy.stats.permutation_test): sign flips of one sample of differences, regroupings of two.
 
     Exact (`exact` True) when there are at most MOST_EXACT of them: 1,024 flips at ten trials.
     """
@@ -141,7 +151,7 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
 
 
 def equivalence(samples: Sequence[np.ndarray], margin: float, alpha: float) -> dict[str, Any]:
-    """Two one-sided t tests that the mean difference lies within +-margin (statsmodels ttost_paired; ttost_ind unequal for two).
+    """Two one-sided t tests that the mean difference lies within +-margin (statsmodels ttost_paired, ttost_ind).
 
     `p` is the larger of the two; `equivalent` is p < alpha.
     """
@@ -150,10 +160,11 @@ def equivalence(samples: Sequence[np.ndarray], margin: float, alpha: float) -> d
         return {"p": None, "equivalent": None, "reason": reason}
     from statsmodels.stats import weightstats
 
-    if len(samples) == 1:
-        p = weightstats.ttost_paired(samples[0], np.zeros(len(samples[0])), -margin, margin)[0]
-    else:
-        p = weightstats.ttost_ind(samples[0], samples[1], -margin, margin, usevar="unequal")[0]
+    with _quiet():
+        if len(samples) == 1:
+            p = weightstats.ttost_paired(samples[0], np.zeros(len(samples[0])), -margin, margin)[0]
+        else:
+            p = weightstats.ttost_ind(samples[0], samples[1], -margin, margin, usevar="unequal")[0]
     return {"p": float(p), "equivalent": bool(p < alpha), "reason": None}
 
 
@@ -162,8 +173,8 @@ def detectable(
 ) -> dict[str, Any]:
     """Smallest true mean difference that a two-sided t test on so many trials finds with probability `power`.
 
-    From the observed spread (statsmodels TTestPower for one sample of differences, TTestIndPower for two). `trials` asks the
-    question for another number of trials of the same spread.
+    From the observed spread (statsmodels TTestPower for one sample of differences, TTestIndPower for two). `trials`
+    asks the question for another number of trials of the same spread.
     """
     reason = _lacking(*samples)
     if reason:
@@ -171,6 +182,17 @@ def detectable(
     sizes = tuple(trials or len(sample) for sample in samples)
     spread = float(np.sqrt(np.mean([sample.var(ddof=1) for sample in samples])))
     return {"difference": spread * _effect(sizes, alpha, power), "reason": None}
+
+
+def half_width(differences: np.ndarray, alpha: float, *, trials: int) -> dict[str, Any]:
+    """Half the width that the paired t interval would have with `trials` trials of the same spread (scipy.stats.t)."""
+    reason = _lacking(differences)
+    if reason:
+        return {"half_width": None, "reason": reason}
+    from scipy import stats
+
+    error = float(differences.std(ddof=1)) / np.sqrt(trials)
+    return {"half_width": float(stats.t.ppf(1 - alpha / 2, trials - 1) * error), "reason": None}
 
 
 @cache
@@ -195,9 +217,10 @@ def _effect(sizes: tuple[int, ...], alpha: float, power: float) -> float:
 
 
 def pairing_gain(row: np.ndarray, baseline: np.ndarray) -> dict[str, Any]:
-    """What sharing seeds bought: correlation of the errors over trials (numpy.corrcoef) and Var(a) + Var(b) over Var(a - b).
+    """What sharing seeds bought: the correlation of the errors over trials (numpy.corrcoef), and `ratio`.
 
-    `ratio` is how many times more trials an unpaired design would need for the same standard error.
+    `ratio`, Var(a) + Var(b) over Var(a - b), is how many times more trials an unpaired design would need for the same
+    standard error.
     """
     empty = {"correlation": None, "ratio": None}
     reason = _lacking(row - baseline)

@@ -47,7 +47,7 @@ def _left_out(sample: Sample) -> str:
 
 
 def differences(sample: Sample, comparison: Comparison) -> FigureData:
-    """Mean |d| beside the paper's number, the signed difference with its interval, and the noise floor with its band."""
+    """Mean |d| beside the paper's number, the signed difference with its interval, the noise floor with its band."""
     shown = _shown(sample)
     floor = comparison.floor
     fields = "row label n paper mean_absolute mean low high error_mean error_sd is_baseline".split()

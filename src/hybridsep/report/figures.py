@@ -1,4 +1,7 @@
-"""Pictures of `figure_data`: nothing is computed here. Colours are Okabe and Ito's; markers and hatches tell rows apart in grey."""
+"""Pictures of `figure_data`: nothing is computed here.
+
+Colours are Okabe and Ito's; markers and hatches tell rows apart in grey.
+"""
 
 import io
 import textwrap
@@ -35,7 +38,10 @@ STYLE = {
 
 
 def draw(data: FigureData, caption: str) -> dict[str, bytes]:
-    """Return `{file name: bytes}`: the figure as SVG (equal data give equal bytes) and PNG. `caption` is printed under it."""
+    """Return `{file name: bytes}`: the figure as SVG (equal data give equal bytes) and PNG.
+
+    `caption` is printed under it.
+    """
     drawer, width, height = _DRAWERS[data.name.rsplit("-", 1)[-1]]
     lines = textwrap.wrap(f"{caption} {data.note}".strip(), int(17 * width))
     inches = (0.32, height(data), 0.08 + 0.15 * len(lines))
@@ -45,10 +51,23 @@ def draw(data: FigureData, caption: str) -> dict[str, bytes]:
         head.text(0.01, 0.5, data.title, va="center", fontsize=11, fontweight="bold")
         foot.text(0.01, 0.95, "\n".join(lines), va="top", fontsize=7.5, color="#444444", linespacing=1.3)
         drawer(data, body)
+        _settle(figure)
         vector, pixels = io.BytesIO(), io.BytesIO()
         figure.savefig(vector, format="svg", metadata={"Date": None, "Creator": None})
         figure.savefig(pixels, format="png", dpi=160)
     return {f"{data.name}.svg": vector.getvalue(), f"{data.name}.png": pixels.getvalue()}
+
+
+def _settle(figure: Figure) -> None:
+    """Keep the layout, rounded: the solver's last bits are not the same in every run."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for part in figure.subfigs:
+        box = part.bbox_relative
+        box.p0, box.p1 = np.round(box.p0, 5), np.round(box.p1, 5)
+    for axes in figure.get_axes():
+        left, bottom, width, height = axes.get_position(original=True).bounds
+        axes.set_position([round(value, 5) for value in (left, bottom, width, height)])
 
 
 def differences(data: FigureData, body: SubFigure) -> None:

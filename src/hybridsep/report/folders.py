@@ -1,4 +1,4 @@
-"""From run folders to runs the report can trust: read, cross-checked, and every folder that cannot be used named with its reason."""
+"""From run folders to runs that can be trusted; every folder that cannot is named with its reason."""
 
 import copy
 import math
@@ -13,16 +13,17 @@ from typing import Any
 import numpy as np
 
 from hybridsep import records
-from hybridsep.config import identity, science
 from hybridsep.data.subset import evaluation_subset
 from hybridsep.errors import ConfigError, RecordError, UserError
+from hybridsep.identity import identity, science
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run folder that can be used. A finished run has `predicted` and `labels`, (images,) uint8: a class per test image.
+    """One run folder that can be used.
 
-    Runs with the same labels share one array of them.
+    A finished run has `predicted` and `labels`, (images,) uint8: a class per test image. Runs with the same labels
+    share one array of them.
     """
 
     folder: Path
@@ -70,7 +71,7 @@ def choose(results: Path, study: str) -> list[str]:
 
 
 def read(results: Path, names: Iterable[str]) -> tuple[list[Run], list[Problem]]:
-    """Return the usable runs of the studies `names`, in the order of their folders, and what is wrong with the others."""
+    """Return the usable runs of the studies `names`, in order of folders, and what is wrong with the others."""
     wanted = set(names)
     folders = [folder for folder in records.find(results) if folder.parts[-3] in wanted]
     labels: dict[bytes, np.ndarray] = {}
@@ -88,22 +89,21 @@ def _read_one(folder: Path, labels: dict[bytes, np.ndarray]) -> Run | Problem:
         record = records.read(folder)
         if record["status"] != "finished":
             return Run(folder, record["study"], record["row"], record["trial"], record["status"], record)
-        try:
-            _check_record(folder, record)
-            logits, truth = records.read_predictions(folder)
-            _check_predictions(folder, record, logits, truth)
-        except (KeyError, TypeError, ValueError) as error:
-            if isinstance(error, UserError):
-                raise
-            raise RecordError(f"{folder}: record.json lacks or misstates {error}") from None
+        return _finished(folder, record, labels)
     except UserError as error:
         return Problem(folder.parts[-3], folder, str(error))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        return Problem(folder.parts[-3], folder, f"{folder}: record.json lacks or misstates {error}")
+
+
+def _finished(folder: Path, record: dict[str, Any], labels: dict[bytes, np.ndarray]) -> Run:
+    """Return the finished run of a record that its predictions bear out. Raises RecordError otherwise."""
+    _check_record(folder, record)
+    logits, truth = records.read_predictions(folder)
+    _check_predictions(folder, record, logits, truth)
     # float32: the arg-max of half floats is many times slower and picks the same class.
     predicted = logits.astype(np.float32).argmax(axis=1).astype(np.uint8)
-    try:
-        _check_errors(folder, record, predicted != truth)
-    except UserError as error:
-        return Problem(folder.parts[-3], folder, str(error))
+    _check_errors(folder, record, predicted != truth)
     shared = labels.setdefault(truth.tobytes(), truth)
     return Run(folder, record["study"], record["row"], record["trial"], "finished", record, predicted, shared)
 
@@ -117,7 +117,8 @@ def _check_record(folder: Path, record: dict[str, Any]) -> None:
             raise RecordError(f"{folder}: record.json has {key} = {result[key]}, not a percentage")
     if result["epochs"] != record["config"]["schedule"]["epochs"]:
         raise RecordError(
-            f"{folder}: record.json says finished after {result['epochs']} of {record['config']['schedule']['epochs']} epochs"
+            f"{folder}: record.json says finished after {result['epochs']} of"
+            f" {record['config']['schedule']['epochs']} epochs"
         )
     if record["identity"] != identity(record["config"], record["trial"]):
         raise RecordError(
@@ -136,7 +137,7 @@ def _check_predictions(folder: Path, record: dict[str, Any], logits: np.ndarray,
 
 
 def _check_errors(folder: Path, record: dict[str, Any], wrong: np.ndarray) -> None:
-    """Hold the recorded errors against the kept predictions; logits that tie as half floats may move an image or two."""
+    """Hold the recorded errors against the kept predictions; ties of half floats may move an image or two."""
     config = record["config"]
     chosen = evaluation_subset(
         mode=config["evaluation"]["subset"],
@@ -149,7 +150,8 @@ def _check_errors(folder: Path, record: dict[str, Any], wrong: np.ndarray) -> No
         ties = max(2, 0.001 * len(counted))
         if abs(record["result"][key] / 100 * len(counted) - counted.sum()) > ties + 1e-6:
             raise RecordError(
-                f"{folder}: record.json says {key} {record['result'][key]:.4g} %, predictions.npz {100 * counted.mean():.4g} %;"
+                f"{folder}: record.json says {key} {record['result'][key]:.4g} %, predictions.npz"
+                f" {100 * counted.mean():.4g} %;"
                 " one of them was changed"
             )
 
@@ -188,9 +190,9 @@ def _of_one_label_set(runs: list[Run]) -> tuple[list[Run], list[Problem]]:
 
 
 def common_part(run: Run, vary: Iterable[str] = (), *, network: bool) -> dict[str, Any]:
-    """Return what all rows of one table must share: dataset and configuration, less the model (less only its module with `network`).
+    """Return what all rows of one table must share: dataset and configuration, less the model.
 
-    `vary` names dotted keys that may differ nevertheless.
+    With `network` only the module under test is left out.     `vary` names dotted keys that may differ nevertheless.
     """
     shared = copy.deepcopy(science(run.record["config"]))
     shared["dataset"] = {key: run.record["dataset"].get(key) for key in ("name", "sha256", "train", "test")}

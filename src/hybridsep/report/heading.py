@@ -1,10 +1,10 @@
-"""What stands above every table: which data, size, schedule and machines the numbers are from, and what is not as in the paper."""
+"""What stands above every table: where the numbers are from, and what is not as in the paper."""
 
 from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
-from hybridsep.config import flatten
+from hybridsep.identity import flatten
 from hybridsep.report.folders import Run
 from hybridsep.report.sample import Sample
 from hybridsep.report.settings import Choices, Paper

@@ -1,13 +1,15 @@
-"""The verdict ledger, and the list of what the paper leaves open. Computed from the runs; nothing here is typed by hand.
+"""The verdict ledger, and the list of what the paper leaves open, both computed from the runs.
 
-The verdict on the paper is what the runs say only if they were made under the paper's conditions; else it is inconclusive.
+The verdict on the paper is what the runs say only if they were made under the paper's conditions; else it is
+inconclusive.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
-from hybridsep.config import flatten
 from hybridsep.errors import ConfigError
+from hybridsep.identity import flatten
 from hybridsep.report import heading, verdicts
 from hybridsep.report.compare import Comparison
 from hybridsep.report.sample import Sample
@@ -18,7 +20,10 @@ VERDICTS = {verdicts.AS_CLAIMED: "reproduced", verdicts.OPPOSED: "contradicted"}
 
 
 def ledger(parts: Sequence[tuple[Sample, Comparison]], paper: Paper, choices: Choices) -> list[dict[str, Any]]:
-    """Return one entry per claim of the paper, judged on the part that has its table. Raises ConfigError for an unknown rule."""
+    """Return one entry per claim of the paper, judged on the part that has its table.
+
+    Raises ConfigError for an unknown rule.
+    """
     by_table = {sample.table: (sample, comparison) for sample, comparison in parts}
     entries = []
     for name, claim in paper.claims.items():
@@ -55,6 +60,14 @@ def ledger(parts: Sequence[tuple[Sample, Comparison]], paper: Paper, choices: Ch
     return entries
 
 
+def brief(table: Table) -> Table:
+    """Return the claims that these runs say something about; a note names the places of the others."""
+    run = [line for line in table.lines if line["here"] != verdicts.NOT_RUN]
+    others = sorted({line["where"] for line in table.lines if line["here"] == verdicts.NOT_RUN})
+    notes = [*table.notes, f"Claims that these runs do not touch: {', '.join(others)}."] if others else table.notes
+    return replace(table, lines=run, notes=notes)
+
+
 def ledger_table(entries: Sequence[dict[str, Any]], choices: Choices, study: str) -> Table:
     """Return the ledger as a table."""
     columns = [
@@ -74,8 +87,10 @@ def ledger_table(entries: Sequence[dict[str, Any]], choices: Choices, study: str
         lines=entries,
         fields="claim where says measured n rule here verdict because".split(),
         notes=[
-            f"Intervals are of {100 * (1 - choices.alpha):g} %, in points of test error unless a ratio (x). n: the fewest trials behind"
-            " one of the numbers. A verdict other than inconclusive needs runs under the paper's conditions (conf/paper.yaml)."
+            f"Intervals are of {100 * (1 - choices.alpha):g} %, in points of test error unless a ratio (x). n: the"
+            " fewest trials behind"
+            " one of the numbers. A verdict other than inconclusive needs runs under the paper's conditions"
+            " (conf/paper.yaml)."
         ],
         terminal=True,
     )

@@ -1,4 +1,4 @@
-"""The noise floor: how large a mean absolute difference is when nothing differs but the seed (PROTOCOL: beside the paper's column)."""
+"""The noise floor: how large a mean absolute difference is when nothing differs but the seed."""
 
 from typing import Any
 
@@ -10,8 +10,8 @@ from hybridsep.report.difference import NO_TRIALS
 def pair_differences(cross: np.ndarray, *, same_images: bool) -> np.ndarray:
     """Absolute differences of all ordered pairs i != j of trials of one network, flat, in percentage points.
 
-    `cross` (n, n) is the error of trial i on the images of trial j. With `same_images` both are judged on the images of j, as a
-    row and its baseline are; otherwise each on its own, as independent experiments would be.
+    `cross` (n, n) is the error of trial i on the images of trial j. With `same_images` both are judged on the images of
+    j, as a row and its baseline are; otherwise each on its own, as independent experiments would be.
     """
     own = np.diag(cross)
     differences = np.abs(cross - own[np.newaxis, :] if same_images else own[:, np.newaxis] - own[np.newaxis, :])
@@ -21,9 +21,10 @@ def pair_differences(cross: np.ndarray, *, same_images: bool) -> np.ndarray:
 def noise_floor(
     cross: np.ndarray, *, same_images: bool, size: int, groups: int, alpha: float, rng: np.random.Generator
 ) -> dict[str, Any]:
-    """Mean |difference| over all pairs of trials of one network, and the spread of that mean over groups of `size` pairs.
+    """Mean |difference| over all pairs of trials of one network, and its spread over groups of `size` pairs.
 
-    Groups are drawn with replacement from the pairs, since a row's number is a mean of `size` absolute differences; `low` and
+    Groups are drawn with replacement from the pairs, since a row's number is a mean of `size` absolute differences;
+    `low` and
     `high` hold 1 - alpha of them. `theory` is 2 s / sqrt(pi), E|X - Y| of two independent normal variables of standard
     deviation s, and refers to trials that are judged each on its own images.
     """

@@ -4,7 +4,7 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from hybridsep.report import figure_data, heading, table
+from hybridsep.report import figure_data, heading, ledger, table
 from hybridsep.report.assemble import Report, further_tables
 from hybridsep.report.folders import Problem
 from hybridsep.report.page import page
@@ -15,12 +15,11 @@ INDEX = "index.html"
 _OURS = (".md", ".csv", ".tex", ".svg", ".png", ".html", ".json")
 
 
-def files_of(
-    report: Report, choices: Choices, paper: Paper, *, draw: bool = True
-) -> tuple[dict[str, bytes], list[Problem]]:
+def files_of(report: Report, choices: Choices, paper: Paper, *, draw: bool) -> tuple[dict[str, bytes], list[Problem]]:
     """Return every file of the report and the histories that could not be read.
 
-    Tables in three formats, the choices they were made with, the figures' data, and with `draw` the figures and index.html.
+    Tables in three formats, the choices they were made with, the figures' data, and with `draw` the figures and
+    index.html.
     """
     tables, figures = f"tables/{report.study}", f"figures/{report.study}"
     files = {f"{tables}/{MADE_WITH}": f"{json.dumps(asdict(choices), indent=2)}\n".encode()}
@@ -46,7 +45,7 @@ def files_of(
             report.study,
             warning=heading.warning(first, paper),
             heading=heading.lines(first, choices),
-            ledger=report.ledger,
+            ledger=ledger.brief(report.ledger),
             sections=sections,
             problems=[problem.message for problem in problems],
             choices={f"report.{key}": value for key, value in asdict(choices).items()},

@@ -3,38 +3,11 @@
 import re
 from collections.abc import Mapping, Sequence
 from html import escape
+from pathlib import Path
 
 from hybridsep.report.table import Table
 
-STYLE = """
-:root { color-scheme: light; }
-* { box-sizing: border-box; }
-body { margin: 0 auto; padding: 1rem; max-width: 62rem; font: 16px/1.5 system-ui, sans-serif; color: #1a1a1a; background: #fff; }
-h1 { font-size: 1.5rem; line-height: 1.25; margin: .5rem 0; }
-h2 { font-size: 1.2rem; margin: 2.2rem 0 .6rem; border-top: 2px solid #1a1a1a; padding-top: .5rem; }
-h3 { font-size: 1rem; margin: 1.6rem 0 .4rem; }
-p { margin: .4rem 0; }
-nav a { display: inline-block; margin: 0 .8rem .3rem 0; padding: .2rem 0; }
-.warning { border: 2px solid #1a1a1a; border-left-width: .8rem; background: #fff3d6; padding: .6rem .8rem; font-weight: 600; }
-.heading, .note { color: #444; font-size: .85rem; }
-.scroll { overflow-x: auto; margin: .5rem 0; }
-table { border-collapse: collapse; font-size: .85rem; font-variant-numeric: tabular-nums; }
-th, td { padding: .3rem .6rem; text-align: right; white-space: nowrap; vertical-align: top; border-bottom: 1px solid #ddd; }
-th { border-bottom: 2px solid #1a1a1a; vertical-align: bottom; }
-th.wide, td.wide { text-align: left; white-space: normal; min-width: 8rem; max-width: 22rem; }
-td:first-child, th:first-child { position: sticky; left: 0; background: #fff; }
-figure { margin: 1rem 0; }
-figure svg { display: block; width: 100%; height: auto; max-width: 56rem; }
-details { margin: .8rem 0; }
-summary { cursor: pointer; font-weight: 600; padding: .3rem 0; }
-@media (max-width: 40rem) {
-  body { padding: .7rem; }
-  td:first-child.wide, th:first-child.wide { min-width: 7rem; max-width: 9rem; }
-  figure { overflow-x: auto; }
-  figure svg { min-width: 34rem; }
-}
-@media print { details > * { display: block; } }
-"""
+STYLE = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
 
 
 def page(
@@ -49,7 +22,7 @@ def page(
 ) -> str:
     """Return the HTML text. A section is a title, its tables in order, and its figures: `{name: (title, SVG)}`.
 
-    A table whose name ends in one of the long ones is folded away; figures follow the first table.
+    Long tables are folded away; the figures follow the first table.
     """
     parts = [
         "<!DOCTYPE html>",
@@ -84,20 +57,27 @@ def page(
 
 
 def table_html(table: Table, *, titled: bool = True) -> str:
-    """Return one table with its notes; wide tables scroll by themselves, so the page never does."""
+    """Return one table with its notes; wide tables scroll by themselves, so the page never does.
 
+    A table of many sentences becomes a list of cards on a narrow screen.
+    """
     columns = table.shown("files")
-
-    def row(tag: str, cells: Sequence[str]) -> str:
-        kinds = [' class="wide"' if column.wide else "" for column in columns]
-        filled = (f"<{tag}{kind}>{escape(cell)}</{tag}>" for kind, cell in zip(kinds, cells, strict=True))
-        return f"<tr>{''.join(filled)}</tr>"
-
-    head = row("th", [column.heading for column in columns])
-    body = "\n".join(row("td", cells) for cells in table.cells("files"))
+    kinds = [' class="wide"' if column.wide else "" for column in columns]
+    names = [escape(column.heading) for column in columns]
+    head = "".join(f"<th{kind}>{name}</th>" for kind, name in zip(kinds, names, strict=True))
+    lines = (
+        "".join(
+            f'<td{kind} data-label="{name}">{escape(cell)}</td>'
+            for kind, name, cell in zip(kinds, names, cells, strict=True)
+        )
+        for cells in table.cells("files")
+    )
+    body = "\n".join(f"<tr>{line}</tr>" for line in lines)
+    cards = ' class="cards"' if sum(column.wide for column in columns) > 2 else ""
     title = f"<h3>{escape(table.title)}</h3>\n" if titled else ""
     notes = "".join(f'\n<p class="note">{escape(note)}</p>' for note in table.notes)
-    return f'{title}<div class="scroll"><table><thead>{head}</thead><tbody>\n{body}\n</tbody></table></div>{notes}'
+    shown = f"<table{cards}><thead><tr>{head}</tr></thead><tbody>\n{body}\n</tbody></table>"
+    return f'{title}<div class="scroll">{shown}</div>{notes}'
 
 
 def _folded(table: Table) -> str:

@@ -1,4 +1,4 @@
-"""The runs behind one table: which rows and trials of a study belong together, and their errors on the chosen test images."""
+"""The runs behind one table: which belong together, and their errors on the chosen test images."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from hybridsep.config import flatten
 from hybridsep.data.subset import evaluation_subset
 from hybridsep.errors import UserError
+from hybridsep.identity import flatten
 from hybridsep.report import experiments
 from hybridsep.report.folders import Problem, Run, common_part
 from hybridsep.report.settings import Choices, Paper, RowSpec, TableSpec
@@ -27,9 +27,10 @@ class Subset:
 
 @dataclass(eq=False)
 class Sample:
-    """Rows of one study that share one table. `runs[row][trial]` are the finished runs, `others` those that are not finished.
+    """Rows of one study that share one table.
 
-    `rows` is in the order of the table, the baseline first if it has runs or is asked for by the table.
+    `runs[row][trial]` are the finished runs, `others` those that are not finished. `rows` is in the order of the table,
+    the baseline first if it has runs or is asked for by the table.
     """
 
     study: str
@@ -100,7 +101,7 @@ class Sample:
 
 
 def split(study: str, runs: Iterable[Run], paper: Paper, choices: Choices) -> tuple[list[Sample], list[Problem]]:
-    """Return one sample per table that the study's rows belong to; tables whose runs must not be mixed become problems."""
+    """Return one sample per table that the study's rows belong to; tables that would mix runs become problems."""
     by_row: dict[str, list[Run]] = {}
     for run in runs:
         by_row.setdefault(run.row, []).append(run)
@@ -133,7 +134,7 @@ def _sample(study: str, name: str, spec: TableSpec, by_row: dict[str, list[Run]]
     runs = [run for group in by_row.values() for run in group]
     finished = [run for run in runs if run.status == "finished"]
     if not finished:
-        raise UserError(f"none of its {len(runs)} run(s) is finished")
+        raise UserError(f"none of its {len(runs)} run{'s'[: len(runs) != 1]} is finished")
     refuse_mixture(finished, spec, network=name != OTHER)
     found = {row: {run.trial: run for run in group if run.status == "finished"} for row, group in by_row.items()}
     found = {row: dict(sorted(trials.items())) for row, trials in found.items()}
@@ -196,7 +197,8 @@ def _refuse(runs: list[Run], parts: list[dict[str, Any]]) -> None:
     )
     names = ", ".join(str(runs[index].folder) for group in fewer for index in group[:3])
     raise UserError(
-        f"runs that must not be mixed: {len(most)} like {runs[most[0]].folder}, and {sum(map(len, fewer))} others ({names});"
+        f"runs that must not be mixed: {len(most)} like {runs[most[0]].folder}, and {sum(map(len, fewer))} others"
+        f" ({names});"
         f" they differ in {shown}{' and more' if len(keys) > 4 else ''}; give each its own study="
     )
 
@@ -207,7 +209,7 @@ def _short(value: Any) -> str:
 
 
 def expected_trials(study: str, row: str, spec: TableSpec, choices: Choices) -> list[int]:
-    """Return the trials that `row` should have: report.trials, else what its experiment says, else the table's number."""
+    """Return the trials a row should have: report.trials, else what its experiment says, else the table's number."""
     if choices.trials is not None:
         return list(range(choices.trials))
     plan = experiments.plan_of(study)

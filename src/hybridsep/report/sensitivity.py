@@ -1,4 +1,4 @@
-"""Would other choices have changed the result? The table again under every protocol choice, and with the images drawn again."""
+"""Would other choices have changed the result? The table under each of them, and with the images drawn again."""
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -12,13 +12,14 @@ from hybridsep.report.compare import noise_floors, samples_of
 from hybridsep.report.sample import Sample, Subset
 from hybridsep.report.settings import PAIRINGS, Choices
 
-# Draws of 6,000 of 10,000 images take half a millisecond each; a study of thousands of trials gets fewer redraws, and says so.
+# Draws of 6,000 of 10,000 images take half a millisecond each; a study of thousands of trials gets fewer redraws, and
+# says so.
 MOST_DRAWS = 20_000
 
 
 @dataclass(frozen=True)
 class Sensitivity:
-    """`choices` has one entry per row and protocol choice, `ranks` one per row, `redraws` what the redrawn images did."""
+    """`choices` has one entry per row and protocol choice, `ranks` one per row, `redraws` what redrawn images did."""
 
     choices: list[dict[str, Any]]
     ranks: list[dict[str, Any]]
@@ -26,7 +27,7 @@ class Sensitivity:
 
 
 def analyse(sample: Sample, choices: Choices) -> Sensitivity:
-    """Return the sample's main result under each choice of images and pairing, and the ranking's stability under redraws."""
+    """Return the main result under each choice of images and pairing, and the ranking's stability under redraws."""
     redraws, ranks = redraw(sample, choices)
     return Sensitivity(under_choices(sample, choices), ranks, redraws)
 
@@ -68,7 +69,7 @@ def under_choices(sample: Sample, choices: Choices) -> list[dict[str, Any]]:
 
 @lru_cache(maxsize=64)
 def _redrawn(study_seed: int, images: int, available: int, trial: int, draws: int) -> np.ndarray:
-    """(draws, ceil(available / 8)) uint8: the redrawn subsets of a trial as bits; studies of one seed and dataset share them."""
+    """Redrawn subsets of a trial as bits, (draws, ceil(available / 8)) uint8."""
     masks = np.zeros((draws, available), dtype=bool)
     for draw in range(draws):
         chosen = redrawn_subset(images=images, available=available, study_seed=study_seed, draw=draw, trial=trial)
@@ -79,8 +80,9 @@ def _redrawn(study_seed: int, images: int, available: int, trial: int, draws: in
 def redraw(sample: Sample, choices: Choices) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Draw every trial's images again and rank the rows by mean |d| each time.
 
-    Returns `{"draws", "images", "changed", "reason"}` (`changed`: share in percent of the draws that rank the rows otherwise
-    than the report's own images do) and per row the spread of mean |d| over the draws and the share of each rank.
+    Returns `{"draws", "images", "changed", "reason"}` (`changed`: share in percent of the draws that rank the rows
+    otherwise than the report's own images do) and per row the spread of mean |d| over the draws and the share of each
+    rank.
     """
     rows = [row for row in sample.variants if sample.paired(row)]
     empty = {"draws": 0, "images": 0, "changed": None}

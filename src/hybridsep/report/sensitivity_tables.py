@@ -9,7 +9,7 @@ from hybridsep.report.table import Column, Table, interval, number
 
 
 def build(sample: Sample, found: Sensitivity, choices: Choices, frame: dict[str, Any]) -> list[Table]:
-    """Return the tables of mean |d| and of the signed difference under each choice, and of the ranking under redraws."""
+    """Return the tables of |d| and of the signed difference under each choice, and of the redrawn ranking."""
     if not found.choices:
         return []
     ways = list(dict.fromkeys((entry["pairing"], entry["subset"], entry["images"]) for entry in found.choices))
@@ -47,8 +47,10 @@ def build(sample: Sample, found: Sensitivity, choices: Choices, frame: dict[str,
             data=found.choices,
             fields=[*keys, "mean_absolute", "absolute_mean", "floor"],
             notes=[
-                "Each column is a protocol: which test images count, and whether trial t is held against trial t or every trial"
-                " against all unlike ones. In brackets the other reading of the paper's text: the absolute value of the mean."
+                "Each column is a protocol: which test images count, and whether trial t is held against trial t or"
+                " every trial"
+                " against all unlike ones. In brackets the other reading of the paper's text: the absolute value of"
+                " the mean."
             ],
             **frame,
         ),
@@ -73,7 +75,8 @@ def ranking_table(sample: Sample, found: Sensitivity, choices: Choices, frame: d
         notes = [f"No redraws: {redraws['reason']}."]
     else:
         notes = [
-            f"In {number(redraws['changed'], 1)} % of {redraws['draws']:,} redraws of {redraws['images']:,} images per trial the rows"
+            f"In {number(redraws['changed'], 1)} % of {redraws['draws']:,} redraws of {redraws['images']:,} images"
+            " per trial the rows"
             " are ranked otherwise than on the report's own images. Rank 1 is nearest to the baseline."
         ]
     columns = [

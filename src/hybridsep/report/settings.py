@@ -10,8 +10,9 @@ import yaml
 from omegaconf import MISSING, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from hybridsep.config import config_dir, flatten
+from hybridsep.config import config_dir
 from hybridsep.errors import ConfigError
+from hybridsep.identity import flatten
 
 SUBSETS = ("recorded", "paper", "fixed", "all")
 PAIRINGS = ("paired", "unpaired")
@@ -33,6 +34,7 @@ class Choices:
     groups: int = MISSING
     redraws: int = MISSING
     seed: int = MISSING
+    draw: bool = MISSING
 
 
 @dataclass
@@ -46,7 +48,7 @@ class Settings:
 
 @dataclass
 class RowSpec:
-    """One row of a table of the paper: its `title` there, a `label` for figures, the `paper`'s number if it gives one."""
+    """One row of a table of the paper: `title` there, `label` for figures, the `paper`'s number if it gives one."""
 
     title: str = ""
     label: str = ""
@@ -83,7 +85,7 @@ class Claim:
 
 @dataclass
 class OpenPoint:
-    """Something the paper leaves open (PROTOCOL.md): our choice, and the configuration key where it stands with its default."""
+    """Something the paper leaves open (PROTOCOL.md): our choice, and its configuration key and default."""
 
     point: str = ""
     choice: str = ""
@@ -93,7 +95,10 @@ class OpenPoint:
 
 @dataclass
 class Paper:
-    """What the paper says (conf/paper.yaml). `conditions` are the configuration values under which its numbers can be judged."""
+    """What the paper says (conf/paper.yaml).
+
+    `conditions` are the configuration values under which its numbers can be judged.
+    """
 
     conditions: dict[str, Any] = field(default_factory=dict)
     synthetic: list[str] = field(default_factory=list)
@@ -103,7 +108,10 @@ class Paper:
 
 
 def load(overrides: list[str]) -> Settings:
-    """Return the settings of conf/report.yaml with `key=value` overrides. Raises ConfigError naming key and allowed values."""
+    """Return the settings of conf/report.yaml with `key=value` overrides.
+
+    Raises ConfigError naming key and allowed values.
+    """
     tree = OmegaConf.merge(OmegaConf.structured(Settings), OmegaConf.load(config_dir() / "report.yaml"))
     keys = sorted(flatten(OmegaConf.to_container(tree)))
     for override in overrides:

@@ -1,4 +1,7 @@
-"""A table as data, and its text in Markdown, CSV and LaTeX (booktabs). Equal tables give equal bytes on every machine."""
+"""A table as data, and its text in Markdown, CSV and LaTeX (booktabs).
+
+Equal tables give equal bytes on every machine.
+"""
 
 import csv
 import io
@@ -101,8 +104,19 @@ def count(value: float | None) -> str:
     return f"{value:.0f}"
 
 
+def ranges(trials: list[int]) -> str:
+    """Write numbers as on the command line: 0..3,7."""
+    parts: list[list[int]] = []
+    for trial in sorted(trials):
+        if parts and trial == parts[-1][-1] + 1:
+            parts[-1].append(trial)
+        else:
+            parts.append([trial])
+    return ",".join(str(part[0]) if len(part) == 1 else f"{part[0]}..{part[-1]}" for part in parts)
+
+
 def raw(value: Any) -> str:
-    """Write a value for CSV: six significant digits, which hides the last bits in which machines differ; None is empty."""
+    """Write a value for CSV: six significant digits, since machines differ in the last bits; None is empty."""
     if value is None:
         return ""
     if isinstance(value, bool):

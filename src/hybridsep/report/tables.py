@@ -1,4 +1,4 @@
-"""The tables of one sample for the terminal: the paper's with ours beside it, and what each network answers and costs."""
+"""The tables for the terminal: the paper's with ours beside it, and what each network answers and costs."""
 
 from typing import Any
 
@@ -13,7 +13,10 @@ LABEL = Column("Row", lambda line: line["label"], wide=True)
 
 
 def build(sample: Sample, comparison: Comparison, choices: Choices, frame: dict[str, Any]) -> list[Table]:
-    """Return the two tables for the terminal: differences, then likeness and cost. `frame` is their heading and warning."""
+    """Return the two tables for the terminal: differences, then likeness and cost.
+
+    `frame` is their heading and warning.
+    """
     return [main_table(sample, comparison, choices, frame), likeness_table(sample, comparison, choices, frame)]
 
 
@@ -68,7 +71,8 @@ def main_table(sample: Sample, comparison: Comparison, choices: Choices, frame: 
     ]
     lines = [*comparison.rows, _floor_line(comparison)]
     fields = (
-        "row title paper mean_absolute n expected pairs mean low high absolute_mean error_mean error_sd p p_holm equivalence_p"
+        "row title paper mean_absolute n expected pairs mean low high absolute_mean error_mean error_sd p p_holm"
+        " equivalence_p"
         " equivalent detectable disagreement params macs images_per_second"
     ).split()
     return Table(
@@ -86,10 +90,11 @@ def main_table(sample: Sample, comparison: Comparison, choices: Choices, frame: 
 def _floor_line(comparison: Comparison) -> dict[str, Any]:
     floor = comparison.floor
     line = dict.fromkeys(comparison.rows[0])
+    pairs = "1 pair" if floor["pairs"] == 1 else f"{floor['pairs']:,} pairs"
     return line | {
         "row": "",
-        "title": f"Noise floor: two trials of the baseline ({floor['pairs']} pairs)",
-        "label": f"Noise floor ({floor['pairs']} pairs)",
+        "title": f"Noise floor: two trials of the baseline ({pairs})",
+        "label": f"Noise floor ({pairs})",
         "mean_absolute": floor["mean"],
         "n": floor["n"],
         "low": None,
@@ -105,7 +110,8 @@ def _main_notes(sample: Sample, comparison: Comparison, choices: Choices) -> lis
     exact = all(line["exact"] in (True, None) for line in comparison.rows)
     kind = "sign-flip" if choices.pairing == "paired" else "two-sample"
     notes = [
-        f"|d|: mean over trials of the absolute difference from the baseline (the paper's quantity). Difference: signed mean"
+        "|d|: mean over trials of the absolute difference from the baseline (the paper's quantity). Difference:"
+        " signed mean"
         f" with a {percent(choices.alpha)} {'paired t' if choices.pairing == 'paired' else 'Welch'} interval. p:"
         f" {'exact ' if exact else ''}{kind} permutation, Holm over the rows. Equal?: two one-sided tests, margin"
         f" ±{choices.margin:g} points, level {choices.alpha:g}."
@@ -113,7 +119,8 @@ def _main_notes(sample: Sample, comparison: Comparison, choices: Choices) -> lis
     if floor["mean"] is not None:
         notes.append(
             f"Noise floor: |d| of two trials of the baseline itself; groups of pairs as large as a row give"
-            f" {number(floor['low'])} to {number(floor['high'])} ({percent(choices.alpha)} of them). * above that range."
+            f" {number(floor['low'])} to {number(floor['high'])} ({percent(choices.alpha)} of them). * above that"
+            " range."
         )
     if spec.paper_trials != spec.trials and any(entry.paper is not None for entry in spec.rows.values()):
         trials = "trial" if spec.paper_trials == 1 else "trials"
@@ -151,8 +158,10 @@ def likeness_table(sample: Sample, comparison: Comparison, choices: Choices, fra
         for line in comparison.rows
     ]
     notes = [
-        "Differs on: share of all test images on which a row and the baseline of the same trial predict different classes; seeds:"
-        " the same share between two trials of the baseline. McNemar: trials in which the two are wrong on significantly different"
+        "Differs on: share of all test images on which a row and the baseline of the same trial predict different"
+        " classes; seeds:"
+        " the same share between two trials of the baseline. McNemar: trials in which the two are wrong on"
+        " significantly different"
         f" numbers of images. Detectable: smallest true difference in points that this many trials find with"
         f" {100 * choices.power:g} % probability. Images/s: training, median over trials."
     ]

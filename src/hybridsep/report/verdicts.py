@@ -1,6 +1,7 @@
 """The rules that judge a claim of the paper (conf/paper.yaml): from a sample's numbers to what they say of the claim.
 
-A rule looks at intervals and tests, never at a point estimate alone: the runs are as the paper says, opposite, or undecided.
+A rule looks at intervals and tests, never at a point estimate alone: the runs are as the paper says, opposite, or
+undecided.
 """
 
 from collections.abc import Callable, Sequence
@@ -31,7 +32,7 @@ Rule = Callable[[Sample, Comparison, Claim, Choices], list[Finding]]
 
 
 def judge(outcomes: Sequence[str]) -> str:
-    """Return the outcome of a claim from those of its comparisons: all must be as claimed, one opposite is enough to oppose."""
+    """Return the outcome of a claim: all its comparisons must be as claimed, one opposite is enough to oppose."""
     if not outcomes or NOT_RUN in outcomes:
         return NOT_RUN
     if OPPOSED in outcomes:
@@ -47,7 +48,7 @@ def by_sign(low: float | None, high: float | None) -> str:
 
 
 def by_equivalence(entry: dict[str, Any], margin: float) -> str:
-    """As claimed when the two one-sided tests show equivalence, opposite when the whole interval lies beyond the margin."""
+    """As claimed when equivalence is shown (TOST), opposite when the whole interval lies beyond the margin."""
     if entry["equivalent"]:
         return AS_CLAIMED
     if entry["low"] is not None and (entry["low"] > margin or entry["high"] < -margin):

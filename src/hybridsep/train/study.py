@@ -1,6 +1,7 @@
 """The trials of one row, one after another: finished ones are skipped, begun ones go on, every epoch is committed."""
 
 import datetime
+import math
 import os
 import statistics
 from dataclasses import dataclass, field
@@ -11,10 +12,10 @@ import numpy as np
 from filelock import Timeout
 
 from hybridsep import build, provenance, records
-from hybridsep.config import differences, flatten, identity, science, without_places
 from hybridsep.data import Dataset
 from hybridsep.data.subset import evaluation_subset
 from hybridsep.errors import ConfigError, RecordError, UserError
+from hybridsep.identity import differences, flatten, identity, science, without_places
 from hybridsep.modules.cost import Cost
 from hybridsep.monitor import Curves, Monitor
 from hybridsep.train import checkpoint, precision
@@ -67,6 +68,11 @@ class Row:
     def _check(config: dict[str, Any], dataset: Dataset) -> None:
         trained, tested = len(dataset.train_images), len(dataset.test_images)
         batch, images = config["schedule"]["batch_size"], config["evaluation"]["images"]
+        for key, value in flatten(config).items():
+            # A record holds the configuration, and JSON has no such numbers.
+            for number in value if isinstance(value, list) else [value]:
+                if isinstance(number, float) and not math.isfinite(number):
+                    raise ConfigError(f"{key}={number} is not allowed: a finite number")
         if batch > trained:
             raise ConfigError(f"schedule.batch_size={batch} is not allowed: there are {trained} training images")
         if images > tested:

@@ -12,8 +12,8 @@ from torch import nn
 from torch.nn import functional
 
 from hybridsep import seeds
-from hybridsep.config import science
 from hybridsep.data.batches import EpochPlan, plan_epoch
+from hybridsep.identity import science
 from hybridsep.train.optimiser import initialise, learning_rates, sgd
 from hybridsep.train.step import DeviceData, TrainingStep, logits_of
 

@@ -1,0 +1,244 @@
+"""Section 5 of the paper, "separable convolutions run faster": a table from what `task=speed` measured.
+
+Reads `results/speed/<study>/<row>.json`. A file that cannot be used, or was measured under other conditions than most
+of its study, is named and left out.
+"""
+
+import json
+import math
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hybridsep.identity import flatten
+from hybridsep.report.folders import Problem
+from hybridsep.report.settings import Choices, Paper
+from hybridsep.report.table import MISSING, Column, Table, count, number
+
+FORMAT = 1
+DISTURBED = 0.2  # cores busy with other programs, from which on a reader should be told
+_KEYS = {
+    "title": str,
+    "cost": dict,
+    "precision": str,
+    "execution": str,
+    "config": dict,
+    "machine": dict,
+    "versions": dict,
+    "measured": str,
+    "busy_elsewhere": (int, float, type(None)),
+}
+
+
+def tables(results: Path, study: str, paper: Paper, choices: Choices) -> tuple[list[Table], list[Problem]]:
+    """Return the study's table of speed, in a list that is empty when nothing was measured, and what was left out."""
+    records, problems = read(results, study)
+    records, strangers = _of_one_kind(results, study, records)
+    return ([table(study, records, paper, choices)] if records else []), problems + strangers
+
+
+def read(results: Path, study: str) -> tuple[list[dict[str, Any]], list[Problem]]:
+    """Return the usable records of a study, in order of their file names, and the files that cannot be used."""
+    records, problems = [], []
+    for path in sorted((results / "speed" / study).glob("*.json")):
+        try:
+            record = json.loads(path.read_bytes())
+            _check(record, study, path.stem)
+            records.append(record)
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+            reason = f"lacks {error}" if isinstance(error, KeyError) else " ".join(str(error).split())[:200]
+            problems.append(Problem(study, path, f"{path}: not a measurement of speed ({reason})"))
+    return records, problems
+
+
+def _check(record: Any, study: str, row: str) -> None:
+    """Raise ValueError, KeyError or TypeError saying what is wrong with a record."""
+    if not isinstance(record, dict) or record.get("format") != FORMAT:
+        raise ValueError(f"not of format {FORMAT}, the one this version reads")
+    if (record["study"], record["row"]) != (study, row):
+        raise ValueError(f"it belongs to {record['study']}/{record['row']}; was it moved or copied?"[:150])
+    for key, kind in _KEYS.items():
+        if not isinstance(record[key], kind):
+            raise ValueError(f"no valid '{key}'")
+    numbers = {"params": record["cost"]["params"], "macs": record["cost"]["macs"]}
+    for entry in record["measurements"]:
+        name, rate = f"{entry['what']} {entry['batch']}", entry["images_per_second"]
+        numbers |= {f"{name} {key}": entry[key] for key in ("batch", "peak_bytes")}
+        numbers |= {f"{name} median": rate["median"], f"{name} iqr": rate["iqr"] + 1, f"{name} n": rate["n"]}
+    for name, value in numbers.items():
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value <= 0:
+            raise ValueError(f"{name} is {value!r:.40}, not a number above 0")
+    if sum(entry["what"] == "training" for entry in record["measurements"]) != 1:
+        raise ValueError("it has no measurement of training")
+
+
+def _conditions(record: dict[str, Any]) -> dict[str, Any]:
+    """Return what rows must share for their speeds to be comparable; how long each was timed may differ."""
+    config = record["config"]
+    settings = {
+        key: config.get("speed", {}).get(key) for key in ("train_batch", "inference_batches", "height", "classes")
+    }
+    shared = {
+        **{key: record[key] for key in ("precision", "execution", "machine")},
+        "torch": record["versions"].get("torch"),
+        "speed": settings,
+        **{key: config.get(key) for key in ("size", "match", "augmentation")},
+    }
+    return {key: str(value) for key, value in flatten(shared).items()}
+
+
+def _of_one_kind(
+    results: Path, study: str, records: Sequence[dict[str, Any]]
+) -> tuple[list[dict[str, Any]], list[Problem]]:
+    kinds = [tuple(sorted(_conditions(record).items())) for record in records]
+    if len(set(kinds)) <= 1:
+        return list(records), []
+    usual, _ = Counter(kinds).most_common(1)[0]
+    kept, problems = [], []
+    for record, kind in zip(records, kinds, strict=True):
+        if kind == usual:
+            kept.append(record)
+            continue
+        here, there = dict(kind), dict(usual)
+        keys = sorted(key for key in here.keys() | there.keys() if here.get(key) != there.get(key))
+        found = ", ".join(f"{key} {here.get(key)}, not {there.get(key)}" for key in keys)
+        path = results / "speed" / study / f"{record['row']}.json"
+        problems.append(Problem(study, path, f"{path}: measured under other conditions than most rows ({found})"))
+    return kept, problems
+
+
+def table(study: str, records: Sequence[dict[str, Any]], paper: Paper, choices: Choices) -> Table:
+    """Return the table of at least one record, in the paper's order of rows."""
+    baselines, labels = _of_paper(paper)
+    order = {row: place for place, row in enumerate(labels)}
+    records = sorted(records, key=lambda record: (order.get(record["row"], len(order)), record["row"]))
+    medians = {record["row"]: _rates(record) for record in records}
+    lines = [_line(record, labels, baselines.get(record["row"], choices.baseline), medians) for record in records]
+    batches = sorted(
+        {entry["batch"] for record in records for entry in record["measurements"] if entry["what"] == "inference"}
+    )
+    columns = [
+        Column("Row", lambda line: line["label"], wide=True),
+        Column("Parameters", lambda line: count(line["params"])),
+        Column("MACs", lambda line: count(line["macs"])),
+        Column("Training", lambda line: _rate(line, "training")),
+        Column("Relative", _relative),
+        *(Column(f"Inference {batch}", lambda line, key=f"inference_{batch}": _rate(line, key)) for batch in batches),
+        Column("Memory", lambda line: f"{count(line['training_peak_bytes'])}B"),
+    ]
+    names = ["training", *(f"inference_{batch}" for batch in batches)]
+    parts = ("images_per_second", "iqr", "n", "relative", "peak_bytes")
+    return Table(
+        name="speed",
+        title="Section 5: speed, images/s",
+        columns=columns,
+        lines=lines,
+        fields=["row", "label", "params", "macs", "baseline", *(f"{name}_{part}" for name in names for part in parts)],
+        heading=_heading(study, records),
+        warning=_warning(records),
+        notes=_notes(records, lines),
+        terminal=True,
+    )
+
+
+def _of_paper(paper: Paper) -> tuple[dict[str, str], dict[str, str]]:
+    """Return `{row: baseline of its table}` and `{row: label}`, from the paper's first table with the row."""
+    baselines: dict[str, str] = {}
+    labels: dict[str, str] = {}
+    for spec in paper.tables.values():
+        for row, entry in spec.rows.items():
+            if row not in labels:
+                labels[row] = entry.label or entry.title
+                if spec.baseline:
+                    baselines[row] = spec.baseline
+    return baselines, labels
+
+
+def _rates(record: dict[str, Any]) -> dict[str, float]:
+    return {_name(entry): entry["images_per_second"]["median"] for entry in record["measurements"]}
+
+
+def _name(entry: dict[str, Any]) -> str:
+    return entry["what"] if entry["what"] == "training" else f"{entry['what']}_{entry['batch']}"
+
+
+def _line(
+    record: dict[str, Any], labels: dict[str, str], baseline: str, medians: dict[str, dict[str, float]]
+) -> dict[str, Any]:
+    line: dict[str, Any] = {
+        "row": record["row"],
+        "label": labels.get(record["row"], record["title"]),
+        "params": record["cost"]["params"],
+        "macs": record["cost"]["macs"],
+        "baseline": baseline if baseline in medians else None,
+    }
+    for entry in record["measurements"]:
+        name, rate = _name(entry), entry["images_per_second"]
+        against = medians.get(baseline, {}).get(name)
+        line |= {
+            f"{name}_images_per_second": rate["median"],
+            f"{name}_iqr": rate["iqr"],
+            f"{name}_n": rate["n"],
+            f"{name}_relative": rate["median"] / against if against else None,
+            f"{name}_peak_bytes": entry["peak_bytes"],
+        }
+    return line
+
+
+def _rate(line: dict[str, Any], name: str) -> str:
+    median = line.get(f"{name}_images_per_second")
+    if median is None:
+        return MISSING
+    decimals = 0 if median >= 100 else 1
+    return f"{number(median, decimals)} ± {number(line[f'{name}_iqr'] / 2, decimals)}"
+
+
+def _relative(line: dict[str, Any]) -> str:
+    return MISSING if line["training_relative"] is None else f"x {number(line['training_relative'])}"
+
+
+def _heading(study: str, records: Sequence[dict[str, Any]]) -> list[str]:
+    first = records[0]
+    config, machine = first["config"], first["machine"]
+    size, settings = config.get("size") or {}, config.get("speed") or {}
+    widths = "-".join(map(str, size.get("widths", [])))
+    where = machine.get("gpu") or f"{machine.get('processor', 'unknown')}, {machine.get('threads', '?')} threads"
+    dates = sorted({record["measured"][:10] for record in records})
+    side = settings.get("height", "?")
+    return [
+        f"Study {study}. Random images {side}x{side}, {settings.get('classes', '?')} classes. Size"
+        f" {size.get('name', 'unknown')} (the stack's widths {widths}, depth {size.get('depth')}); match"
+        f" {config.get('match')}; precision {first['precision']}; {first['execution']} execution.",
+        f"Machine: {where}; torch {first['versions'].get('torch', 'unknown')}; measured"
+        f" {' to '.join(dict.fromkeys((dates[0], dates[-1])))}.",
+    ]
+
+
+def _warning(records: Sequence[dict[str, Any]]) -> str | None:
+    found = {record["row"]: record["busy_elsewhere"] for record in records if record["busy_elsewhere"] is not None}
+    disturbed = [row for row, cores in found.items() if cores > DISTURBED]
+    if not disturbed:
+        return None
+    return (
+        f"Rough numbers: other programs kept up to {max(found.values()):.1f} cores busy while {len(disturbed)} of"
+        f" {len(records)} rows were measured ({', '.join(disturbed)})."
+    )
+
+
+def _notes(records: Sequence[dict[str, Any]], lines: Sequence[dict[str, Any]]) -> list[str]:
+    training = next(entry for entry in records[0]["measurements"] if entry["what"] == "training")
+    numbers = sorted({line["training_n"] for line in lines})
+    blocks = " to ".join(map(str, dict.fromkeys((numbers[0], numbers[-1]))))
+    against = list(dict.fromkeys(line["baseline"] for line in lines if line["baseline"]))
+    notes = [
+        f"Median ± half the interquartile range of {blocks} timed blocks. Training: whole SGD steps of"
+        f" {training['batch']} images. Inference: by batch size. Memory: the most bytes of tensors that exist at once"
+        " in a training step, the network's own included."
+    ]
+    if against:
+        notes.append(
+            "Relative: training speed divided by that of the same network with separable convolutions"
+            f" ({', '.join(against)}); below 1, the separable one is faster, as the paper says (it gives no numbers)."
+        )
+    return notes

@@ -1,0 +1,203 @@
+"""`status`: which runs of a study are there, how long the rest will take, and what one more trial would buy."""
+
+import datetime
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hybridsep import records
+from hybridsep.errors import ConfigError, UserError
+from hybridsep.report import difference, experiments, folders, sample
+from hybridsep.report.compare import samples_of
+from hybridsep.report.folders import Problem, Run
+from hybridsep.report.sample import Sample
+from hybridsep.report.settings import Choices, Paper
+from hybridsep.report.table import MISSING, Column, Table, number, ranges
+
+STATES = ("running", "interrupted", "failed", "diverged", "unusable", "missing")
+
+
+def studies_of(results: Path, name: str) -> list[str]:
+    """Return the studies that `study=` names: `all`, a folder, or an experiment's name for those that may be its own.
+
+    An experiment without runs gives its own name. Raises ConfigError that lists what there is.
+    """
+    found, plans = folders.studies(results), experiments.plans()
+    if name == "all" and found:
+        return found
+    if name in found:
+        return [name]
+    if name in plans:
+        rows = plans[name].rows.keys()
+        own = [
+            study
+            for study in found
+            if plans[name].fits(study) and rows & {path.name for path in (results / "runs" / study).iterdir()}
+        ]
+        return own or [name]
+    there = f"there are {', '.join(found)}" if found else f"there is none under {results / 'runs'}"
+    raise ConfigError(f"no study '{name}'; {there}; experiments are {', '.join(plans)}")
+
+
+def progress(
+    study: str, runs: Sequence[Run], problems: Sequence[Problem], paper: Paper, choices: Choices, now: datetime.datetime
+) -> Table:
+    """Return the table of rows and states, with the hours that are left at the measured speed.
+
+    `now` is compared with the last sign of life of running trials.
+    """
+    plan = experiments.plan_of(study) or getattr(experiments.plans().get(study), "rows", {})
+    unusable = [problem.folder for problem in problems if problem.folder is not None]
+    rows = list(dict.fromkeys([*plan, *(run.row for run in runs), *(folder.parts[-2] for folder in unusable)]))
+    lines = [_row(row, runs, unusable, plan.get(row), choices, paper, now) for row in rows]
+    known = [line["hours"] for line in lines if line["hours"] is not None]
+    shown = [state for state in STATES if state == "missing" or any(line["counts"][state] for line in lines)]
+    total = {"row": "all", "done": sum(line["done"] for line in lines), "hours": sum(known) if known else None}
+    total |= {"planned": sum(line["planned"] for line in lines)}
+    total |= {state: str(sum(line["counts"][state] for line in lines)) for state in shown}
+    notes = [
+        "States name trials, and the last line counts them. Hours: at the speed measured so far, one trial after"
+        " another; failed trials are tried again, diverged ones are not."
+    ]
+    alive = [f"{line['row']} {line['running']}, {line['alive']}" for line in lines if line["alive"]]
+    if alive:
+        notes.append(f"Last sign of life of what is running: {'; '.join(alive)}.")
+    unmeasured = [line["row"] for line in lines if line["hours"] is None]
+    if unmeasured:
+        notes.append(f"Not measured yet, so not in the sum: {', '.join(unmeasured)}.")
+    columns = [
+        Column("Row", lambda line: line["row"], wide=True),
+        Column("Done", lambda line: f"{line['done']}/{line['planned']}"),
+        *(Column(state.capitalize(), lambda line, state=state: line[state] or "-") for state in shown),
+        Column("Hours", lambda line: number(line["hours"], 1)),
+    ]
+    return Table(name="status", title=f"Study {study}", columns=columns, lines=[*lines, total], fields=[], notes=notes)
+
+
+def _row(
+    row: str,
+    runs: Sequence[Run],
+    unusable: Sequence[Path],
+    planned: list[int] | None,
+    choices: Choices,
+    paper: Paper,
+    now: datetime.datetime,
+) -> dict[str, Any]:
+    own = {run.trial: run for run in runs if run.row == row}
+    broken = {_trial(folder) for folder in unusable if folder.parts[-2] == row} - own.keys() - {None}
+    if choices.trials is not None:
+        planned = list(range(choices.trials))
+    if planned is None:
+        spec = next((table for table in paper.tables.values() if row in table.rows), None)
+        planned = list(range(spec.trials if spec else 10))
+    wanted = sorted({*planned, *own, *broken})
+    states: dict[str, list[int]] = {state: [] for state in STATES}
+    done = []
+    for trial in wanted:
+        if trial in own:
+            (done if own[trial].status == "finished" else states[own[trial].status]).append(trial)
+        else:
+            states["unusable" if trial in broken else "missing"].append(trial)
+    running = [own[trial].record["updated"] for trial in states["running"]]
+    return {
+        "row": row,
+        "done": len(done),
+        "planned": len(wanted),
+        "hours": _hours_left(own, states),
+        "alive": _ago(max(running), now) if running else "",
+        "counts": {state: len(trials) for state, trials in states.items()},
+    } | {state: ranges(trials) for state, trials in states.items()}
+
+
+def _trial(folder: Path) -> int | None:
+    number = folder.name.removeprefix("trial-")
+    return int(number) if number.isascii() and number.isdigit() else None
+
+
+def _hours_left(own: dict[int, Run], states: dict[str, list[int]]) -> float | None:
+    """Hours for the row's trials that are still to be trained, from the seconds per epoch of those that were."""
+    todo = [trial for state in STATES if state != "diverged" for trial in states[state]]
+    if not todo:
+        return 0.0
+    speeds, done = [], {}
+    for trial, run in own.items():
+        epochs = _epochs_done(run)
+        seconds = run.record["timings"].get("seconds")
+        if epochs and isinstance(seconds, int | float) and seconds > 0:
+            speeds.append(seconds / epochs)
+            done[trial] = epochs
+    if not speeds:
+        return None
+    epochs = next(iter(own.values())).record["config"]["schedule"]["epochs"]
+    left = sum(max(0, epochs - done.get(trial, 0)) for trial in todo)
+    return left * float(np.median(speeds)) / 3600
+
+
+def _epochs_done(run: Run) -> int:
+    if run.status == "finished":
+        return run.record["result"]["epochs"]
+    try:
+        return len(records.read_history(run.folder))
+    except UserError:
+        return 0
+
+
+def _ago(updated: str, now: datetime.datetime) -> str:
+    try:
+        minutes = (now - datetime.datetime.fromisoformat(updated)).total_seconds() / 60
+    except (ValueError, TypeError):
+        return MISSING
+    if minutes < 90:
+        return f"{max(0, minutes):.0f} min ago"
+    return f"{minutes / 60:.0f} h ago" if minutes < 2880 else f"{minutes / 1440:.0f} days ago"
+
+
+def worth(study: str, runs: Sequence[Run], paper: Paper, choices: Choices) -> list[Table]:
+    """Return, per table of the study, what one more trial of every row would do to intervals and detectable
+    differences.
+    """
+    samples, _ = sample.split(study, runs, paper, choices)
+    return [table for one in samples if (table := _worth(one, choices)).lines]
+
+
+def _worth(one: Sample, choices: Choices) -> Table:
+    baseline = one.errors(one.baseline) if one.baseline in one.rows else {}
+    lines = []
+    for row in one.variants:
+        _, differences = samples_of(one.errors(row), baseline, "paired")
+        n = len(differences)
+        if not n:
+            continue
+        seconds = [run.record["timings"].get("seconds") for run in one.runs[row].values()]
+        known = [value for value in seconds if isinstance(value, int | float)]
+        lines.append(
+            {
+                "label": one.row(row).label or row,
+                "n": n,
+                "now": difference.half_width(differences, choices.alpha, trials=n)["half_width"],
+                "then": difference.half_width(differences, choices.alpha, trials=n + 1)["half_width"],
+                "detect": difference.detectable((differences,), choices.alpha, choices.power)["difference"],
+                "detect_then": difference.detectable((differences,), choices.alpha, choices.power, trials=n + 1)[
+                    "difference"
+                ],
+                "hours": float(np.median(known)) / 3600 if known else None,
+            }
+        )
+    columns = [
+        Column("Row", lambda line: line["label"], wide=True),
+        Column("n", lambda line: str(line["n"])),
+        Column("Interval ±", lambda line: number(line["now"])),
+        Column("with one more", lambda line: number(line["then"])),
+        Column("Detectable", lambda line: number(line["detect"])),
+        Column("with one more", lambda line: number(line["detect_then"])),
+        Column("Hours a trial", lambda line: number(line["hours"], 2)),
+    ]
+    return Table(
+        name="worth",
+        title=f"What one more trial would buy: {one.spec.title.split(':')[0]} (points, at the spread seen so far)",
+        columns=columns,
+        lines=lines,
+        fields=[],
+    )

@@ -1,0 +1,313 @@
+"""Fault injection for trainers: disks that fail or kill at a chosen operation, forked trainers, clean processes.
+
+`Disk` sees every change of files under one folder: making, each system write, flushing to disk, renaming, removing.
+`clean(function)` calls a function in a fresh process with torch loaded and no threads, which may fork trainers as it
+likes; one server of such processes is started and warmed up for a whole test session.
+"""
+
+import builtins
+import errno
+import functools
+import io
+import multiprocessing
+import os
+import signal
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+# Small enough that one trial takes a fifth of a second, and with everything in it that a resume can lose: momentum,
+# a moving learning rate, dropout, the middle of an epoch.
+SMALL = (
+    "data=synthetic",
+    "data.source.train=64",
+    "data.source.test=20",
+    "data.source.side=16",
+    "size=tiny",
+    "size.widths=[8,16]",
+    "size.dropout=0.2",
+    "schedule=short",
+    "schedule.epochs=2",
+    "schedule.warmup_epochs=1",
+    "schedule.batch_size=16",
+    "device=cpu",
+    "threads=1",
+    "study=s",
+)
+_CHANGES = {
+    "replace": "rename",
+    "rename": "rename",
+    "unlink": "remove",
+    "remove": "remove",
+    "rmdir": "remove",
+    "mkdir": "mkdir",
+    "fsync": "flush",
+}
+
+
+@dataclass(frozen=True)
+class Strike:
+    """What goes wrong at operation number `at`: the process is killed, or the operation fails with `error`.
+
+    `onward`: every later operation fails too. Only operations of `kinds` count as struck, of any kind when it is empty.
+    """
+
+    at: int
+    error: int | None = None
+    onward: bool = False
+    kinds: frozenset[str] = frozenset()
+
+    def falls(self, number: int, kind: str) -> bool:
+        due = number >= self.at if self.onward else number == self.at
+        return due and (not self.kinds or kind in self.kinds)
+
+    def __call__(self, path: str) -> None:
+        if self.error is None:
+            os.kill(os.getpid(), signal.SIGKILL)
+        raise OSError(self.error, os.strerror(self.error), path)
+
+
+def full_from(number: int) -> Strike:
+    """A disk that is full from an operation on: what needs room fails; renaming and removing do not."""
+    return Strike(number, errno.ENOSPC, onward=True, kinds=frozenset({"make", "write", "mkdir"}))
+
+
+def read_only_from(number: int, error: int = errno.EROFS) -> Strike:
+    """A disk that is remounted read-only at an operation."""
+    kinds = frozenset({"make", "change", "write", "mkdir", "rename", "remove"})
+    return Strike(number, error, onward=True, kinds=kinds)
+
+
+class Disk:
+    """While entered, each change of a file under `root` is counted, noted in `trace` as (kind, path) and may be struck.
+
+    Half of a write that is struck has reached the file before.
+    """
+
+    def __init__(self, root: Path, strike: Strike | None = None):
+        self._root, self._strike = str(root.absolute()), strike
+        self.trace: list[tuple[str, str]] = []
+        self.broken: set[str] = set()
+
+    def operation(self, kind: str, path: str, half: Callable[[], Any] | None = None) -> None:
+        self.trace.append((kind, path))
+        if self._strike is not None and self._strike.falls(len(self.trace), kind):
+            if half is not None:
+                half()
+            self._strike(path)
+
+    def _mine(self, path: Any, dir_fd: int | None = None) -> str | None:
+        if isinstance(path, int):
+            path = os.readlink(f"/proc/self/fd/{path}")
+        text = os.fsdecode(path)
+        if dir_fd is not None:
+            text = os.path.join(os.readlink(f"/proc/self/fd/{dir_fd}"), text)
+        text = os.path.abspath(text)
+        return text if text == self._root or text.startswith(self._root + os.sep) else None
+
+    def __enter__(self) -> "Disk":
+        self._originals = {name: getattr(os, name) for name in ("open", *_CHANGES)}
+        self._builtin_open = builtins.open
+        for name, kind in _CHANGES.items():
+            setattr(os, name, self._watched(self._originals[name], kind))
+        os.open = self._open_descriptor
+        builtins.open = io.open = self._open_file
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for name, original in self._originals.items():
+            setattr(os, name, original)
+        builtins.open = io.open = self._builtin_open
+
+    def _watched(self, original: Callable[..., Any], kind: str) -> Callable[..., Any]:
+        @functools.wraps(original)
+        def call(path: Any, *arguments: Any, **keywords: Any) -> Any:
+            mine = self._mine(path, keywords.get("dir_fd"))
+            # To make a folder that is there changes nothing, and says so on every disk.
+            if mine is not None and not (kind == "mkdir" and os.path.isdir(mine)):
+                self.operation(kind, mine)
+            return original(path, *arguments, **keywords)
+
+        return call
+
+    def _open_descriptor(self, path: Any, flags: int, *arguments: Any, **keywords: Any) -> int:
+        mine = self._mine(path, keywords.get("dir_fd"))
+        if mine is not None and flags & (os.O_CREAT | os.O_WRONLY | os.O_RDWR):
+            made = flags & os.O_CREAT and not os.path.exists(mine)
+            self.operation("make" if made else "change", mine)
+        return self._originals["open"](path, flags, *arguments, **keywords)
+
+    def _open_file(self, file: Any, mode: str = "r", *arguments: Any, **keywords: Any) -> Any:
+        mine = None if isinstance(file, int) else self._mine(file)
+        if mine is None or not set(mode) & set("wax+"):
+            return self._builtin_open(file, mode, *arguments, **keywords)
+        assert "b" in mode, f"{mine} is written as text, which this disk does not watch"
+        self.operation("make", mine)
+        return io.BufferedWriter(_Raw(self, mine, mode.replace("b", "")))
+
+
+class _Raw(io.FileIO):
+    def __init__(self, disk: Disk, path: str, mode: str):
+        self._disk, self._path = disk, path
+        super().__init__(path, mode)
+
+    def write(self, content: Any) -> int:
+        view = memoryview(content).cast("B")
+        if self._path in self._disk.broken:
+            # What could not be written is tried again when the file is closed; the disk is still full then.
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self._path)
+        try:
+            self._disk.operation("write", self._path, half=lambda: io.FileIO.write(self, view[: len(view) // 2]))
+        except OSError:
+            self._disk.broken.add(self._path)
+            raise
+        return super().write(view)
+
+
+class Listener:
+    """A monitor that remembers and prints what is said, and does `on_step(step)` after every step."""
+
+    def __init__(self, on_step: Callable[[int], None] = lambda done: None):
+        self.lines: list[str] = []
+        self.step = on_step
+
+    def begin_study(self, trials: int) -> None: ...
+    def begin_trial(self, label: str, epochs: int, done: int, steps: int) -> None: ...
+    def end_epoch(self, row: Any) -> None: ...
+    def close(self) -> None: ...
+
+    def end_trial(self, line: str, *, trained: bool) -> None:
+        self.say(line)
+
+    def say(self, line: str) -> None:
+        self.lines.append(line)
+        print(line, flush=True)
+
+
+class Trainer:
+    """One row, ready to be trained into any results folder, in this process or in forked ones."""
+
+    def __init__(self, *overrides: str):
+        from hydra import compose, initialize_config_dir
+
+        from hybridsep import build, config
+        from hybridsep.train.stop import Stop
+        from hybridsep.train.study import Row
+
+        config.register()
+        with initialize_config_dir(str(config.config_dir()), version_base="1.3"):
+            composed = compose("config", [*SMALL, *overrides])
+        self.listener, self.stop = Listener(), Stop()
+        self._row = Row(build.plain(composed), monitor=self.listener, stop=self.stop)
+
+    def folder(self, results: Path, trial: int = 0) -> Path:
+        from hybridsep import records
+
+        return records.run_folder(results, self._row.config["study"], self._row.config["row"], trial)
+
+    def __call__(self, results: Path, *, trials: Iterable[int] = (0,), strike: Strike | None = None) -> Disk:
+        """Train, and return the disk with its trace; `outcome` and `listener.lines` tell how it went."""
+        from hybridsep.train.study import Outcome
+
+        self.outcome = Outcome()
+        self.listener.lines.clear()
+        self.stop.reason = ""
+        self._row.config = {**self._row.config, "results": str(results)}
+        with self.stop, Disk(results, strike) as disk:
+            self._row.run(list(trials), self.outcome)
+        return disk
+
+
+class Child:
+    """A forked process that calls a function and exits with what it returns (0 for None, 99 for an exception)."""
+
+    def __init__(self, function: Callable[..., int | None], *arguments: Any, **keywords: Any):
+        handle, name = tempfile.mkstemp(prefix="said-")
+        self._log = Path(name)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        self.pid = os.fork()
+        if self.pid == 0:
+            status = 99
+            try:
+                os.dup2(handle, 1)
+                os.dup2(handle, 2)
+                status = function(*arguments, **keywords) or 0
+            except SystemExit as ended:
+                status = ended.code or 0
+            except BaseException:
+                traceback.print_exc()
+            finally:
+                sys.stdout.flush()
+                sys.stderr.flush()
+                os._exit(status)
+        os.close(handle)
+        self.said = ""
+
+    def running(self) -> bool:
+        """Return whether the child has not ended yet."""
+        return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+
+    def wait(self) -> int:
+        """Return the exit status, negative for the signal that ended it; `said` holds what it printed."""
+        status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        self.said = self._log.read_text()
+        self._log.unlink()
+        return status
+
+    def kill(self, number: int = signal.SIGKILL) -> None:
+        os.kill(self.pid, number)
+
+
+def train_quietly(trainer: Trainer, results: Path, **options: Any) -> int | None:
+    """Train in a child; return 1 when a trial did not finish."""
+    trainer(results, **options)
+    return 1 if trainer.outcome.failed or trainer.outcome.diverged or trainer.outcome.stopped else None
+
+
+def command(*arguments: str, on_step: Callable[[int], None] | None = None) -> None:
+    """Be `python -m hybridsep.run` with `arguments`; `on_step` is done after every step."""
+    from hybridsep import monitor, run
+
+    if on_step is not None:
+        monitor.Lines.step = lambda self, done: on_step(done)
+    # The module may have been imported by the process that this one was forked from.
+    run._main_process = os.getpid()
+    sys.argv = ["run.py", *SMALL, *arguments]
+    run.main()
+
+
+@functools.cache
+def _server() -> Any:
+    context = multiprocessing.get_context("forkserver")
+    # All that a trainer imports, torch._dynamo (which torch's optimisers load) first of all: it takes seconds.
+    needed = ["torch", "torch._dynamo", "torch.utils.tensorboard.summary", "tensorboard.summary.writer.record_writer"]
+    context.set_forkserver_preload(
+        [*needed, "hybridsep.train.study", "hydra", "hydra._internal.utils", "pandas", "pytest"]
+    )
+    return context
+
+
+def clean(function: Callable[..., Any], *arguments: Any) -> None:
+    """Call `function` in a clean process; raise AssertionError with all it printed when it raises."""
+    handle, name = tempfile.mkstemp(prefix="clean-")
+    process = _server().Process(target=_in_clean, args=(name, function, *arguments))
+    process.start()
+    process.join()
+    os.close(handle)
+    said = Path(name).read_text()
+    Path(name).unlink()
+    if process.exitcode != 0:
+        raise AssertionError(f"{function.__name__} ended with status {process.exitcode}:\n{said[-6000:]}")
+    print(said)
+
+
+def _in_clean(log: str, function: Callable[..., Any], *arguments: Any) -> None:
+    handle = os.open(log, os.O_WRONLY | os.O_APPEND)
+    os.dup2(handle, 1)
+    os.dup2(handle, 2)
+    function(*arguments)

@@ -1,0 +1,66 @@
+"""Two runs held side by side: equal bit for bit where they must be, one clean TensorBoard curve, nothing left over."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
+
+from hybridsep import records
+from hybridsep.train import checkpoint
+
+FILES = {"record.json", "history.csv", "predictions.npz", "checkpoint.pt", "checkpoint-previous.pt", "tensorboard"}
+_CURVES = {
+    "loss/train": "train_loss",
+    "loss/test": "test_loss",
+    "error/train": "train_error",
+    "error/test": "test_error",
+    "learning rate": "learning_rate",
+}
+
+
+def curves(folder: Path) -> dict[str, list[tuple[int, float]]]:
+    """Return `{tag: [(step, value), ...]}` of a run's TensorBoard folder in the order of its files."""
+    found: dict[str, list[tuple[int, float]]] = {}
+    for path in sorted((folder / "tensorboard").glob("*tfevents*")):
+        for event in EventFileLoader(str(path)).Load():
+            for value in event.summary.value:
+                if value.metadata.plugin_data.plugin_name == "scalars":
+                    found.setdefault(value.tag, []).append((event.step, value.tensor.float_val[0]))
+    return found
+
+
+def differences(folder: Path, reference: Path) -> list[str]:
+    """Return in what two finished runs differ that must be equal bit for bit, and what is left over in `folder`."""
+    problems = []
+    left = {path.name for path in folder.iterdir()} ^ FILES
+    if left:
+        problems.append(f"files: {sorted(left)}")
+    one, other = (records.read(place) for place in (folder, reference))
+    for key in ("identity", "status", "message", "config", "dataset", "model", "result", "study", "row", "trial"):
+        mine, wanted = ({**record[key], "results": ""} if key == "config" else record[key] for record in (one, other))
+        if mine != wanted:
+            problems.append(f"record.json, {key}: {mine} instead of {wanted}")
+    if (folder / "predictions.npz").read_bytes() != (reference / "predictions.npz").read_bytes():
+        problems.append("predictions.npz")
+    frames = [records.read_history(place) for place in (folder, reference)]
+    same = [column for column in records.HISTORY_COLUMNS if column not in ("images_per_second", "seconds")]
+    if not frames[0][same].equals(frames[1][same]):
+        problems.append(f"history.csv: {frames[0][same].to_csv()} instead of {frames[1][same].to_csv()}")
+    states = [checkpoint.load(place, identity=other["identity"])[0] for place in (folder, reference)]
+    for part in ("network", "momentum", "dropout"):
+        mine, wanted = (state[part] if part != "dropout" else {"": state[part]} for state in states)
+        if mine.keys() != wanted.keys() or not all(torch.equal(mine[name], wanted[name]) for name in wanted):
+            problems.append(f"checkpoint.pt, {part}")
+    found = curves(folder)
+    for tag, column in _CURVES.items():
+        wanted = [(row["epoch"], float(np.float32(row[column]))) for row in states[0]["history"]]
+        if found.get(tag) != wanted:
+            problems.append(f"TensorBoard, {tag}: {found.get(tag)} instead of {wanted}")
+    return problems
+
+
+def assert_same(folder: Path, reference: Path, what: str) -> None:
+    """Raise AssertionError, naming `what` was tried, unless two finished runs are equal bit for bit."""
+    problems = differences(folder, reference)
+    assert not problems, f"{what}: {'; '.join(problems)}"

@@ -1,0 +1,364 @@
+"""Files and words that mean harm: each ends in a right result or one clear line, and no code in them ever runs.
+
+Archives, images and the original's pickles have their cases in test_data.py. HYBRIDSEP_SOAK=20 tries twenty times as
+many cases.
+"""
+
+import io
+import json
+import os
+import pickle
+import string
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from faults import SMALL, Trainer
+from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from test_faults import stop_in_epoch
+
+from hybridsep import build, config, records
+from hybridsep.errors import ConfigError, RecordError
+from hybridsep.sweep import _keys, explain
+from hybridsep.train import checkpoint
+from hybridsep.train.study import _result
+
+TIMES = int(os.environ.get("HYBRIDSEP_SOAK", "1"))
+
+
+def cases(number: int) -> settings:
+    """Return settings for that many cases, the same ones each time."""
+    unchecked = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture, HealthCheck.data_too_large]
+    return settings(
+        max_examples=number * TIMES, derandomize=True, deadline=None, database=None, suppress_health_check=unchecked
+    )
+
+
+def one_line(error: BaseException) -> bool:
+    text = str(error)
+    return bool(text) and text.isprintable() and len(text) < 1000
+
+
+# --- words ---
+
+SPECIAL = [
+    "",
+    "nan",
+    "inf",
+    "-inf",
+    "1e400",
+    "-1",
+    "0",
+    "9" * 5000,
+    "null",
+    "true",
+    "[]",
+    "{}",
+    "???",
+    "${seed}",
+    "..",
+    "\x00",
+]
+huge = st.integers(20, 300).map(lambda digits: 10**digits)
+scalars = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=20), st.sampled_from(SPECIAL), huge
+)
+values = st.recursive(scalars, lambda inner: st.lists(inner, max_size=4), max_leaves=6)
+
+
+def shown(trials: list[int], draw: st.DataObject) -> str:
+    """Return trials as a person may write them: rising runs as ranges, or not."""
+    parts, at = [], 0
+    while at < len(trials):
+        end = at
+        while end + 1 < len(trials) and trials[end + 1] == trials[end] + 1:
+            end += 1
+        if end > at and draw.draw(st.booleans()):
+            parts.append(f"{trials[at]}..{trials[end]}")
+            at = end + 1
+        else:
+            parts.append(str(trials[at]))
+            at += 1
+    return parts[0] if len(parts) == 1 and draw.draw(st.booleans()) else f"[{','.join(parts)}]"
+
+
+@cases(400)
+@given(st.lists(st.integers(0, config.MAX_TRIAL), min_size=1, max_size=12, unique=True), st.data())
+def test_trials_are_read_as_they_are_written(trials, data):
+    trials = trials if data.draw(st.booleans()) else sorted(trials)
+    text = shown(trials, data)
+    assert config.parse_trials(OverridesParser.create().parse_override(f"trial={text}").value()) == trials
+
+
+@cases(1500)
+@given(st.one_of(values, st.text("0123456789.,[]- ", max_size=12), st.integers(0, 20000)))
+def test_any_value_names_trials_or_is_refused(value):
+    try:
+        trials = config.parse_trials(value)
+    except ConfigError as error:
+        assert "allowed are 3, 0..9 or" in str(error)
+    else:
+        assert trials and len(set(trials)) == len(trials) and all(0 <= trial <= config.MAX_TRIAL for trial in trials)
+
+
+@cases(400)
+@given(st.text(string.printable, max_size=25))
+def test_any_typed_trial_is_named_or_refused(text):
+    try:
+        value = OverridesParser.create().parse_override(f"trial={text}").value()
+        config.parse_trials(value)
+    except (HydraException, ConfigError) as error:
+        assert one_line(ValueError(explain(error))) or "\x0b" in text or "\x0c" in text
+
+
+@pytest.fixture(scope="module")
+def composed():
+    config.register()
+    with initialize_config_dir(str(config.config_dir()), version_base="1.3"):
+        return compose("config", list(SMALL))
+
+
+@cases(600)
+@given(st.sampled_from(sorted(set(_keys(config.Config)))), values)
+def test_any_value_of_any_key_is_used_or_refused(composed, key, value):
+    changed = composed.copy()
+    try:
+        OmegaConf.update(changed, key, value, merge=False)
+        config.check(changed)
+        plain = build.plain(changed)
+        assert len(config.identity(plain, 0)) == 16
+    except (ConfigError, OmegaConfBaseException) as error:
+        assert "\n" not in explain(error)
+    else:
+        folder = records.run_folder(Path("/results"), plain["study"], plain["row"], 0)
+        assert Path(os.path.normpath(folder)) == folder and len(folder.parts) == 6
+
+
+@pytest.mark.parametrize("key", ["schedule.learning_rate", "schedule.weight_decay", "schedule.decay_factor"])
+def test_numbers_that_are_none_are_refused(run, tmp_path, key):
+    for number in ("inf", "nan"):
+        status, said = run(*SMALL, f"{key}={number}")
+        assert status == 2 and said.count("\n") == 1 and key in said, said
+    assert not (tmp_path / "results").exists()
+
+
+# --- run folders ---
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A trainer and the folder of a run that it has finished."""
+    trainer, results = Trainer(), tmp_path_factory.mktemp("hostile")
+    trainer(results)
+    trainer.folder(results).joinpath("whole.json").write_bytes((trainer.folder(results) / "record.json").read_bytes())
+    return trainer, trainer.folder(results)
+
+
+def read_back(trainer: Trainer, folder: Path) -> bool:
+    """Read a record the way a second start does; return whether it was taken."""
+    try:
+        record = trainer._row._record(folder, 0)
+    except RecordError as error:
+        assert str(folder) in str(error) and one_line(error), str(error)
+        return False
+    assert record["status"] != "finished" or "\n" not in _result(record)
+    return True
+
+
+json_values = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=8), st.just("running")),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=8), inner, max_size=3)),
+    max_leaves=5,
+)
+
+
+@cases(1000)
+@given(st.data())
+def test_a_record_changed_by_hand_is_taken_or_refused(finished, data):
+    trainer, folder = finished
+    record = json.loads((folder / "whole.json").read_text())
+    node = record
+    key = data.draw(st.sampled_from(sorted(node)))
+    while isinstance(node[key], dict) and node[key] and data.draw(st.booleans()):
+        node = node[key]
+        key = data.draw(st.sampled_from(sorted(node)))
+    if data.draw(st.booleans()):
+        del node[key]
+    else:
+        node[key] = data.draw(json_values)
+    (folder / "record.json").write_text(json.dumps(record))
+    read_back(trainer, folder)
+
+
+def damaged(content: bytes, data: st.DataObject) -> bytes:
+    """Return something else than `content`: other bytes, a part of it, some of its bytes changed, or doubled."""
+    kind = data.draw(st.sampled_from(["other", "cut", "changed", "doubled", "spliced"]))
+    if kind == "other":
+        return data.draw(st.binary(max_size=300))
+    place = data.draw(st.integers(0, len(content) - 1))
+    if kind == "cut":
+        return content[:place]
+    if kind == "doubled":
+        return content[:place] + content
+    piece = data.draw(st.binary(min_size=1, max_size=8))
+    if kind == "spliced":
+        return content[:place] + piece + content[place:]
+    return content[:place] + piece + content[place + len(piece) :]
+
+
+@cases(1000)
+@given(st.data())
+def test_a_damaged_record_is_taken_or_refused(finished, data):
+    trainer, folder = finished
+    (folder / "record.json").write_bytes(damaged((folder / "whole.json").read_bytes(), data))
+    read_back(trainer, folder)
+
+
+@cases(1000)
+@given(st.data())
+def test_damaged_predictions_are_right_or_refused(finished, tmp_path, data):
+    content = (finished[1] / "predictions.npz").read_bytes()
+    (tmp_path / "predictions.npz").write_bytes(damaged(content, data))
+    try:
+        logits, labels = records.read_predictions(tmp_path)
+    except RecordError as error:
+        assert str(tmp_path) in str(error) and one_line(error), str(error)
+    else:
+        expected = records.read_predictions(finished[1])
+        assert np.array_equal(logits, expected[0]) and np.array_equal(labels, expected[1])
+
+
+@cases(1000)
+@given(st.data())
+def test_a_damaged_history_is_a_history_or_refused(finished, tmp_path, data):
+    (tmp_path / "history.csv").write_bytes(damaged((finished[1] / "history.csv").read_bytes(), data))
+    try:
+        frame = records.read_history(tmp_path)
+    except RecordError as error:
+        assert str(tmp_path) in str(error) and one_line(error), str(error)
+    else:
+        assert tuple(frame.columns) == records.HISTORY_COLUMNS and list(frame["epoch"]) == [*range(1, len(frame) + 1)]
+        assert np.isfinite(frame.to_numpy(np.float64)).all()
+
+
+class Harm:
+    """Unpickled, it makes a file."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.path),)
+
+
+def member(name: str, content: bytes) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(name, content)
+        archive.writestr("labels.npy", content)
+    return buffer.getvalue()
+
+
+def test_predictions_that_mean_harm_are_refused_and_run_nothing(tmp_path):
+    ran = tmp_path / "ran"
+    objects = io.BytesIO()
+    np.savez(objects, logits=np.array([[Harm(ran)]], dtype=object), labels=np.zeros(1, np.uint8))
+    huge = io.BytesIO()
+    np.lib.format.write_array_header_1_0(huge, {"descr": "<f2", "fortran_order": False, "shape": (1 << 50, 10)})
+    contents = {
+        "objects": objects.getvalue(),
+        "pickle": pickle.dumps(Harm(ran)),
+        "no array": member("logits", b"not an array"),
+        "huge shape": member("logits.npy", huge.getvalue()),
+        "bomb": member("logits.npy", bytes(records._MAX_PREDICTIONS // 2 + 1)),
+        "one array": huge.getvalue(),
+    }
+    for name, content in contents.items():
+        (tmp_path / "predictions.npz").write_bytes(content)
+        with pytest.raises(RecordError) as error:
+            records.read_predictions(tmp_path)
+        assert one_line(error.value), f"{name}: {error.value}"
+    assert not ran.exists()
+
+
+@cases(600)
+@given(st.data())
+def test_a_damaged_checkpoint_is_right_or_refused(finished, tmp_path, data):
+    trainer, folder = finished
+    content = (folder / checkpoint.NAME).read_bytes()
+    identity = trainer._row._new_record(0)["identity"]
+    (tmp_path / checkpoint.NAME).write_bytes(damaged(content, data))
+    try:
+        state, complaints = checkpoint.load(tmp_path, identity=identity)
+    except RecordError as error:
+        assert str(tmp_path) in str(error) and "\n" not in str(error), str(error)
+    else:
+        assert not complaints
+        assert checkpoint.digest(state) == checkpoint.digest(checkpoint.load(folder, identity=identity)[0])
+
+
+@pytest.mark.parametrize("form", ["pickle", "archive", "old archive", "beside a sound state"])
+def test_a_checkpoint_that_means_harm_is_refused_and_runs_nothing(tmp_path, form):
+    ran = tmp_path / "ran"
+    path = tmp_path / checkpoint.NAME
+    if form == "pickle":
+        path.write_bytes(pickle.dumps({"network": Harm(ran)}))
+    elif form == "beside a sound state":
+        state = {"network": {"weight": torch.ones(2)}}
+        torch.save({**state, "digest": checkpoint.digest(state), "more": Harm(ran)}, path)
+    else:
+        torch.save({"network": Harm(ran)}, path, _use_new_zipfile_serialization=form == "archive")
+    with pytest.raises(RecordError, match="is damaged or no checkpoint"):
+        checkpoint.load(tmp_path, identity="one")
+    assert not ran.exists()
+    # The same file runs its code in a reader that is less careful: the test would notice.
+    with pytest.MonkeyPatch.context() as patch:
+        load = torch.load
+        patch.setattr(torch, "load", lambda file, **options: load(file, **{**options, "weights_only": False}))
+        with pytest.raises(RecordError):
+            checkpoint.load(tmp_path, identity="one")
+    assert ran.is_dir()
+
+
+@pytest.mark.parametrize(
+    "change", [{"history": 5}, {"network": {}}, {"momentum": None}, {"steps_done": "x"}, {"dropout": torch.zeros(3)}]
+)
+def test_a_state_that_fits_nothing_fails_its_trial_in_a_line(tmp_path, change):
+    trainer = Trainer()
+    stop_in_epoch(trainer, 1, after=2)
+    trainer(tmp_path)
+    folder = trainer.folder(tmp_path)
+    identity = records.read(folder)["identity"]
+    state = checkpoint.load(folder, identity=identity)[0]
+    checkpoint.save(folder, {**state, **change}, identity=identity)
+    trainer(tmp_path)
+    assert trainer.outcome.failed == ["separable trial-00"]
+    assert "\n" not in trainer.listener.lines[-1] and "failed" in trainer.listener.lines[-1]
+    assert records.read(folder)["status"] == "failed"
+
+
+@cases(300)
+@given(st.text(max_size=30), st.text(max_size=30))
+def test_any_text_survives_a_record(tmp_path, title, message):
+    folder = tmp_path / "runs/s/r/trial-00"
+    folder.mkdir(parents=True, exist_ok=True)
+    empty = {key: {} for key in ("config", "model", "timings", "versions", "machine", "git")}
+    place = {"study": "s", "row": "r", "trial": 0, "status": "running", "identity": "", "result": None}
+    record = {
+        **empty,
+        **place,
+        "dataset": {"sha256": "", "title": title},
+        "message": message,
+        "started": "",
+        "updated": "",
+    }
+    records.write(folder, record)
+    assert records.read(folder) == {"format": records.FORMAT, **record}

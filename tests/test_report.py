@@ -1,0 +1,266 @@
+"""The report from run folders to files: the numbers, the headings, the formats, the page, and rebuilding."""
+
+import csv
+import html.parser
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import fabricate
+import numpy as np
+import pytest
+
+from hybridsep import records
+from hybridsep.report import __main__ as command
+from hybridsep.report import settings
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Results with the study `fig` (six rows, four trials) and its report, made once."""
+    results = tmp_path_factory.mktemp("results")
+    fabricate.study(results, "fig", fabricate.FIGURE4, trials=4, images=500)
+    assert command.main([f"results={results}", "study=fig", "report.redraws=20"]) == 0
+    return results
+
+
+@pytest.fixture
+def copy(made, tmp_path):
+    """A copy of the results that a test may change."""
+    shutil.copytree(made, tmp_path / "results")
+    return tmp_path / "results"
+
+
+def table(results: Path, name: str, study: str = "fig") -> dict[str, dict[str, str]]:
+    """Return a table's CSV by row."""
+    with open(results / "tables" / study / f"{name}.csv", encoding="utf-8") as file:
+        return {line["row"]: line for line in csv.DictReader(file)}
+
+
+def recorded(results: Path, row: str, key: str = "test_error") -> np.ndarray:
+    folders = [folder for folder in records.find(results) if folder.parts[-2] == row]
+    return np.array([records.read(folder)["result"][key] for folder in folders])
+
+
+def test_main_table_holds_what_the_records_say(made):
+    lines = table(made, "figure4")
+    for row in fabricate.FIGURE4:
+        errors, baseline = recorded(made, row), recorded(made, "separable")
+        assert float(lines[row]["mean_absolute"]) == pytest.approx(np.abs(errors - baseline).mean(), rel=1e-5)
+        assert float(lines[row]["error_mean"]) == pytest.approx(errors.mean(), rel=1e-5)
+        assert lines[row]["n"] == "4" and lines[row]["expected"] == "10"
+    signed = (recorded(made, "resnext") - recorded(made, "separable")).mean()
+    assert float(lines["resnext"]["mean"]) == pytest.approx(signed, rel=1e-5)
+    assert [lines[row]["paper"] for row in fabricate.FIGURE4] == ["0", "0.83", "0.62", "0.71", "0.08", "0.12"]
+
+
+def test_titles_are_the_papers_and_the_heading_is_loud(made):
+    text = (made / "tables" / "fig" / "figure4.md").read_text()
+    for spec in settings.paper().tables["figure4"].rows.values():
+        assert f"| {spec.title} |" in text
+    assert "NOT the paper's experiment, these numbers say nothing about the paper" in text
+    for fact in (
+        "synthetic",
+        "2,000 training and 500 test",
+        "300 of 500 test images",
+        "tiny",
+        "4 epochs",
+        "Fabricated CPU",
+    ):
+        assert fact in text
+    assert "Noise floor" in text and "| 4/10 |" in text
+
+
+def test_terminal_fits_100_columns(copy, capsys):
+    assert command.main([f"results={copy}", "study=fig", "report.redraws=1", "report.draw=false"]) == 0
+    printed = capsys.readouterr().out
+    assert "Hybrid" in printed and "Verdicts" in printed
+    tables = [line for line in printed.splitlines() if not line.startswith("Written")]
+    assert max(map(len, tables)) <= 100
+
+
+@pytest.mark.parametrize(
+    ("override", "key"), [("report.subset=all", "test_error_all"), ("report.subset=paper", "test_error")]
+)
+def test_images_are_chosen_when_reporting(copy, override, key):
+    assert command.main([f"results={copy}", "study=fig", override, "report.redraws=1", "report.draw=false"]) == 0
+    expected = recorded(copy, "hybrid", key).mean()
+    assert float(table(copy, "figure4")["hybrid"]["error_mean"]) == pytest.approx(expected, rel=1e-5)
+
+
+def test_pairing_margin_and_trials_are_chosen_when_reporting(copy):
+    words = ["report.pairing=unpaired", "report.margin=5", "report.trials=4", "report.redraws=1", "report.draw=false"]
+    assert command.main([f"results={copy}", "study=fig", *words]) == 0
+    line = table(copy, "figure4")["hybrid"]
+    errors, baseline = recorded(copy, "hybrid"), recorded(copy, "separable")
+    unlike = [abs(errors[i] - baseline[j]) for i in range(4) for j in range(4) if i != j]
+    assert float(line["mean_absolute"]) == pytest.approx(np.mean(unlike), rel=1e-5)
+    assert line["equivalent"] == "true" and line["expected"] == "4"
+
+
+def test_redraws_and_choices_stand_in_the_sensitivity_tables(made):
+    with open(made / "tables" / "fig" / "figure4-sensitivity.csv", encoding="utf-8") as file:
+        lines = list(csv.DictReader(file))
+    assert len(lines) == 5 * 3 * 2
+    own = next(
+        line for line in lines if (line["row"], line["subset"], line["pairing"]) == ("hybrid", "paper", "paired")
+    )
+    assert own["mean_absolute"] == table(made, "figure4")["hybrid"]["mean_absolute"]
+    ranks = table(made, "figure4-ranking")
+    assert sorted(line["rank"] for line in ranks.values()) == list("12345")
+    assert "20 redraws of 300 images" in (made / "tables" / "fig" / "figure4-ranking.md").read_text()
+
+
+def test_every_table_comes_in_three_formats_and_every_figure_in_two(made):
+    tables = {path.stem for path in (made / "tables" / "fig").glob("*.csv")}
+    parts = "likeness intervals noise trials runs sensitivity sensitivity-signed ranking deviations".split()
+    assert tables == {"figure4", "verdicts", *(f"figure4-{part}" for part in parts)}
+    for name in tables:
+        text = (made / "tables" / "fig" / f"{name}.tex").read_text()
+        assert text.count("\\begin{") == text.count("\\end{") and "\\toprule" in text
+        assert text.count("{") - text.count("\\{") == text.count("}") - text.count("\\}")
+        # Every line of the body has as many cells as there are columns.
+        body = [line for line in text.splitlines() if line.endswith(r" \\")]
+        assert len({line.replace(r"\&", "").count("&") for line in body}) == 1
+        assert (made / "tables" / "fig" / f"{name}.md").is_file()
+    figures = {path.stem for path in (made / "figures" / "fig").glob("*.csv")}
+    assert figures == {f"figure4-{name}" for name in ("differences", "trials", "curves", "disagreement", "cost")}
+    for name in figures:
+        assert (made / "figures" / "fig" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+
+
+class Reader(html.parser.HTMLParser):
+    """Collects what a browser would trip over or fetch."""
+
+    VOID = {"meta", "br", "path", "use", "rect", "circle", "line", "image", "stop"}
+
+    def __init__(self):
+        super().__init__()
+        self.open: list[str] = []
+        self.ids: list[str] = []
+        self.targets: list[str] = []
+        self.seen: dict[str, int] = {}
+
+    def handle_starttag(self, tag, attributes):
+        self.seen[tag] = self.seen.get(tag, 0) + 1
+        for key, value in attributes:
+            if key == "id":
+                self.ids.append(value)
+            if key in ("src", "href", "xlink:href"):
+                self.targets.append(value)
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.handle_starttag(tag, attributes)
+        if tag not in self.VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag):
+        if tag not in self.VOID:
+            assert self.open.pop() == tag
+
+
+def test_page_is_whole_and_needs_nothing_else(made):
+    text = (made / "tables" / "fig" / "index.html").read_text(encoding="utf-8")
+    reader = Reader()
+    reader.feed(text)
+    assert not reader.open
+    assert len(reader.ids) == len(set(reader.ids))
+    assert all(target.startswith(("#", "data:image/png")) for target in reader.targets)
+    assert {target[1:] for target in reader.targets if target.startswith("#")} <= set(reader.ids)
+    assert "http" not in text and "<script" not in text and 'name="viewport"' in text
+    assert reader.seen["svg"] == 5 and reader.seen["table"] == 11
+
+
+@pytest.mark.skipif(not shutil.which("chromium"), reason="needs Chromium")
+def test_page_renders(made, tmp_path):
+    page, picture = made / "tables" / "fig" / "index.html", tmp_path / "page.png"
+    flags = "--headless --no-sandbox --disable-gpu --disable-background-networking --window-size=400,3000".split()
+    words = ["chromium", *flags, f"--user-data-dir={tmp_path / 'profile'}", f"--screenshot={picture}", page.as_uri()]
+    subprocess.run(words, check=True, capture_output=True, timeout=120)
+    from PIL import Image
+
+    with Image.open(picture) as image:
+        pixels = np.asarray(image.convert("L"))
+    # Text and pictures all the way down, not a blank or an error page.
+    assert all((band < 128).any() for band in np.array_split(pixels, 6))
+
+
+def test_check_accepts_what_it_made_and_names_what_differs(made, copy, capsys):
+    assert command.main([f"results={made}", "--check"]) == 0
+    tables, figures = copy / "tables" / "fig", copy / "figures" / "fig"
+    main = tables / "figure4.md"
+    main.write_text(main.read_text().replace("0.62", "0.63", 1))
+    numbers = figures / "figure4-cost.csv"
+    numbers.write_text(numbers.read_text().replace("901000", "901001"))
+    (figures / "figure4-trials.png").unlink()
+    (tables / "figure9.csv").write_text("a\n")
+    capsys.readouterr()
+    assert command.main([f"results={copy}", "--check"]) == 1
+    printed = capsys.readouterr().out
+    for path in (main, numbers, figures / "figure4-trials.png", tables / "figure9.csv"):
+        assert str(path) in printed
+    assert len(printed.splitlines()) == 4
+
+
+def test_check_rebuilds_with_the_choices_of_the_report(copy, capsys):
+    assert (
+        command.main([f"results={copy}", "study=fig", "report.margin=2", "report.redraws=1", "report.draw=false"]) == 0
+    )
+    assert command.main([f"results={copy}", "study=fig", "--check"]) == 0
+    shutil.rmtree(copy / "runs" / "fig" / "hybrid")
+    assert command.main([f"results={copy}", "study=fig", "--check"]) == 1
+    shutil.rmtree(copy / "runs")
+    assert command.main([f"results={copy}", "--check"]) == 1
+    assert "are not there" in capsys.readouterr().out
+
+
+def test_a_second_report_gives_the_same_bytes(made, copy):
+    before = {path.name: path.read_bytes() for path in (made / "figures" / "fig").iterdir()}
+    before |= {path.name: path.read_bytes() for path in (made / "tables" / "fig").iterdir()}
+    assert command.main([f"results={copy}", "study=fig", "report.redraws=20"]) == 0
+    after = {path.name: path.read_bytes() for path in (copy / "figures" / "fig").iterdir()}
+    after |= {path.name: path.read_bytes() for path in (copy / "tables" / "fig").iterdir()}
+    assert before == after
+
+
+def test_torch_is_never_imported_and_help_is_light(copy):
+    code = "import sys; from hybridsep.report.__main__ import main; main({words}); print(*sys.modules)"
+
+    def modules(*words: str) -> set[str]:
+        done = subprocess.run([sys.executable, "-c", code.format(words=list(words))], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return set(done.stdout.splitlines()[-1].split())
+
+    assert "torch" not in modules(f"results={copy}", "study=fig", "report.redraws=1")
+    assert "torch" not in modules("status", f"results={copy}", "study=fig")
+    assert not {"torch", "matplotlib", "scipy", "pandas", "statsmodels"} & modules("--help")
+
+
+def test_status_counts_names_and_estimates(tmp_path, capsys):
+    fabricate.study(tmp_path, "quick", {"separable": 6.0, "resnext": 7.0}, trials=2, images=100)
+    fabricate.run(tmp_path, "quick", "separable", 2, status="running", images=100)
+    fabricate.run(tmp_path, "quick", "hybrid", 0, status="diverged", images=100)
+    fabricate.run(tmp_path, "quick", "hybrid", 1, status="failed", images=100)
+    (fabricate.run(tmp_path, "quick", "hybrid", 2, images=100) / "predictions.npz").unlink()
+    assert command.main([f"results={tmp_path}", "status", "study=quick"]) == 0
+    shown = capsys.readouterr()
+    lines = {line.split()[0]: line.split()[1:] for line in shown.out.splitlines() if line.strip()}
+    # Done, running, failed, diverged, unusable, missing: the experiment plans three trials of six rows.
+    assert lines["separable"][:6] == ["2/3", "2", "-", "-", "-", "-"]
+    assert lines["hybrid"][:6] == ["0/3", "-", "1", "0", "2", "-"]
+    assert lines["resnext"][:6] == ["2/3", "-", "-", "-", "-", "2"]
+    assert lines["inception"][:6] == ["0/3", "-", "-", "-", "-", "0..2"]
+    assert "hybrid/trial-02" in shown.err and "What one more trial would buy" in shown.out
+    assert not (tmp_path / "tables").exists()
+    # An experiment that has not begun is all missing.
+    assert command.main([f"results={tmp_path}", "status", "study=figure5"]) == 0
+    assert "0..9" in capsys.readouterr().out
+
+
+def test_made_with_tells_the_choices(made):
+    choices = json.loads((made / "tables" / "fig" / "made-with.json").read_text())
+    assert choices["margin"] == 0.25 and choices["redraws"] == 20

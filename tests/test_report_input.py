@@ -1,0 +1,250 @@
+"""What can be wrong with run folders and command lines: each is named, and the rest of the report still comes."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import fabricate
+import numpy as np
+import pytest
+
+from hybridsep import records
+from hybridsep.identity import identity
+from hybridsep.report import __main__ as command
+
+ROWS = {"separable": 8.0, "resnext": 9.0, "hybrid": 8.0}
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory):
+    results = tmp_path_factory.mktemp("original")
+    fabricate.study(results, "one", ROWS, trials=3, images=200)
+    return results
+
+
+@pytest.fixture
+def results(original, tmp_path):
+    shutil.copytree(original, tmp_path / "results")
+    return tmp_path / "results"
+
+
+def edit(folder: Path, change: Callable[[dict], None]) -> None:
+    record = json.loads((folder / "record.json").read_text())
+    change(record)
+    (folder / "record.json").write_text(json.dumps(record))
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def hand_edit(key: str, value: object) -> Callable[[Path], None]:
+    return lambda folder: edit(folder, lambda record: record["result"].update({key: value}))
+
+
+def other_labels(folder: Path) -> None:
+    logits, labels = records.read_predictions(folder)
+    swapped = labels.copy()
+    wrong = np.flatnonzero(logits.argmax(1) != labels)[:2]
+    swapped[wrong] = (labels[wrong] + 5) % 10
+    (folder / "predictions.npz").write_bytes(records.predictions_bytes(logits, swapped))
+
+
+def not_numbers(folder: Path) -> None:
+    logits, labels = records.read_predictions(folder)
+    logits[3, 3] = np.nan
+    np.savez(folder / "predictions.npz", logits=logits, labels=labels)
+    (folder / "predictions.npz").touch()
+
+
+def other_configuration(folder: Path) -> None:
+    edit(folder, lambda record: record["config"]["schedule"].update(learning_rate=0.2))
+
+
+DAMAGE = {
+    "empty folder": (lambda folder: [path.unlink() for path in folder.iterdir()], "no record.json"),
+    "record cut": (lambda folder: cut(folder / "record.json"), "record.json cannot be read"),
+    "record is a list": (lambda folder: (folder / "record.json").write_text("[]"), "not of format"),
+    "no predictions": (lambda folder: (folder / "predictions.npz").unlink(), "no predictions.npz"),
+    "predictions cut": (lambda folder: cut(folder / "predictions.npz"), "predictions.npz cannot be read"),
+    "logits not numbers": (not_numbers, "not numbers"),
+    "other labels": (other_labels, "other test labels"),
+    "error edited": (hand_edit("test_error", 1.0), "one of them was changed"),
+    "error not a number": (hand_edit("test_error_all", float("nan")), "NaN"),
+    "error out of range": (hand_edit("test_error_all", 160.0), "not a percentage"),
+    "error is text": (hand_edit("test_error", "6.0"), "no result"),
+    "epochs edited": (hand_edit("epochs", 3), "3 of 4 epochs"),
+    "configuration edited": (other_configuration, "changed by hand"),
+    "no result": (lambda folder: edit(folder, lambda record: record.update(result=None)), "no result"),
+    "no dataset size": (lambda folder: edit(folder, lambda record: record["dataset"].pop("test")), "test"),
+    "no schedule": (lambda folder: edit(folder, lambda record: record["config"].pop("schedule")), "schedule"),
+    "no evaluation": (
+        lambda folder: edit(folder, lambda record: record["config"].pop("evaluation")),
+        "evaluation",
+    ),
+}
+
+
+def test_damaged_folders_are_named_and_the_rest_is_reported(results, capsys):
+    fabricate.study(results, "bad", ROWS, trials=len(DAMAGE) + 2, images=200)
+    folders = {name: results / "runs" / "bad" / "resnext" / f"trial-{trial:02d}" for trial, name in enumerate(DAMAGE)}
+    for name, (damage, _) in DAMAGE.items():
+        damage(folders[name])
+    assert command.main([f"results={results}", "study=bad", "report.redraws=1"]) == 0
+    said = capsys.readouterr().err.splitlines()
+    page = (results / "tables" / "bad" / "index.html").read_text()
+    for name, (_, message) in DAMAGE.items():
+        complaints = [line for line in said if f"{folders[name]}: " in line]
+        assert len(complaints) == 1 and message in complaints[0], (name, complaints)
+        assert str(folders[name]) in page
+    assert len(said) == len(DAMAGE)
+    main = (results / "tables" / "bad" / "figure4.md").read_text()
+    assert [line.split("|")[4].strip() for line in main.splitlines() if "Modules" in line] == ["0/10", "2/13", "0/10"]
+
+
+def test_a_damaged_history_costs_its_curve_only(results, capsys):
+    folder = results / "runs" / "one" / "resnext" / "trial-01"
+    (folder / "history.csv").write_text("epoch,loss\n1,2\n")
+    assert command.main([f"results={results}", "study=one", "report.redraws=1", "report.draw=false"]) == 0
+    assert f"{folder}: history.csv does not have the columns" in capsys.readouterr().err
+    assert " 2/10 " not in (results / "tables" / "one" / "figure4.md").read_text()
+    curves = (results / "figures" / "one" / "figure4-curves.csv").read_text().splitlines()
+    assert {line.split(",")[2] for line in curves if line.startswith("resnext,")} == {"2"}
+
+
+def test_copies_are_found(results, capsys):
+    source = results / "runs" / "one" / "resnext"
+    shutil.copytree(source / "trial-01", source / "trial-05")
+    shutil.copytree(source / "trial-01", source / "trial-1")
+
+    # The same run under another row's name, with its record made to fit.
+    shutil.copytree(source, results / "runs" / "one" / "resnext2")
+    for folder in (results / "runs" / "one" / "resnext2").glob("trial-0[012]"):
+        edit(folder, lambda record: record.update(row="resnext2"))
+    assert command.main([f"results={results}", "study=one", "report.redraws=1", "report.draw=false"]) == 0
+    said = capsys.readouterr().err
+    for name in ("trial-05", "trial-1"):
+        assert f"{source / name}: record.json belongs to" in said
+    assert f"resnext2/trial-00: the same run as {source / 'trial-00'}" in said
+
+
+@pytest.mark.parametrize(
+    ("change", "key"),
+    [
+        ({"schedule.epochs": 3}, "schedule.epochs 4 / 3"),
+        ({"precision": "bfloat16"}, "precision float32 / bfloat16"),
+        ({"model.network.depth": 2}, "model.network.depth 1 / 2"),
+        ({"seed": 1}, "seed 0 / 1"),
+    ],
+)
+def test_two_versions_in_one_study_are_refused_and_others_still_come(results, capsys, change, key):
+    fabricate.study(results, "two", {"separable": 8.0, "hybrid": 8.0}, trials=2, images=200)
+    folder = fabricate.run(
+        results, "two", "hybrid", 2, images=200, change=change, epochs=change.get("schedule.epochs", 4)
+    )
+    assert command.main([f"results={results}", "report.redraws=1", "report.draw=false"]) == 1
+    said = capsys.readouterr().err
+    assert f"two: no figure4 table: runs that must not be mixed: 4 like {results}" in said
+    assert str(folder) in said and key in said
+    assert (results / "tables" / "one" / "figure4.md").is_file() and not (results / "tables" / "two").exists()
+
+
+def test_two_datasets_in_one_study_are_refused(results, capsys):
+    fabricate.study(results, "two", {"separable": 8.0}, trials=2, images=200)
+    folder = fabricate.run(results, "two", "hybrid", 0, images=300)
+    edit(folder, lambda record: record["dataset"].update(sha256="cd" * 32))
+    assert command.main([f"results={results}", "study=two"]) == 1
+    said = capsys.readouterr().err
+    assert "dataset.sha256 abababababab... / cdcdcdcdcdcd..." in said and str(folder) in said
+
+
+def test_different_recorded_subsets_ask_for_a_choice(results, capsys):
+    folder = results / "runs" / "one" / "hybrid" / "trial-01"
+
+    def take_all(record):
+        record["config"]["evaluation"]["subset"] = "all"
+        record["result"]["test_error"] = record["result"]["test_error_all"]
+
+    edit(folder, take_all)
+    assert command.main([f"results={results}", "study=one"]) == 1
+    assert "set report.subset" in capsys.readouterr().err
+    assert (
+        command.main([f"results={results}", "study=one", "report.subset=all", "report.redraws=1", "report.draw=false"])
+        == 0
+    )
+
+
+@pytest.mark.parametrize("trials", [0, 1, 2])
+def test_few_trials(tmp_path, capsys, trials):
+    fabricate.run(tmp_path, "few", "hybrid", 9, images=100, status="running")
+    if trials:
+        fabricate.study(tmp_path, "few", ROWS, trials=trials, images=100)
+    assert command.main([f"results={tmp_path}", "study=few", "report.redraws=1", "report.draw=false"]) == (
+        0 if trials else 1
+    )
+    if not trials:
+        assert "none of its 1 run is finished" in capsys.readouterr().err
+        return
+    text = (tmp_path / "tables" / "few" / "figure4.md").read_text()
+    assert f" {trials}/10 " in text and ("n/a" in text) == (trials == 1 or "Inception" in text)
+    assert (
+        "one trial has no spread" in (tmp_path / "tables" / "few" / "figure4-intervals.md").read_text() or trials == 2
+    )
+
+
+def test_rows_that_agree_in_every_trial_have_no_interval_but_a_p_value(tmp_path):
+    for row in ("separable", "hybrid"):
+        for trial in range(3):
+            fabricate.run(tmp_path, "same", row, trial, error=10.0, images=100, index=0)
+    assert command.main([f"results={tmp_path}", "study=same", "report.redraws=1", "report.draw=false"]) == 0
+    text = (tmp_path / "tables" / "same" / "figure4-intervals.md").read_text()
+    assert "| Hybrid | +0.00 | n/a | n/a |" in text and "no spread to judge by" in text and " 1.000 " in text
+
+
+def test_no_baseline_and_unknown_rows_still_give_a_table(tmp_path):
+    fabricate.study(tmp_path, "own", {"mine": 8.0, "yours": 9.0}, trials=2, images=100)
+    assert command.main([f"results={tmp_path}", "study=own", "report.redraws=1", "report.draw=false"]) == 0
+    text = (tmp_path / "tables" / "own" / "rows.md").read_text()
+    assert "No finished run of the baseline separable" in text and "| mine |" in text
+    assert (
+        command.main(
+            [f"results={tmp_path}", "study=own", "report.baseline=mine", "report.redraws=1", "report.draw=false"]
+        )
+        == 0
+    )
+    assert "| yours | - | 0.83 |" in (tmp_path / "tables" / "own" / "rows.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("word", "says"),
+    [
+        ("study=nope", "there are one"),
+        ("report.margn=1", "did you mean report.margin?"),
+        ("margin=1", "did you mean report.margin?"),
+        ("report.margin=wide", "could not be converted to Float"),
+        ("report.margin=-1", "above 0"),
+        ("report.subset=half", "recorded, paper, fixed, all"),
+        ("report.pairing=maybe", "paired, unpaired"),
+        ("report.images=0", "at least 1"),
+        ("quick", "not key=value"),
+        ("report.images=2.5", "could not be converted"),
+    ],
+)
+def test_a_wrong_word_is_answered_in_one_line(results, capsys, word, says):
+    assert command.main([f"results={results}", word]) == 2
+    said = capsys.readouterr()
+    assert said.out == "" and says in said.err and len(said.err.splitlines()) == 1
+    assert not (results / "tables").exists()
+
+
+def test_more_images_than_there_are_is_said(results, capsys):
+    assert command.main([f"results={results}", "study=one", "report.images=9999"]) == 1
+    assert "1 to 200, the number of test images" in capsys.readouterr().err
+
+
+def test_fabricated_records_are_what_the_run_program_writes(results):
+    # The damage tests mean nothing if the undamaged folders were not valid.
+    for folder in records.find(results):
+        record = records.read(folder)
+        assert record["identity"] == identity(record["config"], record["trial"])
