@@ -1,10 +1,10 @@
-# make demo: set up and run the quick study with its report.  make test: set up, lint and test.
+# make demo: set up, train the quick study and report it.  make test: set up, lint, test, and rebuild what is in results/.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test lint format lock wheel clean
+.PHONY: setup demo test soak lint format lock wheel clean
 
 setup: $(STAMP)
 
@@ -22,6 +22,11 @@ demo: setup
 
 test: setup lint
 	$(BIN)/python -m pytest
+	$(BIN)/python -m hybridsep.report --check
+
+# Kills a training at every file-system operation and at random instants, for minutes; the short form is in the tests.
+soak: setup
+	$(BIN)/python scripts/soak.py
 
 lint: setup
 	$(BIN)/ruff check

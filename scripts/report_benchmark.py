@@ -1,8 +1,8 @@
 """How long the report takes on many run folders, and how much memory: folders are made by code, nothing is trained.
 
-    python scripts/report_benchmark.py                       10,000 folders: 100 studies of ten rows and ten trials
+    python scripts/report_benchmark.py                       10,000 folders: one study of 1,000 rows and ten trials
     python scripts/report_benchmark.py --shape 1,6,1667      one study of six rows and 1,667 trials
-    python scripts/report_benchmark.py --shape 1,1000,10     one study of 1,000 rows
+    python scripts/report_benchmark.py --shape 10,100,10     ten studies; each costs some seconds for its pictures
 
 Each folder holds the logits of 10,000 test images. A few hundred different ones are reused, since compressing 10,000
 takes longer than what is measured; the report reads, unpacks and checks every one of them. Needs 2 GB of disk.
@@ -22,8 +22,8 @@ sys.path.insert(0, str(ROOT / "tests"))
 
 import fabricate  # noqa: E402
 
-from hybridsep import config as configuration  # noqa: E402
 from hybridsep import records  # noqa: E402
+from hybridsep.identity import identity  # noqa: E402
 
 
 def fill(results: Path, studies: int, rows: int, trials: int, images: int, distinct: int) -> int:
@@ -56,7 +56,7 @@ def copy(source: Path, results: Path, study: str, row: str, trial: int) -> None:
     config = record["config"]
     config["model"] |= {"name": row, "title": row, "module": {"_target_": row}}
     config |= {"study": study, "row": row}
-    record |= {"study": study, "row": row, "identity": configuration.identity(config, trial)}
+    record |= {"study": study, "row": row, "identity": identity(config, trial)}
     folder = records.run_folder(results, study, row, trial)
     folder.mkdir(parents=True)
     (folder / "record.json").write_text(json.dumps(record, indent=2, sort_keys=True), encoding="utf-8")
@@ -66,7 +66,7 @@ def copy(source: Path, results: Path, study: str, row: str, trial: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--shape", default="100,10,10", help="studies,rows,trials (default %(default)s)")
+    parser.add_argument("--shape", default="1,1000,10", help="studies,rows,trials (default %(default)s)")
     parser.add_argument("--images", type=int, default=10_000, help="test images (default %(default)s)")
     parser.add_argument("--distinct", type=int, default=200, help="different predictions (default %(default)s)")
     parser.add_argument("overrides", nargs="*", help="given on to the report, for instance report.draw=false")
@@ -81,9 +81,10 @@ def main() -> None:
         command = [sys.executable, "-m", "hybridsep.report", f"results={results}", *given.overrides]
         status = subprocess.run(command, stdout=subprocess.DEVNULL).returncode
         seconds = time.perf_counter() - start
-        peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
     print(
-        f"{studies} x {rows} x {trials}: reported in {seconds:.1f} s, peak memory {peak:.0f} MiB, exit status {status}"
+        f"{studies} x {rows} x {trials}: reported in {seconds:.0f} s ({used.ru_utime + used.ru_stime:.0f} s of processor"
+        f" time), peak memory {used.ru_maxrss / 1024:.0f} MiB, exit status {status}"
     )
 
 

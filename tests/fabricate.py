@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from hybridsep import config as configuration
 from hybridsep import records
 from hybridsep.data.subset import evaluation_subset
+from hybridsep.identity import identity
 
 CLASSES = 10
 WHEN = "2026-01-01T00:00:00+00:00"
@@ -115,7 +115,7 @@ def run(
     (folder / "history.csv").write_bytes(records.history_bytes(rows))
     record = {
         "format": records.FORMAT,
-        "identity": configuration.identity(config, trial),
+        "identity": identity(config, trial),
         "status": status,
         "message": "" if status != "failed" else "out of memory",
         "study": study,

@@ -38,7 +38,9 @@ def kill_at_every_operation(root: Path, *overrides: str) -> int:
         what = f"killed at operation {number} of {len(trace)}, {kind} {Path(path).name}"
         assert child.wait() == -signal.SIGKILL, f"{what}: {child.said}"
         trainer(results)
-        assert trainer.outcome.finished + trainer.outcome.skipped == 1, f"{what}: {trainer.listener.lines}"
+        assert trainer.outcome.finished + trainer.outcome.skipped == len(trainer.listener.lines) == 1, (
+            f"{what}: {trainer.listener.lines}"
+        )
         assert_same(trainer.folder(results), reference, what)
         shutil.rmtree(results)
     return len(trace)
@@ -116,7 +118,8 @@ def stop_after_every_step(root: Path) -> int:
         number = (signal.SIGTERM, signal.SIGINT)[step % 2]
         stop_in_epoch(trainer, 1, after=step, number=number)
         trainer(results)
-        trainer.listener.step = lambda done: None
+        trained: list[int] = []
+        trainer.listener.step = trained.append
         folder, (epochs, steps) = trainer.folder(results), divmod(step, STEPS)
         if step < total:
             place = f"epoch {epochs}" + (f", step {steps}" if steps else "")
@@ -124,8 +127,20 @@ def stop_after_every_step(root: Path) -> int:
             assert line in trainer.listener.lines, trainer.listener.lines
             assert trainer.outcome.stopped and records.read(folder)["status"] == "interrupted"
             trainer(results)
+        assert len(trained) == total - step, f"stopped after step {step}, {trained} were left"
         assert_same(folder, trainer.folder(root / "reference"), f"stopped after step {step}")
     return total
+
+
+def what_the_dead_left_is_removed(root: Path) -> None:
+    trainer = Trainer()
+    stop_in_epoch(trainer, 1, after=2)
+    trainer(root)
+    left = trainer.folder(root) / ".writing-predictions.npz"
+    left.write_bytes(b"half")
+    stop_in_epoch(trainer, 1, after=1)
+    trainer(root)
+    assert trainer.outcome.stopped and not left.exists()
 
 
 def renamed_only_when_flushed(root: Path) -> None:
@@ -201,6 +216,7 @@ def nobody_reads_what_is_said(root: Path) -> None:
         kill_at_every_operation,
         kill_while_a_damaged_checkpoint_is_replaced,
         stop_after_every_step,
+        what_the_dead_left_is_removed,
         renamed_only_when_flushed,
         commands_end_with_their_status,
         nobody_reads_what_is_said,

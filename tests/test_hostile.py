@@ -27,6 +27,7 @@ from test_faults import stop_in_epoch
 
 from hybridsep import build, config, records
 from hybridsep.errors import ConfigError, RecordError
+from hybridsep.identity import identity
 from hybridsep.sweep import _keys, explain
 from hybridsep.train import checkpoint
 from hybridsep.train.study import _result
@@ -134,7 +135,7 @@ def test_any_value_of_any_key_is_used_or_refused(composed, key, value):
         OmegaConf.update(changed, key, value, merge=False)
         config.check(changed)
         plain = build.plain(changed)
-        assert len(config.identity(plain, 0)) == 16
+        assert len(identity(plain, 0)) == 16
     except (ConfigError, OmegaConfBaseException) as error:
         assert "\n" not in explain(error)
     else:
@@ -249,6 +250,34 @@ def test_a_damaged_history_is_a_history_or_refused(finished, tmp_path, data):
         assert np.isfinite(frame.to_numpy(np.float64)).all()
 
 
+@pytest.mark.parametrize(
+    "rows",
+    [
+        ["1" + ",0.5" * 7, "1" + ",0.5" * 7],
+        ["1" + ",0.5" * 7, "3" + ",0.5" * 7],
+        ["2" + ",0.5" * 7],
+        ["7,1" + ",0.5" * 7],
+        ["1,0.5"],
+        ["1,nan" + ",0.5" * 6],
+        ["1,1e999" + ",0.5" * 6],
+        ["1,half" + ",0.5" * 6],
+        [],
+    ],
+)
+def test_a_history_is_a_row_of_numbers_for_each_epoch(tmp_path, rows):
+    (tmp_path / "history.csv").write_text("\n".join([",".join(records.HISTORY_COLUMNS), *rows, ""]))
+    with pytest.raises(RecordError, match="history.csv"):
+        records.read_history(tmp_path)
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999", "9" * 5000])
+def test_a_record_with_a_number_that_is_none_is_refused(finished, number):
+    trainer, folder = finished
+    text = (folder / "whole.json").read_text().replace('"seconds": ', f'"seconds": {number}, "other": ')
+    (folder / "record.json").write_text(text)
+    assert not read_back(trainer, folder)
+
+
 class Harm:
     """Unpickled, it makes a file."""
 
@@ -278,7 +307,6 @@ def test_predictions_that_mean_harm_are_refused_and_run_nothing(tmp_path):
         "pickle": pickle.dumps(Harm(ran)),
         "no array": member("logits", b"not an array"),
         "huge shape": member("logits.npy", huge.getvalue()),
-        "bomb": member("logits.npy", bytes(records._MAX_PREDICTIONS // 2 + 1)),
         "one array": huge.getvalue(),
     }
     for name, content in contents.items():
@@ -289,20 +317,30 @@ def test_predictions_that_mean_harm_are_refused_and_run_nothing(tmp_path):
     assert not ran.exists()
 
 
+def test_predictions_are_not_unpacked_beyond_a_limit(tmp_path, monkeypatch):
+    content = records.predictions_bytes(np.zeros((5000, 10)), np.zeros(5000))
+    (tmp_path / "predictions.npz").write_bytes(content)
+    assert len(records.read_predictions(tmp_path)[1]) == 5000
+    assert len(content) < 5000
+    monkeypatch.setattr(records, "_MAX_PREDICTIONS", 50_000)
+    with pytest.raises(RecordError, match="bytes when unpacked, allowed are 50000"):
+        records.read_predictions(tmp_path)
+
+
 @cases(600)
 @given(st.data())
 def test_a_damaged_checkpoint_is_right_or_refused(finished, tmp_path, data):
     trainer, folder = finished
     content = (folder / checkpoint.NAME).read_bytes()
-    identity = trainer._row._new_record(0)["identity"]
+    of = trainer._row._new_record(0)["identity"]
     (tmp_path / checkpoint.NAME).write_bytes(damaged(content, data))
     try:
-        state, complaints = checkpoint.load(tmp_path, identity=identity)
+        state, complaints = checkpoint.load(tmp_path, identity=of)
     except RecordError as error:
         assert str(tmp_path) in str(error) and "\n" not in str(error), str(error)
     else:
         assert not complaints
-        assert checkpoint.digest(state) == checkpoint.digest(checkpoint.load(folder, identity=identity)[0])
+        assert checkpoint.digest(state) == checkpoint.digest(checkpoint.load(folder, identity=of)[0])
 
 
 @pytest.mark.parametrize("form", ["pickle", "archive", "old archive", "beside a sound state"])
@@ -336,17 +374,21 @@ def test_a_state_that_fits_nothing_fails_its_trial_in_a_line(tmp_path, change):
     stop_in_epoch(trainer, 1, after=2)
     trainer(tmp_path)
     folder = trainer.folder(tmp_path)
-    identity = records.read(folder)["identity"]
-    state = checkpoint.load(folder, identity=identity)[0]
-    checkpoint.save(folder, {**state, **change}, identity=identity)
+    of = records.read(folder)["identity"]
+    state = checkpoint.load(folder, identity=of)[0]
+    checkpoint.save(folder, {**state, **change}, identity=of)
     trainer(tmp_path)
     assert trainer.outcome.failed == ["separable trial-00"]
     assert "\n" not in trainer.listener.lines[-1] and "failed" in trainer.listener.lines[-1]
     assert records.read(folder)["status"] == "failed"
 
 
+# With what Python makes of bytes that are no UTF-8, on a command line for instance.
+typed = st.one_of(st.text(), st.binary().map(lambda content: content.decode(errors="surrogateescape")))
+
+
 @cases(300)
-@given(st.text(max_size=30), st.text(max_size=30))
+@given(typed, typed)
 def test_any_text_survives_a_record(tmp_path, title, message):
     folder = tmp_path / "runs/s/r/trial-00"
     folder.mkdir(parents=True, exist_ok=True)

@@ -36,9 +36,10 @@ def test_a_study_of_six_rows_from_training_to_its_table(run, tmp_path):
         [sys.executable, "-m", "hybridsep.report", f"results={place}", "study=tiny"], capture_output=True, text=True
     )
     assert report.returncode == 0, report.stderr
-    for title in ("Baseline", "Inception Modules", "ResNeXt Modules", "Re-formulated", "Equivalent", "Hybrid"):
-        assert title in report.stdout
-    assert "2/10" in report.stdout.replace(" ", "") or "2 of 10" in report.stdout
+    table = (place / "tables/tiny/figure4.md").read_text()
+    titles = ("Baseline", "Inception Modules", "ResNeXt Modules", "Re-formulated", "Equivalent", "Hybrid Hypothesis")
+    assert all(title in table for title in titles) and table.count("2/10") == 6
+    assert "Figure 4" in report.stdout and "say nothing about the paper" in report.stdout
     tables = {path.suffix for path in (place / "tables" / "tiny").iterdir()}
     assert {".md", ".csv", ".tex"} <= tables
     assert {".png", ".svg"} <= {path.suffix for path in (place / "figures" / "tiny").iterdir()}

@@ -71,7 +71,9 @@ class Bars:
         self._progress.update(self._study, total=trials)
 
     def begin_trial(self, label: str, epochs: int, done: int, steps: int) -> None:
-        self._progress.reset(self._trial, total=epochs, completed=done, description=f"{label}, epochs", visible=True)
+        self._progress.reset(
+            self._trial, total=epochs, completed=done, description=f"{label}, epochs", visible=True, note=""
+        )
         self._progress.reset(self._epoch, total=steps, visible=True)
         self._epochs, self._done = epochs, done
 

@@ -53,17 +53,18 @@ def _report(given: settings.Settings) -> int:
     screen = terminal.console()
     empty = 0
     for name in names:
-        runs, problems = folders.read(results, [name])
-        report = assemble.assemble(name, runs, problems, paper, given.report)
+        report = assemble.assemble(results, name, paper, given.report)
         for part in report.parts:
             terminal.show(screen, part.tables)
+        terminal.show(screen, report.speed)
         files, problems = {}, report.problems
         if report.parts:
             terminal.show(screen, [ledger.brief(report.ledger)])
+        if not report.empty:
             files, problems = output.files_of(report, given.report, paper, draw=given.report.draw)
         for problem in problems:
             print(f"left out: {problem.message}", file=sys.stderr)
-        if not report.parts:
+        if report.empty:
             empty += 1
             continue
         output.write(results, name, files)

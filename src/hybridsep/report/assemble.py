@@ -1,12 +1,23 @@
 """One study's report, put together from its runs: samples, comparisons, tables, ledger."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from hybridsep.report import compare, detail_tables, heading, ledger, sample, sensitivity, sensitivity_tables, tables
+from hybridsep.report import (
+    compare,
+    detail_tables,
+    folders,
+    heading,
+    ledger,
+    sample,
+    sensitivity,
+    sensitivity_tables,
+    speed,
+    tables,
+)
 from hybridsep.report.compare import Comparison
-from hybridsep.report.folders import Problem, Run
+from hybridsep.report.folders import Problem
 from hybridsep.report.sample import Sample
 from hybridsep.report.settings import Choices, Paper
 from hybridsep.report.table import Table
@@ -23,26 +34,37 @@ class Part:
 
 @dataclass(frozen=True)
 class Report:
-    """What can be said of one study. `problems` name the folders and tables that were left out."""
+    """What can be said of one study. `problems` name the folders and tables that were left out.
+
+    `speed` has the table of what `task=speed` measured, if anything was.
+    """
 
     study: str
     parts: list[Part]
+    speed: list[Table]
     ledger: Table
     problems: list[Problem]
 
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to report."""
+        return not self.parts and not self.speed
 
-def assemble(study: str, runs: Sequence[Run], problems: Sequence[Problem], paper: Paper, choices: Choices) -> Report:
-    """Return the report of the study from its usable runs; `problems` are those found while reading them."""
+
+def assemble(results: Path, study: str, paper: Paper, choices: Choices) -> Report:
+    """Read the study's folders under `results` and return its report."""
+    runs, problems = folders.read(results, [study])
+    speeds, unusable = speed.tables(results, study, paper, choices)
     samples, refused = sample.split(study, runs, paper, choices)
     parts = []
     for one in samples:
         comparison = compare.compare(one, choices)
         parts.append(Part(one, comparison, tables.build(one, comparison, choices, frame(one, paper, choices))))
     entries = ledger.ledger([(part.sample, part.comparison) for part in parts], paper, choices)
-    found = [*problems, *refused]
-    if not samples and not found:
+    found = [*problems, *refused, *unusable]
+    if not samples and not speeds and not found:
         found.append(Problem(study, None, f"{study}: no run folders"))
-    return Report(study, parts, ledger.ledger_table(entries, choices, study), found)
+    return Report(study, parts, speeds, ledger.ledger_table(entries, choices, study), found)
 
 
 def frame(one: Sample, paper: Paper, choices: Choices) -> dict[str, Any]:

@@ -38,9 +38,8 @@ def differences(results: Path, study: str) -> list[str]:
         return [f"{place / output.MADE_WITH}: cannot be used ({error}); make the report again"]
     if study not in folders.studies(results):
         return [f"{place}: its runs, {results / 'runs' / study}, are not there"]
-    runs, problems = folders.read(results, [study])
-    report = assemble.assemble(study, runs, problems, settings.paper(), choices.report)
-    if not report.parts:
+    report = assemble.assemble(results, study, settings.paper(), choices.report)
+    if report.empty:
         return [f"{place}: no table can be made now: {problem.message}" for problem in report.problems]
     files, _ = output.files_of(report, choices.report, settings.paper(), draw=False)
     found = []

@@ -83,8 +83,9 @@ def samples_of(
     if pairing == "paired":
         differences = np.array([row[trial] - baseline[trial] for trial in row if trial in baseline])
         return (differences,), differences
-    pairs = [row[i] - baseline[j] for i in row for j in baseline if i != j]
-    return (np.array(list(row.values())), np.array(list(baseline.values()))), np.array(pairs)
+    first, second = np.array(list(row.values())), np.array(list(baseline.values()))
+    unlike = np.array(list(row))[:, np.newaxis] != np.array(list(baseline))[np.newaxis, :]
+    return (first, second), (first[:, np.newaxis] - second[np.newaxis, :])[unlike]
 
 
 def _row(sample: Sample, row: str, errors: dict[str, dict[int, float]], choices: Choices) -> dict[str, Any]:

@@ -9,9 +9,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from hybridsep.config import config_dir, parse_trials
+from hybridsep.report.settings import read_yaml
 
 
 @dataclass(frozen=True)
@@ -66,4 +65,4 @@ def _inherited(path: Path) -> tuple[str | None, str | None, Any]:
 
 
 def _tree(path: Path) -> dict[str, Any]:
-    return yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    return read_yaml(path) or {}

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -51,9 +52,9 @@ class Problem:
 
 
 def studies(results: Path) -> list[str]:
-    """Return the names of the studies that have a folder under `results/runs`."""
-    root = results / "runs"
-    return sorted(path.name for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
+    """Return the names of the studies that have a folder under `results/runs` or `results/speed`."""
+    roots = [results / name for name in ("runs", "speed")]
+    return sorted({path.name for root in roots if root.is_dir() for path in root.iterdir() if path.is_dir()})
 
 
 def choose(results: Path, study: str) -> list[str]:
@@ -138,14 +139,8 @@ def _check_predictions(folder: Path, record: dict[str, Any], logits: np.ndarray,
 
 def _check_errors(folder: Path, record: dict[str, Any], wrong: np.ndarray) -> None:
     """Hold the recorded errors against the kept predictions; ties of half floats may move an image or two."""
-    config = record["config"]
-    chosen = evaluation_subset(
-        mode=config["evaluation"]["subset"],
-        images=config["evaluation"]["images"],
-        available=len(wrong),
-        study_seed=config["seed"],
-        trial=record["trial"],
-    )
+    evaluation = record["config"]["evaluation"]
+    chosen = _subset(evaluation["subset"], evaluation["images"], len(wrong), record["config"]["seed"], record["trial"])
     for key, counted in (("test_error", wrong[chosen]), ("test_error_all", wrong)):
         ties = max(2, 0.001 * len(counted))
         if abs(record["result"][key] / 100 * len(counted) - counted.sum()) > ties + 1e-6:
@@ -154,6 +149,11 @@ def _check_errors(folder: Path, record: dict[str, Any], wrong: np.ndarray) -> No
                 f" {100 * counted.mean():.4g} %;"
                 " one of them was changed"
             )
+
+
+@lru_cache(maxsize=256)
+def _subset(mode: str, images: int, available: int, study_seed: int, trial: int) -> np.ndarray:
+    return evaluation_subset(mode=mode, images=images, available=available, study_seed=study_seed, trial=trial)
 
 
 def _without_duplicates(runs: list[Run]) -> tuple[list[Run], list[Problem]]:

@@ -6,8 +6,10 @@ from pathlib import Path
 
 from hybridsep.report import figure_data, heading, ledger, table
 from hybridsep.report.assemble import Report, further_tables
+from hybridsep.report.figure_data import FigureData
 from hybridsep.report.folders import Problem
 from hybridsep.report.page import page
+from hybridsep.report.sample import Sample
 from hybridsep.report.settings import Choices, Paper
 
 MADE_WITH = "made-with.json"
@@ -16,7 +18,7 @@ _OURS = (".md", ".csv", ".tex", ".svg", ".png", ".html", ".json")
 
 
 def files_of(report: Report, choices: Choices, paper: Paper, *, draw: bool) -> tuple[dict[str, bytes], list[Problem]]:
-    """Return every file of the report and the histories that could not be read.
+    """Return every file of a report that is not empty, and all its problems with those of histories.
 
     Tables in three formats, the choices they were made with, the figures' data, and with `draw` the figures and
     index.html.
@@ -24,13 +26,10 @@ def files_of(report: Report, choices: Choices, paper: Paper, *, draw: bool) -> t
     tables, figures = f"tables/{report.study}", f"figures/{report.study}"
     files = {f"{tables}/{MADE_WITH}": f"{json.dumps(asdict(choices), indent=2)}\n".encode()}
     sections, problems = [], list(report.problems)
-    for name, text in table.files(report.ledger).items():
-        files[f"{tables}/{name}"] = text.encode()
+    every_table = [report.ledger, *report.speed] if report.parts else list(report.speed)
     for part in report.parts:
-        all_tables = [*part.tables, *further_tables(part, paper, choices)]
-        for one in all_tables:
-            for name, text in table.files(one).items():
-                files[f"{tables}/{name}"] = text.encode()
+        own = [*part.tables, *further_tables(part, paper, choices)]
+        every_table += own
         found, unread = figure_data.build(part.sample, part.comparison)
         problems += unread
         pictures = {}
@@ -38,14 +37,17 @@ def files_of(report: Report, choices: Choices, paper: Paper, *, draw: bool) -> t
             files[f"{figures}/{data.name}.csv"] = table.csv_text(data.fields, data.lines).encode()
             if draw:
                 pictures[data.name] = (data.title, _draw(files, figures, data, part.sample, choices, paper))
-        sections.append((part.sample.spec.title, all_tables, pictures))
-    if draw and report.parts:
-        first = report.parts[0].sample
+        sections.append((part.sample.spec.title, own, pictures))
+    for one in every_table:
+        files |= {f"{tables}/{name}": text.encode() for name, text in table.files(one).items()}
+    sections += [(one.title, [one], {}) for one in report.speed]
+    if draw:
+        first = report.parts[0].sample if report.parts else None
         text = page(
             report.study,
-            warning=heading.warning(first, paper),
-            heading=heading.lines(first, choices),
-            ledger=ledger.brief(report.ledger),
+            warning=heading.warning(first, paper) if first else report.speed[0].warning,
+            heading=heading.lines(first, choices) if first else report.speed[0].heading,
+            ledger=ledger.brief(report.ledger) if first else None,
             sections=sections,
             problems=[problem.message for problem in problems],
             choices={f"report.{key}": value for key, value in asdict(choices).items()},
@@ -54,7 +56,10 @@ def files_of(report: Report, choices: Choices, paper: Paper, *, draw: bool) -> t
     return files, problems
 
 
-def _draw(files: dict[str, bytes], folder: str, data, sample, choices: Choices, paper: Paper) -> bytes:
+def _draw(
+    files: dict[str, bytes], folder: str, data: FigureData, sample: Sample, choices: Choices, paper: Paper
+) -> bytes:
+    """Add the pictures of one figure to `files` and return its SVG."""
     from hybridsep.report import figures
 
     caption = " ".join(filter(None, [heading.warning(sample, paper), *heading.lines(sample, choices)]))

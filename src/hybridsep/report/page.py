@@ -15,7 +15,7 @@ def page(
     *,
     warning: str | None,
     heading: Sequence[str],
-    ledger: Table,
+    ledger: Table | None,
     sections: Sequence[tuple[str, Sequence[Table], Mapping[str, tuple[str, bytes]]]],
     problems: Sequence[str],
     choices: Mapping[str, object],
@@ -35,10 +35,12 @@ def page(
     if warning:
         parts.append(f'<p class="warning">{escape(warning)}</p>')
     parts += [f'<p class="heading">{escape(line)}</p>' for line in heading]
-    links = [("verdicts", "Verdicts"), *((f"part-{index}", title) for index, (title, _, _) in enumerate(sections))]
+    links = [("verdicts", "Verdicts")] if ledger else []
+    links += [*((f"part-{index}", title) for index, (title, _, _) in enumerate(sections))]
     links += [("left-out", "What was left out")]
     parts.append("<nav>" + "".join(f'<a href="#{anchor}">{escape(text)}</a>' for anchor, text in links) + "</nav>")
-    parts += ['<h2 id="verdicts">Verdicts</h2>', table_html(ledger, titled=False)]
+    if ledger:
+        parts += ['<h2 id="verdicts">Verdicts</h2>', table_html(ledger, titled=False)]
     for index, (title, tables, figures) in enumerate(sections):
         parts.append(f'<h2 id="part-{index}">{escape(title)}</h2>')
         for place, table in enumerate(tables):

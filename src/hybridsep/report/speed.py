@@ -203,7 +203,8 @@ def _heading(study: str, records: Sequence[dict[str, Any]]) -> list[str]:
     config, machine = first["config"], first["machine"]
     size, settings = config.get("size") or {}, config.get("speed") or {}
     widths = "-".join(map(str, size.get("widths", [])))
-    where = machine.get("gpu") or f"{machine.get('processor', 'unknown')}, {machine.get('threads', '?')} threads"
+    threads = f"{machine.get('threads', '?')} {'thread' if machine.get('threads') == 1 else 'threads'}"
+    where = machine.get("gpu") or f"{machine.get('processor', 'unknown')}, {threads}"
     dates = sorted({record["measured"][:10] for record in records})
     side = settings.get("height", "?")
     return [

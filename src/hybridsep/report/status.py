@@ -34,7 +34,7 @@ def studies_of(results: Path, name: str) -> list[str]:
         own = [
             study
             for study in found
-            if plans[name].fits(study) and rows & {path.name for path in (results / "runs" / study).iterdir()}
+            if plans[name].fits(study) and rows & {path.name for path in (results / "runs" / study).glob("*")}
         ]
         return own or [name]
     there = f"there are {', '.join(found)}" if found else f"there is none under {results / 'runs'}"

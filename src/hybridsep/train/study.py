@@ -57,7 +57,8 @@ class Row:
             share = round(_PAPER_SHARE * len(self._dataset.test_images))
             config = {**config, "evaluation": {**config["evaluation"], "images": share}}
         self._check(config, self._dataset)
-        shape = {"height": self._dataset.test_images.shape[1], "width": self._dataset.test_images.shape[2]}
+        side = config["augmentation"]["crop"] or self._dataset.test_images.shape[1]
+        shape = {"height": side, "width": side}
         classes = len(self._dataset.classes)
         self.config = build.matched({**config, "precision": decided}, classes=classes, **shape)
         self._build = build.network_factory(self.config, classes=classes)
