@@ -83,8 +83,9 @@ def main() -> None:
         seconds = time.perf_counter() - start
         used = resource.getrusage(resource.RUSAGE_CHILDREN)
     print(
-        f"{studies} x {rows} x {trials}: reported in {seconds:.0f} s ({used.ru_utime + used.ru_stime:.0f} s of processor"
-        f" time), peak memory {used.ru_maxrss / 1024:.0f} MiB, exit status {status}"
+        f"{studies} x {rows} x {trials}: reported in {seconds:.0f} s"
+        f" ({used.ru_utime + used.ru_stime:.0f} s of processor time), peak memory {used.ru_maxrss / 1024:.0f} MiB,"
+        f" exit status {status}"
     )
 
 

@@ -16,6 +16,7 @@ from hybridsep.report.sample import Sample
 # What a picture can show; the tables have the rest.
 MOST_ROWS = 24
 MOST_RUNS = 90
+MOST_CURVES = 100  # trials a row; each is a file to read
 
 
 @dataclass(frozen=True)
@@ -74,12 +75,12 @@ def single_trials(sample: Sample, comparison: Comparison) -> FigureData:
 
 
 def learning_curves(sample: Sample) -> tuple[FigureData, list[Problem]]:
-    """Mean, least and greatest test error over trials at each epoch, in percent of all test images."""
+    """Mean, least and greatest test error over a row's first trials at each epoch, in percent of all test images."""
     lines: list[dict[str, Any]] = []
     problems: list[Problem] = []
     for row in _shown(sample):
         curves = []
-        for run in sample.runs[row].values():
+        for run in list(sample.runs[row].values())[:MOST_CURVES]:
             try:
                 frame = records.read_history(run.folder)
                 curve = frame["test_error"].to_numpy(dtype=float)
@@ -100,7 +101,9 @@ def learning_curves(sample: Sample) -> tuple[FigureData, list[Problem]]:
             ]
     fields = "row label n epoch mean least greatest".split()
     title = "Learning curves: test error on all test images, band from the least to the greatest trial"
-    return FigureData(f"{sample.table}-curves", title, fields, lines, _left_out(sample)), problems
+    many = any(len(sample.runs[row]) > MOST_CURVES for row in _shown(sample))
+    note = f"First {MOST_CURVES} trials of each row. " if many else ""
+    return FigureData(f"{sample.table}-curves", title, fields, lines, note + _left_out(sample)), problems
 
 
 def disagreements(sample: Sample) -> FigureData:

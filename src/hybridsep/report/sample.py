@@ -1,5 +1,6 @@
 """The runs behind one table: which belong together, and their errors on the chosen test images."""
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -171,7 +172,15 @@ def _subset(finished: list[Run], choices: Choices) -> Subset:
 
 def refuse_mixture(finished: list[Run], spec: TableSpec, *, network: bool) -> None:
     """Raise UserError naming keys and folders when runs of one table differ in more than the module under test."""
-    _refuse(finished, [common_part(run, spec.vary, network=network) for run in finished])
+    # Most configurations are equal but for the trial, so what they share is worked out once for all of them.
+    known: dict[str, dict[str, Any]] = {}
+    parts = []
+    for run in finished:
+        whole = json.dumps([run.record["dataset"], run.record["config"] | {"trial": None}], sort_keys=True)
+        if whole not in known:
+            known[whole] = common_part(run, spec.vary, network=network)
+        parts.append(known[whole])
+    _refuse(finished, parts)
     by_row: dict[str, list[Run]] = {}
     for run in finished:
         by_row.setdefault(run.row, []).append(run)
@@ -186,7 +195,7 @@ def _science_of_model(run: Run) -> dict[str, Any]:
 def _refuse(runs: list[Run], parts: list[dict[str, Any]]) -> None:
     groups: dict[str, list[int]] = {}
     for index, part in enumerate(parts):
-        groups.setdefault(repr(sorted(flatten(part).items())), []).append(index)
+        groups.setdefault(json.dumps(part, sort_keys=True), []).append(index)
     if len(groups) < 2:
         return
     most, *fewer = sorted(groups.values(), key=len, reverse=True)

@@ -1,0 +1,42 @@
+"""The quick form of every experiment trains its rows, and the report has the paper's table for them."""
+
+import pytest
+import yaml
+
+from hybridsep import records
+from hybridsep.config import config_dir
+from hybridsep.report.__main__ import main as report
+
+SHORT = (
+    "data.source.train=64",
+    "data.source.test=50",
+    "schedule.epochs=1",
+    "schedule.warmup_epochs=0",
+    "schedule.batch_size=32",
+    "threads=1",
+    "trial=0",
+)
+
+
+@pytest.mark.parametrize(
+    ("experiment", "study", "tables"),
+    [
+        ("figure5", "figure5-quick", {"figure5"}),
+        ("figure6", "figure6-quick", {"figure6", "figure6_reference"}),
+        ("activation", "activation-quick", {"activation"}),
+        ("residual", "residual-quick", {"residual"}),
+        ("hybrid_readings", "hybrid-readings-quick", {"hybrid_readings"}),
+    ],
+)
+def test_quick_form(run, tmp_path, monkeypatch, experiment, study, tables):
+    status, said = run(f"experiment={experiment}_quick", *SHORT)
+    assert status == 0, said
+    place = tmp_path / "results"
+    trained = {folder.parts[-2] for folder in records.find(place)}
+    described = yaml.safe_load((config_dir() / "paper.yaml").read_text())["tables"]
+    assert trained == {row for table in tables for row in described[table]["rows"]}
+    assert {path.name for path in (place / "runs").iterdir()} == {study}
+    monkeypatch.setattr("sys.argv", ["report", f"study={study}", f"results={place}", "report.draw=false"])
+    assert report() == 0
+    made = {path.stem for path in (place / "tables" / study).glob("*.tex")}
+    assert tables <= made
