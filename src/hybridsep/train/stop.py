@@ -9,6 +9,8 @@ from types import FrameType
 class Stop:
     """While entered, turns SIGINT and SIGTERM into a request that the training loop reads between two steps.
 
+    It can be entered again inside itself; the outermost exit gives the signals back.
+
     A SIGINT after that ends the process at once, as it would without us; SIGTERM may come as often as it likes, because
     schedulers and the programs that start programs send it twice. Time is counted from construction.
     """
@@ -17,19 +19,23 @@ class Stop:
         self._begun = time.monotonic()
         self._deadline: float | None = None
         self._before: dict[int, object] = {}
+        self._depth = 0
         self.reason = ""
 
     def __enter__(self) -> "Stop":
         # Only the main thread may set handlers; in a launcher's worker thread the launcher owns the signals.
-        if threading.current_thread() is threading.main_thread():
+        self._depth += 1
+        if self._depth == 1 and threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
                 self._before[number] = signal.signal(number, self._handle)
         return self
 
     def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-        self._before.clear()
+        self._depth -= 1
+        if self._depth == 0:
+            for number, handler in self._before.items():
+                signal.signal(number, handler)
+            self._before.clear()
 
     def _handle(self, number: int, _: FrameType | None) -> None:
         self.reason = signal.Signals(number).name

@@ -89,6 +89,9 @@ class Row:
             self._record(folder, trial)
         for trial, folder in folders.items():
             if self._stop.requested():
+                if not outcome.stopped:
+                    line = f"{_label(folder)}: not begun ({self._stop.reason}); the same command goes on"
+                    self._monitor.say(line)
                 outcome.stopped = True
                 return
             try:
