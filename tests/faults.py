@@ -304,7 +304,6 @@ def clean(function: Callable[..., Any], *arguments: Any) -> None:
     Path(name).unlink()
     if process.exitcode != 0:
         raise AssertionError(f"{function.__name__} ended with status {process.exitcode}:\n{said[-6000:]}")
-    print(said)
 
 
 def _in_clean(log: str, function: Callable[..., Any], *arguments: Any) -> None:

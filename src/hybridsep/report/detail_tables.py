@@ -39,15 +39,13 @@ def interval_table(sample: Sample, comparison: Comparison, choices: Choices, fra
     ]
     lines = [line for line in comparison.rows if not line["is_baseline"]]
     fields = (
-        "row label n pairs mean difference_sd low high bootstrap_low bootstrap_high welch_low welch_high correlation"
-        " ratio p"
-        " permutations exact p_holm equivalence_p equivalent detectable reason"
+        "row label n pairs mean difference_sd low high bootstrap_low bootstrap_high welch_low welch_high"
+        " correlation ratio p permutations exact p_holm equivalence_p equivalent detectable reason"
     ).split()
     notes = [
         "Correlation: of the row's errors with the baseline's over trials (it includes sharing the evaluation"
-        " images). Pairing worth:"
-        " how many times more trials an unpaired design would need for the same standard error; below 1, pairing cost"
-        " something."
+        " images). Pairing worth: how many times more trials an unpaired design would need for the same standard"
+        " error; below 1, pairing cost something."
     ]
     return Table(
         name=f"{sample.table}-intervals",

@@ -146,8 +146,7 @@ def _check_errors(folder: Path, record: dict[str, Any], wrong: np.ndarray) -> No
         if abs(record["result"][key] / 100 * len(counted) - counted.sum()) > ties + 1e-6:
             raise RecordError(
                 f"{folder}: record.json says {key} {record['result'][key]:.4g} %, predictions.npz"
-                f" {100 * counted.mean():.4g} %;"
-                " one of them was changed"
+                f" {100 * counted.mean():.4g} %; one of them was changed"
             )
 
 

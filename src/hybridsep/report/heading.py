@@ -22,7 +22,8 @@ def lines(sample: Sample, choices: Choices) -> list[str]:
         f"Study {sample.study}, seed {config['seed']}. Data: {dataset['title']}, {dataset['train']:,} training and"
         f" {dataset['test']:,} test images, sha256 {dataset['sha256'][:12]}.",
         f"Size {size.get('name', 'unknown')}{shape}; schedule {schedule.get('name', 'unknown')}, {epochs:,}"
-        f" {'epoch' if epochs == 1 else 'epochs'}; precision {config.get('precision')}; match {config.get('match')}.",
+        f" {'epoch' if epochs == 1 else 'epochs'}; precision {config.get('precision')}; match"
+        f" {config.get('match')}.",
         f"Errors in % on {images(sample)}; {_pairing(sample, choices)}. Machine: {machines(_finished(sample))}.",
     ]
 

@@ -88,9 +88,8 @@ def ledger_table(entries: Sequence[dict[str, Any]], choices: Choices, study: str
         fields="claim where says measured n rule here verdict because".split(),
         notes=[
             f"Intervals are of {100 * (1 - choices.alpha):g} %, in points of test error unless a ratio (x). n: the"
-            " fewest trials behind"
-            " one of the numbers. A verdict other than inconclusive needs runs under the paper's conditions"
-            " (conf/paper.yaml)."
+            " fewest trials behind one of the numbers. A verdict other than inconclusive needs runs under the"
+            " paper's conditions (conf/paper.yaml)."
         ],
         terminal=True,
     )

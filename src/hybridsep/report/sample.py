@@ -207,8 +207,7 @@ def _refuse(runs: list[Run], parts: list[dict[str, Any]]) -> None:
     names = ", ".join(str(runs[index].folder) for group in fewer for index in group[:3])
     raise UserError(
         f"runs that must not be mixed: {len(most)} like {runs[most[0]].folder}, and {sum(map(len, fewer))} others"
-        f" ({names});"
-        f" they differ in {shown}{' and more' if len(keys) > 4 else ''}; give each its own study="
+        f" ({names}); they differ in {shown}{' and more' if len(keys) > 4 else ''}; give each its own study="
     )
 
 

@@ -47,10 +47,9 @@ def build(sample: Sample, found: Sensitivity, choices: Choices, frame: dict[str,
             data=found.choices,
             fields=[*keys, "mean_absolute", "absolute_mean", "floor"],
             notes=[
-                "Each column is a protocol: which test images count, and whether trial t is held against trial t or"
-                " every trial"
-                " against all unlike ones. In brackets the other reading of the paper's text: the absolute value of"
-                " the mean."
+                "Each column is a protocol: which test images count, and whether trial t is held against trial t"
+                " or every trial against all unlike ones. In brackets the other reading of the paper's text: the"
+                " absolute value of the mean."
             ],
             **frame,
         ),
@@ -76,8 +75,8 @@ def ranking_table(sample: Sample, found: Sensitivity, choices: Choices, frame: d
     else:
         notes = [
             f"In {number(redraws['changed'], 1)} % of {redraws['draws']:,} redraws of {redraws['images']:,} images"
-            " per trial the rows"
-            " are ranked otherwise than on the report's own images. Rank 1 is nearest to the baseline."
+            " per trial the rows are ranked otherwise than on the report's own images. Rank 1 is nearest to the"
+            " baseline."
         ]
     columns = [
         Column("Row", lambda line: line["label"], wide=True),

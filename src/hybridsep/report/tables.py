@@ -72,8 +72,7 @@ def main_table(sample: Sample, comparison: Comparison, choices: Choices, frame: 
     lines = [*comparison.rows, _floor_line(comparison)]
     fields = (
         "row title paper mean_absolute n expected pairs mean low high absolute_mean error_mean error_sd p p_holm"
-        " equivalence_p"
-        " equivalent detectable disagreement params macs images_per_second"
+        " equivalence_p equivalent detectable disagreement params macs images_per_second"
     ).split()
     return Table(
         name=sample.table,
@@ -111,14 +110,13 @@ def _main_notes(sample: Sample, comparison: Comparison, choices: Choices) -> lis
     kind = "sign-flip" if choices.pairing == "paired" else "two-sample"
     notes = [
         "|d|: mean over trials of the absolute difference from the baseline (the paper's quantity). Difference:"
-        " signed mean"
-        f" with a {percent(choices.alpha)} {'paired t' if choices.pairing == 'paired' else 'Welch'} interval. p:"
-        f" {'exact ' if exact else ''}{kind} permutation, Holm over the rows. Equal?: two one-sided tests, margin"
-        f" ±{choices.margin:g} points, level {choices.alpha:g}."
+        f" signed mean with a {percent(choices.alpha)} {'paired t' if choices.pairing == 'paired' else 'Welch'}"
+        f" interval. p: {'exact ' if exact else ''}{kind} permutation, Holm over the rows. Equal?: two one-sided"
+        f" tests, margin ±{choices.margin:g} points, level {choices.alpha:g}."
     ]
     if floor["mean"] is not None:
         notes.append(
-            f"Noise floor: |d| of two trials of the baseline itself; groups of pairs as large as a row give"
+            "Noise floor: |d| of two trials of the baseline itself; groups of pairs as large as a row give"
             f" {number(floor['low'])} to {number(floor['high'])} ({percent(choices.alpha)} of them). * above that"
             " range."
         )
@@ -159,11 +157,10 @@ def likeness_table(sample: Sample, comparison: Comparison, choices: Choices, fra
     ]
     notes = [
         "Differs on: share of all test images on which a row and the baseline of the same trial predict different"
-        " classes; seeds:"
-        " the same share between two trials of the baseline. McNemar: trials in which the two are wrong on"
-        " significantly different"
-        f" numbers of images. Detectable: smallest true difference in points that this many trials find with"
-        f" {100 * choices.power:g} % probability. Images/s: training, median over trials."
+        " classes; seeds: the same share between two trials of the baseline. McNemar: trials in which the two are"
+        " wrong on significantly different numbers of images. Detectable: smallest true difference in points that"
+        f" this many trials find with {100 * choices.power:g} % probability. Images/s: training, median over"
+        " trials."
     ]
     return Table(
         name=f"{sample.table}-likeness",
