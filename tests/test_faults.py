@@ -75,6 +75,7 @@ def kill_while_a_damaged_checkpoint_is_replaced(root: Path) -> int:
 def kill_at_random(root: Path, kills: int, seed: int) -> int:
     """Kill runs, also those that go on, at random instants, `kills` times or a few more; return how many runs."""
     trainer, draw = Trainer(), random.Random(seed)
+    trainer(root / "warm")
     begun = time.monotonic()
     trainer(root / "reference")
     length = time.monotonic() - begun
@@ -84,7 +85,7 @@ def kill_at_random(root: Path, kills: int, seed: int) -> int:
         results = root / "killed"
         while True:
             child = Child(train_quietly, trainer, results)
-            time.sleep(draw.uniform(0, 0.7 * length))
+            time.sleep(draw.uniform(0, 1.2 * length))
             child.kill()
             if child.wait() == 0:
                 break

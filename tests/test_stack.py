@@ -31,7 +31,8 @@ def build(row: str, widths=(16, 32), depth: int = 1, **changes) -> Stack:
 @pytest.mark.parametrize("row", ROWS)
 def test_golden_cost_at_paper_size(row):
     assert (
-        stack_cost(slot(row), in_chs=3, classes=10, widths=(128, 256, 512), depth=3, stem_stride=1, height=32, width=32) == GOLDEN[row]
+        stack_cost(slot(row), in_chs=3, classes=10, widths=(128, 256, 512), depth=3, stem_stride=1, height=32, width=32)
+        == GOLDEN[row]
     )
 
 
@@ -128,7 +129,9 @@ def test_too_many_stages_for_the_image():
 @pytest.mark.parametrize("widths, depth", [((128, 256, 512), 3), ((32, 64, 128), 2)])
 def test_every_row_can_have_the_baselines_parameters(row, widths, depth):
     def params(module):
-        return stack_cost(module, in_chs=3, classes=10, widths=widths, depth=depth, stem_stride=1, height=32, width=32).params
+        return stack_cost(
+            module, in_chs=3, classes=10, widths=widths, depth=depth, stem_stride=1, height=32, width=32
+        ).params
 
     target = params(slot("separable"))
     ratio = match_inner_ratio(lambda ratio: params(slot(row).with_keywords(inner_ratio=ratio)), target)

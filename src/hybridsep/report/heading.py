@@ -58,8 +58,10 @@ def machines(runs: Iterable[Run]) -> str:
 def _machine(machine: dict[str, Any]) -> str:
     if machine.get("gpu"):
         return str(machine["gpu"])
-    threads = machine.get("threads")
-    return f"{machine.get('processor', 'unknown')}{f', {threads} threads' if threads else ''}"
+    processor, threads = machine.get("processor", "unknown"), machine.get("threads")
+    if not threads:
+        return str(processor)
+    return f"{processor}, {threads} thread" if threads == 1 else f"{processor}, {threads} threads"
 
 
 def _differing(sample: Sample, paper: Paper) -> dict[str, tuple[Any, list[Any]]]:
