@@ -113,7 +113,7 @@ def measured(root: Path, case: Callable[..., int | None], *arguments: object) ->
 def main(times: int) -> None:
     ways: list[tuple[str, str, Callable[..., int | None], tuple[object, ...]]] = [
         ("killed at every file operation", "kills", test_faults.kill_at_every_operation, ("schedule.epochs=3",)),
-        ("killed at random instants", "runs to the end", test_faults.kill_at_random, (200 * times, times)),
+        ("killed at random instants", "kills", test_faults.kill_at_random, (200 * times, times)),
         ("real processes killed", "kills", kill_real_processes, (4 * times, times)),
         ("damaged, then killed", "kills", test_faults.kill_while_a_damaged_checkpoint_is_replaced, ()),
         ("stopped after every step", "stops", test_faults.stop_after_every_step, ()),
