@@ -12,6 +12,7 @@ import json
 import math
 import os
 import re
+import threading
 import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -56,6 +57,8 @@ _KEYS: dict[str, type | tuple[type, ...]] = {
     "updated": str,
 }
 _TEMPORARY = ".writing-"
+# NumPy reads an array's header with `ast`, which in two threads at once fails now and then on Python 3.11 (gh-106905).
+_PARSING = threading.Lock()
 _MAX_PREDICTIONS = 1 << 30  # bytes; 50,000 images of 1,000 classes are a tenth of it
 
 
@@ -193,10 +196,11 @@ def read_predictions(folder: Path) -> tuple[np.ndarray, np.ndarray]:
     try:
         with zipfile.ZipFile(path) as members:
             size = sum(member.file_size for member in members.infolist())
-        if size > _MAX_PREDICTIONS:
-            raise ValueError(f"{size} bytes when unpacked, allowed are {_MAX_PREDICTIONS}")
-        with np.load(path, allow_pickle=False) as arrays:
-            logits, labels = np.asarray(arrays["logits"]), np.asarray(arrays["labels"])
+            if size > _MAX_PREDICTIONS:
+                raise ValueError(f"{size} bytes when unpacked, allowed are {_MAX_PREDICTIONS}")
+            unpacked = [io.BytesIO(members.read(f"{name}.npy")) for name in ("logits", "labels")]
+        with _PARSING:
+            logits, labels = (np.lib.format.read_array(content, allow_pickle=False) for content in unpacked)
     except FileNotFoundError:
         raise RecordError(f"{folder}: no predictions.npz") from None
     except Exception as error:  # zipfile, zlib and NumPy raise a dozen unrelated types on damaged bytes
