@@ -275,8 +275,6 @@ def command(*arguments: str, on_step: Callable[[int], None] | None = None) -> No
 
     if on_step is not None:
         monitor.Lines.step = lambda self, done: on_step(done)
-    # The module may have been imported by the process that this one was forked from.
-    run._main_process = os.getpid()
     flags = [text for text in arguments if text.startswith("-")]
     sys.argv = ["run.py", *flags, *SMALL, *(text for text in arguments if text not in flags)]
     run.main()

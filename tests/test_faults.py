@@ -199,6 +199,31 @@ def commands_end_with_their_status(root: Path) -> None:
         assert (folder / "predictions.npz").read_bytes() == (first / "predictions.npz").read_bytes()
 
 
+def a_sweep_ends_with_its_status(root: Path) -> None:
+    """A signal in the last step of a job, and one between two jobs: the jobs that were not begun are not forgotten."""
+    from hybridsep import run
+
+    arguments = ("-m", "model=separable,resnext", f"results={root}")
+    steps, jobs, job = iter(range(1, 100)), iter(range(1, 100)), run.job
+
+    def signalled(config) -> None:
+        if next(jobs) == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+        job(config)
+
+    def between() -> None:
+        run.job = signalled
+        command(*arguments, "study=between")
+
+    last = {"on_step": lambda done: next(steps) == 2 * STEPS and os.kill(os.getpid(), signal.SIGTERM)}
+    for name, child in {"last": Child(command, *arguments, "study=last", **last), "between": Child(between)}.items():
+        assert child.wait() == 75, f"{name}: {child.said}"
+        assert "separable trial-00: finished" in child.said, f"{name}: {child.said}"
+        assert "resnext: not begun (SIGTERM); the same command goes on" in child.said, f"{name}: {child.said}"
+        child = Child(command, *arguments, f"study={name}")
+        assert child.wait() == 0 and "resnext trial-00: finished" in child.said, f"{name}: {child.said}"
+
+
 def nobody_reads_what_is_said(root: Path) -> None:
     def silent(kind: str) -> None:
         reader, writer = os.pipe()
@@ -220,6 +245,7 @@ def nobody_reads_what_is_said(root: Path) -> None:
         what_the_dead_left_is_removed,
         renamed_only_when_flushed,
         commands_end_with_their_status,
+        a_sweep_ends_with_its_status,
         nobody_reads_what_is_said,
     ],
     ids=lambda case: case.__name__,

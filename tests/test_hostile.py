@@ -1,34 +1,26 @@
-"""Files and words that mean harm: each ends in a right result or one clear line, and no code in them ever runs.
+"""Files that mean harm: each ends in a right result or one clear line, and no code in them ever runs.
 
-Archives, images and the original's pickles have their cases in test_data.py. HYBRIDSEP_SOAK=20 tries twenty times as
-many cases.
+Here: run folders. Words are in test_hostile_words.py; archives, images and the original's pickles in test_data.py.
+HYBRIDSEP_SOAK=20 tries twenty times as many cases.
 """
 
 import io
 import json
 import os
 import pickle
-import string
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from faults import SMALL, Trainer
-from hydra import compose, initialize_config_dir
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException
+from faults import Trainer
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 from test_faults import stop_in_epoch
 
-from hybridsep import build, config, records
-from hybridsep.errors import ConfigError, RecordError
-from hybridsep.identity import identity
-from hybridsep.sweep import _keys, explain
+from hybridsep import records
+from hybridsep.errors import RecordError
 from hybridsep.train import checkpoint
 from hybridsep.train.study import _result
 
@@ -46,112 +38,6 @@ def cases(number: int) -> settings:
 def one_line(error: BaseException) -> bool:
     text = str(error)
     return bool(text) and text.isprintable() and len(text) < 1000
-
-
-# --- words ---
-
-SPECIAL = [
-    "",
-    "nan",
-    "inf",
-    "-inf",
-    "1e400",
-    "-1",
-    "0",
-    "9" * 5000,
-    "null",
-    "true",
-    "[]",
-    "{}",
-    "???",
-    "${seed}",
-    "..",
-    "\x00",
-]
-huge = st.integers(20, 300).map(lambda digits: 10**digits)
-scalars = st.one_of(
-    st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=20), st.sampled_from(SPECIAL), huge
-)
-values = st.recursive(scalars, lambda inner: st.lists(inner, max_size=4), max_leaves=6)
-
-
-def shown(trials: list[int], draw: st.DataObject) -> str:
-    """Return trials as a person may write them: rising runs as ranges, or not."""
-    parts, at = [], 0
-    while at < len(trials):
-        end = at
-        while end + 1 < len(trials) and trials[end + 1] == trials[end] + 1:
-            end += 1
-        if end > at and draw.draw(st.booleans()):
-            parts.append(f"{trials[at]}..{trials[end]}")
-            at = end + 1
-        else:
-            parts.append(str(trials[at]))
-            at += 1
-    return parts[0] if len(parts) == 1 and draw.draw(st.booleans()) else f"[{','.join(parts)}]"
-
-
-@cases(400)
-@given(st.lists(st.integers(0, config.MAX_TRIAL), min_size=1, max_size=12, unique=True), st.data())
-def test_trials_are_read_as_they_are_written(trials, data):
-    trials = trials if data.draw(st.booleans()) else sorted(trials)
-    text = shown(trials, data)
-    assert config.parse_trials(OverridesParser.create().parse_override(f"trial={text}").value()) == trials
-
-
-@cases(1500)
-@given(st.one_of(values, st.text("0123456789.,[]- ", max_size=12), st.integers(0, 20000)))
-def test_any_value_names_trials_or_is_refused(value):
-    try:
-        trials = config.parse_trials(value)
-    except ConfigError as error:
-        assert "allowed are 3, 0..9 or" in str(error)
-    else:
-        assert trials and len(set(trials)) == len(trials) and all(0 <= trial <= config.MAX_TRIAL for trial in trials)
-
-
-@cases(400)
-@given(st.text(string.printable, max_size=25))
-def test_any_typed_trial_is_named_or_refused(text):
-    try:
-        value = OverridesParser.create().parse_override(f"trial={text}").value()
-        config.parse_trials(value)
-    except (HydraException, ConfigError) as error:
-        assert one_line(ValueError(explain(error))) or "\x0b" in text or "\x0c" in text
-
-
-@pytest.fixture(scope="module")
-def composed():
-    config.register()
-    with initialize_config_dir(str(config.config_dir()), version_base="1.3"):
-        return compose("config", list(SMALL))
-
-
-@cases(600)
-@given(st.sampled_from(sorted(set(_keys(config.Config)))), values)
-def test_any_value_of_any_key_is_used_or_refused(composed, key, value):
-    changed = composed.copy()
-    try:
-        OmegaConf.update(changed, key, value, merge=False)
-        config.check(changed)
-        plain = build.plain(changed)
-        assert len(identity(plain, 0)) == 16
-    except (ConfigError, OmegaConfBaseException) as error:
-        assert "\n" not in explain(error)
-    else:
-        folder = records.run_folder(Path("/results"), plain["study"], plain["row"], 0)
-        assert Path(os.path.normpath(folder)) == folder and len(folder.parts) == 6
-
-
-@pytest.mark.parametrize("key", ["schedule.learning_rate", "schedule.weight_decay", "schedule.decay_factor"])
-def test_numbers_that_are_none_are_refused(run, tmp_path, key):
-    for number in ("inf", "nan"):
-        status, said = run(*SMALL, f"{key}={number}")
-        assert status == 2 and said.count("\n") == 1 and key in said, said
-    assert not (tmp_path / "results").exists()
-
-
-# --- run folders ---
 
 
 @pytest.fixture(scope="module")

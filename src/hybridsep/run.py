@@ -5,8 +5,10 @@ or diverged; 2: something to mend, said in one line; 75: stopped early, the same
 """
 
 import functools
+import json
 import os
 import sys
+import tempfile
 
 import hydra
 from hydra.errors import HydraException
@@ -16,20 +18,29 @@ from omegaconf.errors import OmegaConfBaseException
 from hybridsep import config as configuration
 from hybridsep.errors import UserError
 from hybridsep.sweep import explain, planned_trials
+from hybridsep.train.stop import Stop
+
+# Names the file in which a launcher's worker processes tell the main process how their trials ended.
+_TOLD = "HYBRIDSEP_TOLD"
 
 
 @functools.cache
 def _session(_process: int):
-    """Return what the jobs of one command share in one process: progress, the wish to stop, and how trials ended."""
+    """Return what the jobs of one command share in one process: progress, and how trials ended."""
     from hybridsep.monitor import monitor
-    from hybridsep.train.stop import Stop
     from hybridsep.train.study import Outcome
 
-    return monitor(), Stop(), Outcome()
+    return monitor(), Outcome()
+
+
+@functools.cache
+def _stop(_process: int) -> Stop:
+    """Return the wish to stop, one for each process; its time begins with the first call."""
+    return Stop()
 
 
 _errors: dict[str, None] = {}
-_main_process = os.getpid()
+_main_process = 0  # the process that main() runs in; 0 in a launcher's workers
 
 
 def job(config: DictConfig) -> None:
@@ -41,10 +52,14 @@ def job(config: DictConfig) -> None:
         from hybridsep import build
         from hybridsep.train.study import Row
 
-        monitor, stop, outcome = _session(os.getpid())
+        monitor, outcome = _session(os.getpid())
+        stop = _stop(os.getpid())
         stop.limit(config.max_minutes)
         with stop:
             if stop.requested():
+                if not outcome.stopped:
+                    monitor.say(f"{config.row}: not begun ({stop.reason}); the same command goes on")
+                outcome.stopped = True
                 return
             if config.task == "speed":
                 from hybridsep import speed
@@ -58,31 +73,47 @@ def job(config: DictConfig) -> None:
             raise
         # A sweep goes on with its other jobs, and what is wrong with several of them is said once.
         _errors[explain(error)] = None
+    finally:
+        if os.getpid() != _main_process and _TOLD in os.environ and _session.cache_info().currsize:
+            _, outcome = _session(os.getpid())
+            with open(os.environ[_TOLD], "a") as told:
+                told.write(json.dumps([outcome.stopped, outcome.failed, outcome.diverged]) + "\n")
 
 
 def main() -> None:
     """Run the command line and exit with its status."""
+    global _main_process
+    _main_process = os.getpid()
     # With Hydra's own short error texts off, they arrive here as exceptions and can be said in one line.
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
     _errors.clear()
     _session.cache_clear()
+    _stop.cache_clear()
     configuration.register()
-    try:
-        hydra.main(version_base="1.3", config_path=str(configuration.config_dir()), config_name="config")(job)()
-    except (HydraException, OmegaConfBaseException, UserError) as error:
-        _errors[explain(error)] = None
-    finally:
-        status = _conclude()
+    # Signals are a wish to stop from here on, also between two jobs; the time is counted from here too.
+    with _stop(_main_process), tempfile.NamedTemporaryFile("r", prefix="hybridsep-") as told:
+        os.environ[_TOLD] = told.name
+        try:
+            hydra.main(version_base="1.3", config_path=str(configuration.config_dir()), config_name="config")(job)()
+        except (HydraException, OmegaConfBaseException, UserError, OverflowError) as error:
+            _errors[explain(error)] = None
+        finally:
+            status = _conclude([json.loads(line) for line in told])
     sys.exit(status)
 
 
-def _conclude() -> int:
+def _conclude(told: list[tuple[bool, list[str], list[str]]]) -> int:
+    """Say how the command ended and return its status; `told` is the outcome of each job in a worker process."""
     status = 0
-    if _session.cache_info().currsize:
-        monitor, _, outcome = _session(_main_process)
+    if _session.cache_info().currsize or told:
+        monitor, outcome = _session(_main_process)
         monitor.close()
-        status = 75 if outcome.stopped else 1 if outcome.failed or outcome.diverged else 0
-        for word, labels in (("failed", outcome.failed), ("diverged", outcome.diverged)):
+        told.append((outcome.stopped, outcome.failed, outcome.diverged))
+        stopped, failed, diverged = zip(*told, strict=True)
+        status = 75 if any(stopped) else 1 if any(failed) or any(diverged) else 0
+        for word, lists in (("failed", failed), ("diverged", diverged)):
+            # A worker tells of all its jobs each time.
+            labels = list(dict.fromkeys(label for names in lists for label in names))
             if labels:
                 monitor.say(f"{len(labels)} {word}: {', '.join(labels)}")
     for line in _errors:
