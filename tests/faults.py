@@ -176,7 +176,9 @@ class Listener:
         self.step = on_step
 
     def begin_study(self, trials: int) -> None: ...
-    def begin_trial(self, label: str, epochs: int, done: int, steps: int) -> None: ...
+    def begin_trial(self, label: str, epochs: int, done: int, steps: int) -> "Listener":
+        return self
+
     def end_epoch(self, row: Any) -> None: ...
     def close(self) -> None: ...
 
@@ -274,7 +276,7 @@ def command(*arguments: str, on_step: Callable[[int], None] | None = None) -> No
     from hybridsep import monitor, run
 
     if on_step is not None:
-        monitor.Lines.step = lambda self, done: on_step(done)
+        monitor._TrialLines.step = lambda self, done: on_step(done)
     flags = [text for text in arguments if text.startswith("-")]
     sys.argv = ["run.py", *flags, *SMALL, *(text for text in arguments if text not in flags)]
     run.main()

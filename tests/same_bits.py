@@ -10,6 +10,8 @@ from hybridsep import records
 from hybridsep.train import checkpoint
 
 FILES = {"record.json", "history.csv", "predictions.npz", "checkpoint.pt", "checkpoint-previous.pt", "tensorboard"}
+# How a run is carried out, which may differ.
+_CARRIED_OUT = dict.fromkeys(("results", "trials_at_once", "cuda_graph"))
 _CURVES = {
     "loss/train": "train_loss",
     "loss/test": "test_loss",
@@ -38,7 +40,7 @@ def differences(folder: Path, reference: Path) -> list[str]:
         problems.append(f"files: {sorted(left)}")
     one, other = (records.read(place) for place in (folder, reference))
     for key in ("identity", "status", "message", "config", "dataset", "model", "result", "study", "row", "trial"):
-        mine, wanted = ({**record[key], "results": ""} if key == "config" else record[key] for record in (one, other))
+        mine, wanted = ({**record[key], **_CARRIED_OUT} if key == "config" else record[key] for record in (one, other))
         if mine != wanted:
             problems.append(f"record.json, {key}: {mine} instead of {wanted}")
     if (folder / "predictions.npz").read_bytes() != (reference / "predictions.npz").read_bytes():

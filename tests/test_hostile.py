@@ -21,6 +21,7 @@ from test_faults import stop_in_epoch
 
 from hybridsep import records
 from hybridsep.errors import RecordError
+from hybridsep.identity import identity
 from hybridsep.train import checkpoint
 from hybridsep.train.study import _result
 
@@ -218,7 +219,7 @@ def test_predictions_are_not_unpacked_beyond_a_limit(tmp_path, monkeypatch):
 def test_a_damaged_checkpoint_is_right_or_refused(finished, tmp_path, data):
     trainer, folder = finished
     content = (folder / checkpoint.NAME).read_bytes()
-    of = trainer._row._new_record(0)["identity"]
+    of = identity(trainer._row.config, 0)
     (tmp_path / checkpoint.NAME).write_bytes(damaged(content, data))
     try:
         state, complaints = checkpoint.load(tmp_path, identity=of)
@@ -260,7 +261,7 @@ def test_a_state_that_fits_nothing_fails_its_trial_in_a_line(tmp_path, change):
     stop_in_epoch(trainer, 1, after=2)
     trainer(tmp_path)
     folder = trainer.folder(tmp_path)
-    of = records.read(folder)["identity"]
+    of = identity(trainer._row.config, 0)
     state = checkpoint.load(folder, identity=of)[0]
     checkpoint.save(folder, {**state, **change}, identity=of)
     trainer(tmp_path)

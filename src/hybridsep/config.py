@@ -131,6 +131,9 @@ class Config:
     data_dir: str = MISSING
     device: str = MISSING
     threads: int | None = None
+    trials_at_once: int | None = None
+    cuda_graph: bool = True
+    kernels: str = "library"
     max_minutes: float | None = None
 
 
@@ -270,5 +273,8 @@ def check(config: Config) -> None:
     _require(
         config.threads is None or config.threads >= 1, "threads", config.threads, f"{positive}, or null for all cores"
     )
+    at_once = config.trials_at_once
+    _require(at_once is None or at_once >= 1, "trials_at_once", at_once, f"{positive}, or null to let it be chosen")
+    _choice("kernels", config.kernels, ("library", "triton"))
     minutes = config.max_minutes
     _require(minutes is None or minutes > 0, "max_minutes", minutes, "above 0, or null for no limit")

@@ -19,6 +19,8 @@ _NOT_SCIENCE = {
         "data_dir",
         "device",
         "threads",
+        "trials_at_once",
+        "cuda_graph",
         "max_minutes",
         "evaluation",
         "size",

@@ -2,8 +2,9 @@
 
 import contextlib
 import os
+import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,13 +22,19 @@ _CURVES = (
 )
 
 
-class Monitor(Protocol):
-    """Told what happens; decides nothing."""
+class TrialMonitor(Protocol):
+    """Told what happens in one trial."""
 
-    def begin_study(self, trials: int) -> None: ...
-    def begin_trial(self, label: str, epochs: int, done: int, steps: int) -> None: ...
     def step(self, done: int) -> None: ...
     def end_epoch(self, row: Mapping[str, Any]) -> None: ...
+    def close(self) -> None: ...
+
+
+class Monitor(Protocol):
+    """Told what happens, by several threads when trials run side by side; decides nothing."""
+
+    def begin_study(self, trials: int) -> None: ...
+    def begin_trial(self, label: str, epochs: int, done: int, steps: int) -> TrialMonitor: ...
     def end_trial(self, line: str, *, trained: bool) -> None: ...
     def say(self, line: str) -> None: ...
     def close(self) -> None: ...
@@ -47,7 +54,7 @@ def monitor() -> Monitor:
 
 
 class Bars:
-    """Three bars with time left: the study in trials, the trial in epochs, the epoch in steps."""
+    """Bars with time left: the study in trials, each trial under way in epochs, and a single one's epoch in steps."""
 
     def __init__(self, console: Console):
         # Time left is judged over the last hour of a bar: trials of different models differ in speed.
@@ -62,20 +69,59 @@ class Bars:
             speed_estimate_period=3600.0,
         )
         self._study = self._progress.add_task("study, trials", total=None, note="")
-        self._trial = self._progress.add_task("", total=None, note="", visible=False)
-        self._epoch = self._progress.add_task("  epoch, steps", total=None, note="", visible=False)
-        self._whole_trials = 0
+        self._ended = 0
+        self._under_way: list[_TrialBars] = []
+        self._lock = threading.Lock()
         self._progress.start()
 
     def begin_study(self, trials: int) -> None:
         self._progress.update(self._study, total=trials)
 
-    def begin_trial(self, label: str, epochs: int, done: int, steps: int) -> None:
-        self._progress.reset(
-            self._trial, total=epochs, completed=done, description=f"{label}, epochs", visible=True, note=""
-        )
-        self._progress.reset(self._epoch, total=steps, visible=True)
-        self._epochs, self._done = epochs, done
+    def begin_trial(self, label: str, epochs: int, done: int, steps: int) -> TrialMonitor:
+        bars = _TrialBars(self._progress, label, epochs, done, steps, on_change=self._show)
+        with self._lock:
+            self._under_way.append(bars)
+        self._show()
+        return bars
+
+    def end_trial(self, line: str, *, trained: bool) -> None:
+        with self._lock:
+            self._ended += 1
+        self._show()
+        self.say(line)
+
+    def say(self, line: str) -> None:
+        self._progress.console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+    def close(self) -> None:
+        self._progress.stop()
+
+    def _show(self) -> None:
+        with self._lock:
+            self._under_way = [bars for bars in self._under_way if not bars.closed]
+            done = self._ended + sum(bars.share for bars in self._under_way)
+            for bars in self._under_way:
+                bars.show_steps(len(self._under_way) == 1)
+        self._progress.update(self._study, completed=done)
+
+
+class _TrialBars:
+    """The bars of one trial: its epochs, and the steps of the epoch under way."""
+
+    def __init__(
+        self, progress: Progress, label: str, epochs: int, done: int, steps: int, *, on_change: Callable[[], None]
+    ):
+        self._progress, self._epochs, self._done, self._on_change = progress, epochs, done, on_change
+        self._trial = progress.add_task(f"{label}, epochs", total=epochs, completed=done, note="")
+        self._epoch = progress.add_task("  epoch, steps", total=steps, note="", visible=False)
+        self.closed = False
+
+    @property
+    def share(self) -> float:
+        return self._done / self._epochs
+
+    def show_steps(self, visible: bool) -> None:
+        self._progress.update(self._epoch, visible=visible)
 
     def step(self, done: int) -> None:
         self._progress.update(self._epoch, completed=done)
@@ -83,21 +129,14 @@ class Bars:
     def end_epoch(self, row: Mapping[str, Any]) -> None:
         self._done += 1
         self._progress.update(self._trial, completed=self._done, note=_figures(row))
-        self._progress.update(self._study, completed=self._whole_trials + self._done / self._epochs)
         self._progress.reset(self._epoch)
-
-    def end_trial(self, line: str, *, trained: bool) -> None:
-        self._whole_trials += 1
-        self._progress.update(self._study, completed=self._whole_trials)
-        self.say(line)
-
-    def say(self, line: str) -> None:
-        self._progress.console.print(line, highlight=False, markup=False, soft_wrap=True)
+        self._on_change()
 
     def close(self) -> None:
+        self.closed = True
         for task in (self._trial, self._epoch):
-            self._progress.update(task, visible=False)
-        self._progress.stop()
+            self._progress.remove_task(task)
+        self._on_change()
 
 
 class Lines:
@@ -107,27 +146,25 @@ class Lines:
         self._console = _Screen(stderr=True, soft_wrap=True, highlight=False, markup=False, color_system=None)
         self._trials, self._ended, self._last_line = 0, 0, -_LINE_EVERY_SECONDS
         self._trained, self._begun = 0.0, time.monotonic()
+        self._under_way: list[_TrialLines] = []
+        self._lock = threading.Lock()
 
     def begin_study(self, trials: int) -> None:
         self._trials = trials
 
-    def begin_trial(self, label: str, epochs: int, done: int, steps: int) -> None:
-        self._label, self._epochs, self._done = label, epochs, done
+    def begin_trial(self, label: str, epochs: int, done: int, steps: int) -> TrialMonitor:
+        lines = _TrialLines(self, label, epochs, done)
         start = f"from epoch {done + 1} " if done else ""
-        self.say(f"{label}: training {start}to epoch {epochs}, {steps} steps each{self._counted(self._ended + 1)}")
-
-    def step(self, done: int) -> None:
-        pass
-
-    def end_epoch(self, row: Mapping[str, Any]) -> None:
-        self._done += 1
-        self._trained += 1 / self._epochs
-        if time.monotonic() - self._last_line >= _LINE_EVERY_SECONDS:
-            self._last_line = time.monotonic()
-            self.say(f"{self._label}: epoch {self._done}/{self._epochs}  {_figures(row)}{self._left()}")
+        with self._lock:
+            self._under_way.append(lines)
+            number = self._ended + len(self._under_way)
+        counted = f" (trial {number} of {self._trials})" if self._trials > 1 else ""
+        self.say(f"{label}: training {start}to epoch {epochs}, {steps} steps each{counted}")
+        return lines
 
     def end_trial(self, line: str, *, trained: bool) -> None:
-        self._ended += 1
+        with self._lock:
+            self._ended += 1
         self.say(line + (self._left() if trained else ""))
 
     def say(self, line: str) -> None:
@@ -138,16 +175,46 @@ class Lines:
     def close(self) -> None:
         pass
 
-    def _counted(self, number: int) -> str:
-        return f" (trial {number} of {self._trials})" if self._trials > 1 else ""
+    def end_epoch(self, line: str, share: float) -> None:
+        """Take note of `share` of a trial more, and say so unless a line was printed just now."""
+        with self._lock:
+            self._trained += share
+            due = time.monotonic() - self._last_line >= _LINE_EVERY_SECONDS
+            if due:
+                self._last_line = time.monotonic()
+        if due:
+            self.say(line + self._left())
+
+    def remove(self, lines: "_TrialLines") -> None:
+        """Forget a trial that is no longer under way."""
+        with self._lock:
+            self._under_way.remove(lines)
 
     def _left(self) -> str:
-        current = self._done / self._epochs % 1.0
-        remaining = max(0.0, self._trials - self._ended - current)
-        if not remaining or not self._trained:
-            return ""
-        seconds = remaining * (time.monotonic() - self._begun) / self._trained
+        with self._lock:
+            under_way = sum(lines.done / lines.epochs for lines in self._under_way)
+            remaining = max(0.0, self._trials - self._ended - under_way)
+            if not remaining or not self._trained:
+                return ""
+            seconds = remaining * (time.monotonic() - self._begun) / self._trained
         return f"  (about {_duration(seconds)} left)"
+
+
+class _TrialLines:
+    """The lines of one trial."""
+
+    def __init__(self, lines: Lines, label: str, epochs: int, done: int):
+        self._lines, self._label, self.epochs, self.done = lines, label, epochs, done
+
+    def step(self, done: int) -> None:
+        pass
+
+    def end_epoch(self, row: Mapping[str, Any]) -> None:
+        self.done += 1
+        self._lines.end_epoch(f"{self._label}: epoch {self.done}/{self.epochs}  {_figures(row)}", 1 / self.epochs)
+
+    def close(self) -> None:
+        self._lines.remove(self)
 
 
 def _figures(row: Mapping[str, Any]) -> str:

@@ -24,14 +24,16 @@ from torch import Tensor, nn
 
 from hybridsep import build, provenance, records, seeds
 from hybridsep.data import Dataset
-from hybridsep.data.batches import EpochPlan, evaluation_batches, plan_epoch
+from hybridsep.data.batches import EpochPlan, evaluation_batches
 from hybridsep.errors import ConfigError, RecordError
 from hybridsep.load import Elsewhere
 from hybridsep.memory import held_bytes, peak_bytes
 from hybridsep.modules.cost import Cost
 from hybridsep.monitor import Monitor
+from hybridsep.networks.stochastic import give_generator
 from hybridsep.train import precision
 from hybridsep.train.optimiser import initialise, sgd
+from hybridsep.train.plans import Plans
 from hybridsep.train.step import DeviceData, TrainingStep
 from hybridsep.train.stop import Stop
 
@@ -68,8 +70,8 @@ class Training:
 
     what = "training"
 
-    def __init__(self, network: nn.Module, data: DeviceData, config: dict[str, Any], *, height: int, size: int):
-        schedule, augmentation, device = config["schedule"], config["augmentation"], data.train_images.device
+    def __init__(self, network: nn.Module, data: DeviceData, config: dict[str, Any]):
+        schedule, device = config["schedule"], data.train_images.device
         self.batch = config["speed"]["train_batch"]
         self._network, self._data = network, data
         self._optimiser = sgd(
@@ -78,31 +80,20 @@ class Training:
             nesterov=schedule["nesterov"],
             weight_decay=schedule["weight_decay"],
         )
-        generator = torch.Generator(device).manual_seed(seeds.seed(config["seed"], "dropout", 0, 1))
-        for module in network.modules():
-            if hasattr(module, "generator"):
-                module.generator = generator
-        colour = {key: augmentation[key] for key in ("hue", "saturation", "exposure")}
+        give_generator(network, torch.Generator(device).manual_seed(seeds.seed(config["seed"], "dropout", 0, 1)))
+        plans = Plans(
+            config["augmentation"],
+            count=len(data.train_images),
+            height=data.test_images.shape[1],
+            batch_size=self.batch,
+            study_seed=config["seed"],
+        )
         self._options = {
-            "size": size,
-            "hole": augmentation["cutout"] if augmentation["kind"] == "crop_flip_cutout" else 0,
-            "jittered": tuple(colour.values()) != (0.0, 1.0, 1.0),
+            **plans.constants,
             "label_smoothing": schedule["label_smoothing"],
             "precision": config["precision"],
         }
-        self._plan = plan_epoch(
-            count=len(data.train_images),
-            batch_size=self.batch,
-            height=height,
-            size=size,
-            padding=augmentation["padding"],
-            kind=augmentation["kind"],
-            cutout=augmentation["cutout"],
-            **colour,
-            study_seed=config["seed"],
-            trial=0,
-            epoch=1,
-        )
+        self._plan = plans.plan(trial=0, epoch=1)
 
     def block(self, steps: int) -> Callable[[], None]:
         turns = [at % len(self._plan.order) for at in range(steps)]
@@ -208,7 +199,7 @@ def _make(config: dict[str, Any], device: torch.device) -> tuple[dict[str, Any],
         Inference(network, data, batch, size=size, number_format=config["precision"])
         for batch in settings["inference_batches"]
     ]
-    training = Training(network, data, config, height=height, size=size)
+    training = Training(network, data, config)
     return config, network.cost(size, size), [training, *inference]
 
 

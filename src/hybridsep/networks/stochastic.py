@@ -26,3 +26,10 @@ class Dropout(nn.Module):
 
     def extra_repr(self) -> str:
         return f"p={self.p}"
+
+
+def give_generator(network: nn.Module, generator: torch.Generator) -> None:
+    """Let every layer of `network` that draws (`Dropout`, FractalNet's drop-path) draw from `generator`."""
+    for module in network.modules():
+        if hasattr(module, "generator"):
+            module.generator = generator

@@ -49,7 +49,7 @@ def load(folder: Path, *, identity: str) -> tuple[dict[str, Any] | None, list[st
         except RecordError as error:
             complaints.append(str(error))
             continue
-        if state.pop("identity", identity) != identity:
+        if state.pop("identity", None) != identity:
             raise RecordError(f"{path} is of another run than the record beside it: was it copied there?")
         if complaints:
             os.replace(path, folder / NAME)

@@ -1,7 +1,7 @@
 """One training step and the evaluation of one trial, made of device-resident state only.
 
 The step reads its images, crops, flips and learning rate through a counter that lives on the device and never asks the
-host anything. On a CPU it runs as it stands; the same function can be captured once and replayed on a GPU.
+host anything. On a CPU it runs as it stands; on a GPU the same function is captured and replayed (`train/graph.py`).
 """
 
 from dataclasses import dataclass
@@ -74,6 +74,7 @@ class TrainingStep:
         self._plan = EpochPlan(*(torch.empty(part.shape, dtype=part.dtype, device=device) for part in plan))
         self._rates = torch.zeros(self.steps, device=device)
         self._counter = torch.zeros(1, dtype=torch.int64, device=device)
+        self._numbers = torch.arange(self.steps, device=device)
         self.losses = torch.zeros(self.steps, device=device)
         self.wrong = torch.zeros(self.steps, dtype=torch.int64, device=device)
 
@@ -113,8 +114,10 @@ class TrainingStep:
         loss = functional.cross_entropy(logits, labels, label_smoothing=self._label_smoothing)
         loss.backward()
         self.optimiser.step()
-        self.losses.index_copy_(0, at, loss.detach()[None])
-        self.wrong.index_copy_(0, at, (logits.argmax(1) != labels).sum()[None])
+        # A selection over all steps, because an indexed copy sorts its indices when kernels must be deterministic.
+        here = self._numbers == at
+        torch.where(here, loss.detach(), self.losses, out=self.losses)
+        torch.where(here, (logits.argmax(1) != labels).sum(), self.wrong, out=self.wrong)
         at += 1
 
 

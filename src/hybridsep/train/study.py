@@ -1,24 +1,24 @@
-"""The trials of one row, one after another: finished ones are skipped, begun ones go on, every epoch is committed."""
+"""The trials of one row, one after another or side by side: finished ones are skipped, begun ones go on."""
 
-import datetime
 import math
-import os
-import statistics
+import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import torch
 from filelock import Timeout
 
 from hybridsep import build, provenance, records
 from hybridsep.data import Dataset
-from hybridsep.data.subset import evaluation_subset
 from hybridsep.errors import ConfigError, RecordError, UserError
-from hybridsep.identity import differences, flatten, identity, science, without_places
+from hybridsep.identity import differences, flatten, identity
 from hybridsep.modules.cost import Cost
-from hybridsep.monitor import Curves, Monitor
+from hybridsep.monitor import Monitor
 from hybridsep.train import checkpoint, precision
+from hybridsep.train.beside import fitting, side_by_side
+from hybridsep.train.graph import Lane
+from hybridsep.train.journal import Journal, label
 from hybridsep.train.step import DeviceData
 from hybridsep.train.stop import Stop
 from hybridsep.train.trial import Diverged, Trial
@@ -48,7 +48,8 @@ class Row:
     def __init__(self, config: dict[str, Any], *, monitor: Monitor, stop: Stop):
         self._monitor, self._stop = monitor, stop
         self.device = precision.resolve_device(config["device"])
-        self._threads = precision.prepare(self.device, config["threads"])
+        beside = config["trials_at_once"] or 1
+        self._threads = precision.prepare(self.device, config["threads"], beside=beside)
         decided, note = precision.resolve_precision(config["precision"], self.device)
         if note:
             monitor.say(note)
@@ -64,6 +65,8 @@ class Row:
         self._build = build.network_factory(self.config, classes=classes)
         self.cost: Cost = self._build().cost(**shape)
         self._data: DeviceData | None = None
+        self._at_once = beside
+        self._count = threading.Lock()  # held while an outcome is counted
 
     @staticmethod
     def _check(config: dict[str, Any], dataset: Dataset) -> None:
@@ -87,22 +90,57 @@ class Row:
         folders = {trial: self._folder(trial) for trial in trials}
         for trial, folder in folders.items():
             self._record(folder, trial)
-        for trial, folder in folders.items():
-            if self._stop.requested():
+        waiting = [trial for trial, folder in folders.items() if not self._ended(folder, trial, outcome)]
+        if not waiting:
+            return
+        self._prepare(waiting)
+        side_by_side(waiting, lambda trial: self._run_one(trial, folders[trial], outcome), at_once=self._at_once)
+
+    def _prepare(self, waiting: list[int]) -> None:
+        """Load the data to the device, and choose how many trials run at once if the configuration does not say."""
+        data = self.config["data"]
+        padding = self.config["augmentation"]["padding"]
+        self._data = DeviceData.load(self._dataset, self.device, padding=padding, mean=data["mean"], std=data["std"])
+        if self.device.type == "cuda":
+            if self.config["trials_at_once"] is None and len(waiting) > 1:
+                self._at_once = self._fitting(waiting)
+            # The data came through the default stream; every trial has one of its own.
+            torch.cuda.synchronize(self.device)
+
+    def _fitting(self, waiting: list[int]) -> int:
+        """Return how many of the trials fit into the GPU's memory, by a step and an evaluation of one, thrown away."""
+        torch.cuda.reset_peak_memory_stats(self.device)
+        before = torch.cuda.memory_allocated(self.device)
+        with Lane(self.device, cuda_graph=False) as lane:
+            self._trial(waiting[0], lane).rehearse()
+        trial_bytes = torch.cuda.max_memory_allocated(self.device) - before
+        torch.cuda.empty_cache()
+        free_bytes, _ = torch.cuda.mem_get_info(self.device)
+        at_once = fitting(len(waiting), free_bytes=free_bytes, trial_bytes=trial_bytes)
+        self._monitor.say(
+            f"{self.config['row']}: {at_once} of {len(waiting)} trials side by side "
+            f"({trial_bytes / 1e9:.1f} GB each, {free_bytes / 1e9:.0f} GB free); set trials_at_once= for another number"
+        )
+        return at_once
+
+    def _run_one(self, trial: int, folder: Path, outcome: Outcome) -> None:
+        if self._stop.requested():
+            with self._count:
                 if not outcome.stopped:
-                    line = f"{_label(folder)}: not begun ({self._stop.reason}); the same command goes on"
+                    line = f"{label(folder)}: not begun ({self._stop.reason}); the same command goes on"
                     self._monitor.say(line)
                 outcome.stopped = True
-                return
-            try:
-                with records.lock(folder).acquire(blocking=False):
-                    self._run_locked(trial, folder, outcome)
-            except OSError as error:
-                # filelock's Timeout is an OSError too.
-                if not isinstance(error, Timeout):
-                    raise RecordError(f"results={self.config['results']} cannot be written: {error}") from None
+            return
+        try:
+            with records.lock(folder).acquire(blocking=False):
+                self._run_locked(trial, folder, outcome)
+        except OSError as error:
+            # filelock's Timeout is an OSError too.
+            if not isinstance(error, Timeout):
+                raise RecordError(f"results={self.config['results']} cannot be written: {error}") from None
+            with self._count:
                 outcome.busy += 1
-                self._monitor.end_trial(f"{_label(folder)}: another process is training it", trained=False)
+            self._monitor.end_trial(f"{label(folder)}: another process is training it", trained=False)
 
     def _folder(self, trial: int) -> Path:
         return records.run_folder(Path(self.config["results"]), self.config["study"], self.config["row"], trial)
@@ -129,162 +167,101 @@ class Row:
             )
         return record
 
-    def _run_locked(self, trial: int, folder: Path, outcome: Outcome) -> None:
+    def _ended(self, folder: Path, trial: int, outcome: Outcome) -> bool:
+        """Return whether the trial has come to an end that a repetition would not change; if so, say and count it."""
         record = self._record(folder, trial)
-        label = _label(folder)
-        if record is not None and record["status"] == "finished":
-            outcome.skipped += 1
-            self._monitor.end_trial(f"{label}: already {_result(record)}; not trained again", trained=False)
+        if record is None or record["status"] not in ("finished", "diverged"):
+            return False
+        if record["status"] == "finished":
+            what = f"already {_result(record)}"
+        else:
+            what = f"already diverged, {record['message']}"
+        with self._count:
+            if record["status"] == "finished":
+                outcome.skipped += 1
+            else:
+                outcome.diverged.append(label(folder))
+        self._monitor.end_trial(f"{label(folder)}: {what}; not trained again", trained=False)
+        return True
+
+    def _run_locked(self, trial: int, folder: Path, outcome: Outcome) -> None:
+        # Another process may have brought the trial to its end since this row began.
+        if self._ended(folder, trial, outcome):
             return
-        if record is not None and record["status"] == "diverged":
-            outcome.diverged.append(label)
-            self._monitor.end_trial(f"{label}: already diverged, {record['message']}; not trained again", trained=False)
-            return
+        before = self._record(folder, trial)
         folder.mkdir(parents=True, exist_ok=True)
         records.remove_leftovers(folder)
-        before, record = record, self._new_record(trial)
-        if before is not None:
-            record |= {key: before[key] for key in ("started", "timings")}
+        journal = Journal(folder, self.config, trial, dataset=self._dataset, cost=self.cost, before=before)
         try:
-            self._train(trial, folder, record, before)
+            finished = self._train(trial, folder, journal)
         except Diverged as error:
-            outcome.diverged.append(label)
-            self._end(folder, record, "diverged", str(error))
+            with self._count:
+                outcome.diverged.append(label(folder))
+            self._end(folder, journal, "diverged", str(error))
         except Exception as error:
             # One trial's failure (memory, a full disk) must not take the study with it; a second start tries it again.
-            outcome.failed.append(label)
+            with self._count:
+                outcome.failed.append(label(folder))
             kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
-            self._end(folder, record, "failed", kind + " ".join(str(error).split()))
+            self._end(folder, journal, "failed", kind + " ".join(str(error).split()))
         else:
-            outcome.finished += record["status"] == "finished"
-            outcome.stopped |= record["status"] == "interrupted"
+            with self._count:
+                outcome.finished += finished
+                outcome.stopped |= not finished
 
-    def _new_record(self, trial: int) -> dict[str, Any]:
-        return {
-            "identity": identity(self.config, trial),
-            "status": "running",
-            "message": "",
-            "study": self.config["study"],
-            "row": self.config["row"],
-            "trial": trial,
-            "config": {**without_places(self.config), "trial": trial},
-            "dataset": self._dataset.identity(),
-            "model": {"params": self.cost.params, "macs": self.cost.macs},
-            "result": None,
-            "timings": {"seconds": 0.0, "train_images_per_second": None},
-            "started": _now(),
-        }
+    def _train(self, trial: int, folder: Path, journal: Journal) -> bool:
+        """Train from the checkpoint, if there is one, to the end (True) or until asked to stop (False)."""
+        saved, lines = journal.saved()
+        for line in lines:
+            self._monitor.say(line)
+        with Lane(self.device, cuda_graph=self.config["cuda_graph"]) as lane:
+            state = self._trial(trial, lane)
+            if saved is not None:
+                state.load_state(saved)
+            return self._train_to_end(state, folder, journal, resumed=saved is not None)
 
-    def _train(self, trial: int, folder: Path, record: dict[str, Any], before: dict[str, Any] | None) -> None:
-        """Train from the checkpoint, if there is one, to the end or until asked to stop; keep `record` up to date.
+    def _trial(self, trial: int, lane: Lane) -> Trial:
+        return Trial(self.config, trial, data=self._data, build=self._build, device=self.device, lane=lane)
 
-        `before` is the record of the last start of this trial.
-        """
-        label = _label(folder)
-        saved, complaints = checkpoint.load(folder, identity=record["identity"])
-        for complaint in complaints:
-            self._monitor.say(f"{complaint}; going on from the checkpoint before it")
-        if saved is None and before is not None and before["timings"].get("seconds"):
-            self._monitor.say(f"{label}: its checkpoint is gone, so it is trained anew from the first epoch")
-        if self._data is None:
-            data = self.config["data"]
-            padding = self.config["augmentation"]["padding"]
-            self._data = DeviceData.load(
-                self._dataset, self.device, padding=padding, mean=data["mean"], std=data["std"]
-            )
-        state = Trial(self.config, trial, data=self._data, build=self._build, device=self.device)
-        if saved is not None:
-            state.load_state(saved)
-        record |= {
-            "versions": provenance.versions(),
-            "machine": provenance.machine(str(self.device), self._threads),
-            "git": provenance.git_state(),
-        }
-        if saved is not None and before is not None and (changed := _changes(before, record)):
-            self._monitor.say(f"{label}: goes on with {changed}; the same bits as in one place are not promised")
-        self._commit(folder, record, state, "running")
-        curves = Curves(folder / "tensorboard", state.history, self._hyperparameters(trial))
-        self._monitor.begin_trial(label, self.config["schedule"]["epochs"], len(state.history), state.steps)
+    def _train_to_end(self, state: Trial, folder: Path, journal: Journal, *, resumed: bool) -> bool:
+        machine = provenance.machine(str(self.device), self._threads)
+        name, epochs = label(folder), self.config["schedule"]["epochs"]
         try:
-            while not state.finished:
-                if self._stop.due() or not state.train_epoch(after_step=self._after_step):
-                    checkpoint.save(folder, state.state(), identity=record["identity"])
-                    self._commit(folder, record, state, "interrupted")
-                    place = f"epoch {len(state.history)}" + (f", step {state.steps_done}" if state.steps_done else "")
-                    self._monitor.say(f"{label}: stopped after {place} ({self._stop.reason}); the same command goes on")
-                    return
-                checkpoint.save(folder, state.state(), identity=record["identity"])
-                self._commit(folder, record, state, "running")
-                curves.add(state.history[-1])
-                self._monitor.end_epoch(state.history[-1])
+            changed = journal.begin(state, machine=machine, trials_at_once=self._at_once, resumed=resumed)
+            if changed:
+                self._monitor.say(f"{name}: goes on with {changed}; the same bits as in one place are not promised")
+            progress = self._monitor.begin_trial(name, epochs, len(state.history), state.steps)
+
+            def after_step(done: int) -> bool:
+                progress.step(done)
+                return self._stop.due()
+
+            try:
+                while not state.finished:
+                    if self._stop.due() or not state.train_epoch(after_step=after_step):
+                        journal.interrupt(state)
+                        place = f"epoch {len(state.history)}"
+                        place += f", step {state.steps_done}" if state.steps_done else ""
+                        self._monitor.say(
+                            f"{name}: stopped after {place} ({self._stop.reason}); the same command goes on"
+                        )
+                        return False
+                    journal.commit_epoch(state)
+                    progress.end_epoch(state.history[-1])
+            finally:
+                progress.close()
         finally:
-            curves.close()
-        logits = state.logits()
-        records.write_atomically(
-            folder / "predictions.npz", records.predictions_bytes(logits, self._dataset.test_labels)
-        )
-        record["result"] = self._summary(trial, state, logits)
-        self._commit(folder, record, state, "finished")
-        self._monitor.end_trial(f"{label}: {_result(record)}", trained=True)
+            journal.close()
+        journal.finish(state)
+        self._monitor.end_trial(f"{name}: {_result(journal.record)}", trained=True)
+        return True
 
-    def _after_step(self, done: int) -> bool:
-        self._monitor.step(done)
-        return self._stop.due()
-
-    def _commit(self, folder: Path, record: dict[str, Any], state: Trial, status: str) -> None:
-        """Write history and record; the checkpoint, written before, is what counts after a kill."""
-        if state.history:
-            records.write_atomically(folder / "history.csv", records.history_bytes(state.history))
-            record["timings"] = {
-                "seconds": sum(row["seconds"] for row in state.history),
-                "train_images_per_second": statistics.median(row["images_per_second"] for row in state.history),
-            }
-        record |= {"status": status, "message": "", "updated": _now()}
-        records.write(folder, record)
-
-    def _end(self, folder: Path, record: dict[str, Any], status: str, message: str) -> None:
-        self._monitor.end_trial(f"{_label(folder)}: {status}, {message}", trained=False)
-        defaults = {"versions": provenance.versions(), "machine": {}, "git": provenance.git_state()}
-        # A record names no place of this machine, and messages of the system do.
-        message = message.replace(f"{Path(self.config['results'])}{os.sep}", "")
-        ended = {"status": status, "message": message, "result": None, "updated": _now()}
+    def _end(self, folder: Path, journal: Journal, status: str, message: str) -> None:
+        self._monitor.end_trial(f"{label(folder)}: {status}, {message}", trained=False)
         try:
-            records.write(folder, {**defaults, **record, **ended})
+            journal.end(status, message)
         except OSError as error:
             self._monitor.say(f"{folder}: its record could not be written either ({error})")
-
-    def _summary(self, trial: int, state: Trial, logits: np.ndarray) -> dict[str, Any]:
-        labels = self._dataset.test_labels
-        wrong = logits.argmax(1) != labels
-        evaluation = self.config["evaluation"]
-        subset = evaluation_subset(
-            mode=evaluation["subset"],
-            images=evaluation["images"],
-            available=len(labels),
-            study_seed=self.config["seed"],
-            trial=trial,
-        )
-        best = min(state.history, key=lambda row: row["test_error"])
-        return {
-            "epochs": len(state.history),
-            "test_error": 100.0 * float(wrong[subset].mean()),
-            "test_error_all": 100.0 * float(wrong.mean()),
-            "best_epoch": best["epoch"],
-            "best_test_error_all": best["test_error"],
-        }
-
-    def _hyperparameters(self, trial: int) -> dict[str, Any]:
-        return {"row": self.config["row"], "trial": trial, **flatten(science(self.config))}
-
-
-def _label(folder: Path) -> str:
-    return f"{folder.parts[-2]} {folder.parts[-1]}"
-
-
-def _changes(before: dict[str, Any], record: dict[str, Any]) -> str:
-    """Return in which versions and parts of the machine two records differ, "" when in none."""
-    was, now = ({**one["versions"], **one["machine"]} for one in (before, record))
-    return ", ".join(f"{key} {was[key]} -> {now.get(key)}" for key in sorted(was) if was[key] != now.get(key))
 
 
 def _result(record: dict[str, Any]) -> str:
@@ -294,7 +271,3 @@ def _result(record: dict[str, Any]) -> str:
         f"finished, {result['epochs']} epochs, test error {result['test_error']:.2f} % "
         f"({result['test_error_all']:.2f} % of all test images), {speed:,.0f} images/s"
     )
-
-
-def _now() -> str:
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

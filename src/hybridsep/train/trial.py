@@ -12,9 +12,11 @@ from torch import nn
 from torch.nn import functional
 
 from hybridsep import seeds
-from hybridsep.data.batches import EpochPlan, plan_epoch
 from hybridsep.identity import science
+from hybridsep.networks.stochastic import give_generator
+from hybridsep.train.graph import Lane
 from hybridsep.train.optimiser import initialise, learning_rates, sgd
+from hybridsep.train.plans import Plans
 from hybridsep.train.step import DeviceData, TrainingStep, logits_of
 
 
@@ -26,6 +28,7 @@ class Trial:
     """The state of one trial in memory. It touches no file; `train/study.py` commits what it says.
 
     `config` is a plain, resolved configuration whose precision is decided. `history` has one row per finished epoch.
+    `lane` is entered by the calling thread, for as long as the trial lives.
     """
 
     def __init__(
@@ -36,19 +39,37 @@ class Trial:
         data: DeviceData,
         build: Callable[[], nn.Module],
         device: torch.device,
+        lane: Lane,
     ):
-        schedule, augmentation = config["schedule"], config["augmentation"]
-        self._schedule, self._augmentation, self._precision = schedule, augmentation, config["precision"]
-        self._data, self._trial, self._seed = data, trial, _stream_seed(config)
-        self._height = data.test_images.shape[1]
-        self._size = augmentation["crop"] or self._height
+        schedule = config["schedule"]
+        self._schedule, self._precision = schedule, config["precision"]
+        self._data, self._trial, self._seed, self._lane = data, trial, _stream_seed(config), lane
+        self._plans = Plans(
+            config["augmentation"],
+            count=len(data.train_images),
+            height=data.test_images.shape[1],
+            batch_size=schedule["batch_size"],
+            study_seed=self._seed,
+        )
+        with lane.eager():
+            self._make(config, build, device)
+        self.history: list[dict[str, Any]] = []
+        self.steps_done = 0
+        self._seconds = self._training_seconds = 0.0
+        self._logits: torch.Tensor | None = None
+
+    def _make(self, config: dict[str, Any], build: Callable[[], nn.Module], device: torch.device) -> None:
+        schedule = self._schedule
         self.network = build()
-        initialise(self.network, study_seed=self._seed, trial=trial)
+        initialise(self.network, study_seed=self._seed, trial=self._trial)
         self.network.to(device=device, memory_format=torch.channels_last)
+        if config["kernels"] == "triton":
+            # Imported here because only this needs Triton.
+            from hybridsep import kernels
+
+            kernels.install(self.network)
         self._dropout = torch.Generator(device)
-        for module in self.network.modules():
-            if hasattr(module, "generator"):
-                module.generator = self._dropout
+        give_generator(self.network, self._dropout)
         self._optimiser = sgd(
             self.network,
             momentum=schedule["momentum"],
@@ -58,23 +79,18 @@ class Trial:
         self._step = TrainingStep(
             self.network,
             self._optimiser,
-            data,
-            self._plan(1),
-            size=self._size,
-            hole=augmentation["cutout"] if augmentation["kind"] == "crop_flip_cutout" else 0,
-            jittered=(augmentation["hue"], augmentation["saturation"], augmentation["exposure"]) != (0.0, 1.0, 1.0),
+            self._data,
+            self._plans.plan(trial=self._trial, epoch=1),
+            **self._plans.constants,
             label_smoothing=schedule["label_smoothing"],
             precision=self._precision,
         )
+        self._advance = self._lane.stepper(self._step, generator=self._dropout)
         keys = ("learning_rate", "warmup_epochs", "decay", "decay_steps", "decay_factor", "decay_power")
         rates = learning_rates(
             epochs=schedule["epochs"], steps_per_epoch=self.steps, **{key: schedule[key] for key in keys}
         )
         self._rates = rates.reshape(schedule["epochs"], self.steps)
-        self.history: list[dict[str, Any]] = []
-        self.steps_done = 0
-        self._seconds = self._training_seconds = 0.0
-        self._logits: torch.Tensor | None = None
 
     @property
     def steps(self) -> int:
@@ -86,23 +102,13 @@ class Trial:
         """Whether the last epoch is done."""
         return len(self.history) >= self._schedule["epochs"]
 
-    def _plan(self, epoch: int) -> EpochPlan:
-        augmentation = self._augmentation
-        return plan_epoch(
-            count=len(self._data.train_images),
-            batch_size=self._schedule["batch_size"],
-            height=self._height,
-            size=self._size,
-            padding=augmentation["padding"],
-            kind=augmentation["kind"],
-            cutout=augmentation["cutout"],
-            hue=augmentation["hue"],
-            saturation=augmentation["saturation"],
-            exposure=augmentation["exposure"],
-            study_seed=self._seed,
-            trial=self._trial,
-            epoch=epoch,
-        )
+    def rehearse(self) -> None:
+        """Do one step and an evaluation, to find out what they take; the trial is of no other use afterwards."""
+        self._dropout.manual_seed(0)
+        self._step.begin_epoch(self._plans.plan(trial=self._trial, epoch=1), self._rates[0])
+        self._step()
+        self._evaluate()
+        self._lane.wait()
 
     def train_epoch(self, *, after_step: Callable[[int], bool]) -> bool:
         """Train and evaluate the next epoch, from the middle of it after an interruption; add its row to `history`.
@@ -114,11 +120,13 @@ class Trial:
         begun = time.perf_counter()
         if self.steps_done == 0:
             self._dropout.manual_seed(seeds.seed(self._seed, "dropout", self._trial, epoch))
-        self._step.begin_epoch(self._plan(epoch), self._rates[epoch - 1], first_step=self.steps_done)
+        plan = self._plans.plan(trial=self._trial, epoch=epoch)
+        self._step.begin_epoch(plan, self._rates[epoch - 1], first_step=self.steps_done)
         while self.steps_done < self.steps:
-            self._step()
+            self._advance()
             self.steps_done += 1
             if after_step(self.steps_done) and self.steps_done < self.steps:
+                self._lane.wait()
                 self._seconds += time.perf_counter() - begun
                 self._training_seconds = self._seconds
                 return False
@@ -129,7 +137,7 @@ class Trial:
         if len(broken):
             where = f"step {broken[0] + 1} of {self.steps} in epoch {epoch}"
             raise Diverged(f"the training loss is {losses[broken[0]]} at {where}; the last good epoch is {epoch - 1}")
-        self._logits = logits_of(self.network, self._data, size=self._size, precision=self._precision)
+        self._evaluate()
         labels = self._data.test_labels
         test_loss = float(functional.cross_entropy(self._logits, labels))
         if not math.isfinite(test_loss):
@@ -153,8 +161,12 @@ class Trial:
     def logits(self) -> np.ndarray:
         """Return the logits (test images, classes) of the network as it is now."""
         if self._logits is None:
-            self._logits = logits_of(self.network, self._data, size=self._size, precision=self._precision)
+            self._evaluate()
         return self._logits.cpu().numpy()
+
+    def _evaluate(self) -> None:
+        with self._lane.eager():
+            self._logits = logits_of(self.network, self._data, size=self._plans.size, precision=self._precision)
 
     def state(self) -> dict[str, Any]:
         """Return all that a resumed run needs, on the CPU; in the middle of an epoch too."""

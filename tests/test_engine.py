@@ -1,0 +1,261 @@
+"""Trials side by side, and the step as something that a CUDA graph can replay."""
+
+import contextlib
+import threading
+
+import pytest
+import torch
+from faults import Trainer
+from hydra import compose, initialize_config_dir
+from same_bits import assert_same
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from hybridsep import build
+from hybridsep import config as configuration
+from hybridsep.networks.stochastic import give_generator
+from hybridsep.train import graph
+from hybridsep.train.beside import fitting, side_by_side
+from hybridsep.train.plans import Plans
+from hybridsep.train.step import DeviceData, TrainingStep, logits_of
+
+
+SMALL_FRACTALNET = ("model=fractalnet", "model.network.widths=[8,8,8]", "model.network.dropout=[0,0.1,0.2]")
+
+
+def test_trials_give_the_same_bits_side_by_side_as_alone(tmp_path):
+    # fractalnet draws drop-path and dropout in every step; the trials' generators must not meet.
+    overrides = SMALL_FRACTALNET
+    Trainer(*overrides)(tmp_path / "alone", trials=range(3))
+    beside = Trainer(*overrides, "trials_at_once=3")
+    beside(tmp_path / "beside", trials=range(3))
+    assert beside.outcome.finished == 3, beside.listener.lines
+    for trial in range(3):
+        assert_same(beside.folder(tmp_path / "beside", trial), beside.folder(tmp_path / "alone", trial), f"{trial}")
+
+
+def test_one_trial_that_diverges_does_not_end_the_others_beside_it(tmp_path, monkeypatch):
+    begin, poisoned = TrainingStep.begin_epoch, []
+
+    def begin_epoch(self, *arguments, **options):
+        if not poisoned:
+            poisoned.append(self)
+            with torch.no_grad():
+                next(self.network.parameters()).fill_(float("nan"))
+        begin(self, *arguments, **options)
+
+    monkeypatch.setattr(TrainingStep, "begin_epoch", begin_epoch)
+    trainer = Trainer("trials_at_once=2")
+    trainer(tmp_path, trials=range(4))
+    outcome = trainer.outcome
+    assert outcome.finished == 3 and len(outcome.diverged) == 1 and not outcome.failed, trainer.listener.lines
+
+
+def test_a_wish_to_stop_reaches_all_trials_under_way_and_they_go_on(tmp_path):
+    Trainer("threads=1")(tmp_path / "alone", trials=range(4))
+    trainer = Trainer("threads=1", "trials_at_once=2")
+    seen = iter(range(100))
+
+    def stop(done: int) -> None:
+        if next(seen) == 6:
+            trainer.stop.reason = "SIGTERM"
+
+    trainer.listener.step = stop
+    trainer(tmp_path / "beside", trials=range(4))
+    assert trainer.outcome.stopped and trainer.outcome.finished < 4
+    said = "\n".join(trainer.listener.lines)
+    assert said.count("stopped after") == 2 and "trial-02" not in said, said
+    trainer.listener.step = lambda done: None
+    trainer(tmp_path / "beside", trials=range(4))
+    assert trainer.outcome.finished == 4, trainer.listener.lines
+    for trial in range(4):
+        assert_same(trainer.folder(tmp_path / "beside", trial), trainer.folder(tmp_path / "alone", trial), f"{trial}")
+
+
+def test_as_many_trials_as_fit_and_never_none():
+    assert fitting(10, free_bytes=130 * 10**9, trial_bytes=4 * 10**9) == 10
+    assert fitting(10, free_bytes=13 * 10**9, trial_bytes=2 * 10**9) == 4  # 0.8 * 13 / (1.3 * 2)
+    assert fitting(10, free_bytes=10**9, trial_bytes=4 * 10**9) == 1
+
+
+@pytest.mark.parametrize("at_once", [1, 3])
+def test_every_item_is_done_once_and_never_more_than_asked_for_at_a_time(at_once):
+    done, running, most, lock = [], 0, 0, threading.Lock()
+    full = threading.Barrier(at_once)
+
+    def do(item: int) -> None:
+        nonlocal running, most
+        with lock:
+            running += 1
+            most = max(most, running)
+        full.wait(timeout=10)
+        with lock:
+            done.append(item)
+            running -= 1
+
+    side_by_side(range(9), do, at_once=at_once)
+    assert sorted(done) == list(range(9)) and most == at_once
+
+
+def test_the_first_error_is_raised_and_nothing_is_begun_after_it():
+    begun = []
+
+    def do(item: int) -> None:
+        begun.append(item)
+        raise OSError(f"item {item}")
+
+    with pytest.raises(OSError, match="item"):
+        side_by_side(range(100), do, at_once=2)
+    assert len(begun) <= 2
+
+
+class Recorder:
+    """Stands for torch.cuda: what is called while a graph records is done by every replay of it, and not before."""
+
+    def __init__(self):
+        self.recording, self.recorded, self.done, self.generators = False, [], [], []
+
+    def CUDAGraph(self):
+        return self
+
+    def register_generator_state(self, generator):
+        self.generators.append(generator)
+
+    def stream(self, stream):
+        return contextlib.nullcontext()
+
+    @contextlib.contextmanager
+    def graph(self, captured, *, stream, capture_error_mode):
+        assert captured is self and self.generators and capture_error_mode == "thread_local"
+        self.recording = True
+        yield
+        self.recording = False
+
+    def replay(self):
+        self.done += self.recorded
+
+
+def test_every_call_of_a_replayed_step_is_done_exactly_once(monkeypatch):
+    cuda, calls = Recorder(), []
+    monkeypatch.setattr(torch, "cuda", cuda)
+
+    def step() -> None:
+        calls.append("called")
+        (cuda.recorded if cuda.recording else cuda.done).append("done")
+
+    replay = graph.Replay(step, generator=torch.Generator(), stream="a stream")
+    for number in range(1, 9):
+        replay()
+        assert len(cuda.done) == number
+    assert len(calls) == 4  # three as they are, one recorded
+
+
+def composed(*overrides: str) -> dict:
+    configuration.register()
+    with initialize_config_dir(str(configuration.config_dir()), version_base="1.3"):
+        return build.plain(compose("config", ["data=synthetic", "size=tiny", *overrides]))
+
+
+@pytest.mark.filterwarnings("ignore:CUDA is not available")
+@pytest.mark.parametrize(
+    "overrides",
+    [(f"model={name}",) for name in ("separable", "inception", "resnext", "reformulated_inception")]
+    + [(f"model={name}",) for name in ("separable_equivalent", "hybrid", "fractalnet")]
+    + [("model=darknet", "augmentation=darknet"), ("augmentation=crop_flip_cutout",)],
+    ids=" ".join,
+)
+def test_nothing_in_a_step_or_an_evaluation_on_a_gpu_lies_on_the_host_or_waits_for_it(overrides, monkeypatch):
+    """Fake tensors know their device and shape and have no values: mixing devices, or reading a value back, raises.
+
+    Autograd's engine and the fused optimiser need a real GPU, so the library's own parts are left out here.
+    """
+    config, device = composed(*overrides), torch.device("cuda", 0)
+
+    class Optimiser:
+        def __init__(self, parameters):
+            self.param_groups = [{"lr": torch.zeros((), device=device)}]
+            self.parameters = list(parameters)
+
+        def zero_grad(self, *, set_to_none):
+            assert set_to_none
+
+        def step(self):
+            assert self.param_groups[0]["lr"].device == device
+
+    def backward(loss):
+        assert loss.device == device and loss.ndim == 0 and loss.requires_grad
+
+    monkeypatch.setattr(torch.Tensor, "backward", backward)
+    with FakeTensorMode():
+
+        def images(count: int, side: int) -> tuple[torch.Tensor, torch.Tensor]:
+            return (
+                torch.empty(count, side, side, 3, dtype=torch.uint8, device=device),
+                torch.empty(count, dtype=torch.int64, device=device),
+            )
+
+        padded = 32 + 2 * config["augmentation"]["padding"]
+        mean, std = torch.empty(2, 3, device=device)
+        data = DeviceData(*images(256, padded), *images(100, 32), mean, std)
+        with torch.device(device):
+            network = build.network_factory(config, classes=10)()
+        give_generator(network, torch.Generator())
+        plans = Plans(config["augmentation"], count=256, height=32, batch_size=64, study_seed=0)
+        step = TrainingStep(
+            network,
+            Optimiser(network.parameters()),
+            data,
+            plans.plan(trial=0, epoch=1),
+            **plans.constants,
+            label_smoothing=0.1,
+            precision="bfloat16",
+        )
+        network.train()
+        step()
+        step()
+        assert step.losses.device == step.wrong.device == device
+        assert logits_of(network, data, size=plans.size, precision="bfloat16").device == device
+
+
+GPU_ROWS = [
+    ("model=separable",),
+    ("model=inception",),
+    ("model=resnext",),
+    ("model=reformulated_inception",),
+    ("model=separable_equivalent",),
+    ("model=hybrid", "size.dropout=0.2"),
+    SMALL_FRACTALNET,
+    ("model=darknet", "model.network.width_ratio=0.125", "augmentation=darknet", "augmentation.crop=12"),
+]
+ON_GPU = ("device=cuda", "data.source.train=512", "data.source.test=100", "schedule.epochs=3")
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("overrides", GPU_ROWS, ids=" ".join)
+def test_on_a_gpu_the_bits_depend_neither_on_the_graph_nor_on_the_trials_beside(tmp_path, overrides):
+    eager = Trainer(*ON_GPU, *overrides, "cuda_graph=false", "trials_at_once=1")
+    eager(tmp_path / "eager", trials=range(4))
+    for name, options in (("alone", ("trials_at_once=1",)), ("beside", ("trials_at_once=4",)), ("chosen", ())):
+        trainer = Trainer(*ON_GPU, *overrides, *options)
+        trainer(tmp_path / name, trials=range(4))
+        assert trainer.outcome.finished == 4, trainer.listener.lines
+        for trial in range(4):
+            assert_same(trainer.folder(tmp_path / name, trial), eager.folder(tmp_path / "eager", trial), name)
+
+
+@pytest.mark.gpu
+def test_on_a_gpu_a_resumed_trial_ends_with_the_same_bits(tmp_path):
+    overrides = (*ON_GPU, "size.dropout=0.2")
+    Trainer(*overrides)(tmp_path / "alone", trials=range(3))
+    trainer = Trainer(*overrides, "trials_at_once=3")
+    for when in (5, 41, 77):
+        seen = iter(range(1000))
+        trainer.listener.step = lambda done, seen=seen, when=when: (
+            setattr(trainer.stop, "reason", "SIGTERM") if next(seen) == when else None
+        )
+        trainer(tmp_path / "stopped", trials=range(3))
+        assert trainer.outcome.stopped
+    trainer.listener.step = lambda done: None
+    trainer(tmp_path / "stopped", trials=range(3))
+    assert trainer.outcome.finished == 3, trainer.listener.lines
+    for trial in range(3):
+        assert_same(trainer.folder(tmp_path / "stopped", trial), trainer.folder(tmp_path / "alone", trial), "resumed")
