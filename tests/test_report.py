@@ -261,6 +261,23 @@ def test_status_counts_names_and_estimates(tmp_path, capsys):
     assert "0..9" in capsys.readouterr().out
 
 
+def test_the_hours_left_are_those_of_one_process(tmp_path, capsys):
+    def hours() -> float:
+        assert command.main([f"results={tmp_path}", "status", "study=quick"]) == 0
+        lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+        return next(float(words[-1]) for words in lines if words[:1] == ["separable"])
+
+    # Four epochs took 7200 s each; side by side, two trials are done in that time.
+    folder = fabricate.run(tmp_path, "quick", "separable", 0, images=100)
+    record = json.loads((folder / "record.json").read_text())
+    record["timings"]["seconds"] = 4 * 7200.0
+    (folder / "record.json").write_text(json.dumps(record))
+    alone = hours()
+    record["timings"]["trials_at_once"] = 2
+    (folder / "record.json").write_text(json.dumps(record))
+    assert alone == 2 * hours() > 0
+
+
 def test_made_with_tells_the_choices(made):
     choices = json.loads((made / "tables" / "fig" / "made-with.json").read_text())
     assert choices["margin"] == 0.25 and choices["redraws"] == 20

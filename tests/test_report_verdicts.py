@@ -1,6 +1,7 @@
 """Verdicts follow from the numbers by rule, and only from runs made under the paper's conditions."""
 
 import csv
+import json
 from pathlib import Path
 
 import fabricate
@@ -68,6 +69,16 @@ def test_other_conditions_leave_every_claim_open(tmp_path):
     found = world(tmp_path, AS_CLAIMED, data="synthetic")
     assert {line["verdict"] for line in found.values()} == {"inconclusive"}
     assert found["hybrid"]["here"] == "as the paper says" and "data.name is synthetic" in found["hybrid"]["because"]
+
+
+def test_speed_is_not_judged_between_trials_alone_and_side_by_side(tmp_path):
+    fabricate.study(tmp_path, "w", AS_CLAIMED, trials=6, images=2000, epochs=190, data="cifar10", change=PAPERS)
+    for path in (tmp_path / "runs" / "w" / "separable").glob("*/record.json"):
+        record = json.loads(path.read_text())
+        record["timings"]["trials_at_once"] = 6
+        path.write_text(json.dumps(record))
+    found = verdict_of(tmp_path, "w")["speed"]
+    assert found["here"] == "undecided" and "6 trials at once" in found["measured"], found
 
 
 def test_an_accepted_stand_in_is_judged_and_named(tmp_path):

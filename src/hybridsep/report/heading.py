@@ -48,11 +48,19 @@ def _finished(sample: Sample) -> Iterable[Run]:
 
 
 def machines(runs: Iterable[Run]) -> str:
-    """Name the processors and devices of the runs, with the number of runs where there are several."""
-    counts = Counter(_machine(run.record["machine"]) for run in runs)
+    """Name the processors and devices of the runs, with the number of runs where there are several.
+
+    Trials that ran side by side are told apart too: what one of them did in a second is not what the machine did.
+    """
+    counts = Counter(_machine(run.record["machine"]) + _beside(run.record["timings"]) for run in runs)
     if len(counts) == 1:
         return next(iter(counts))
     return "; ".join(f"{name} ({count} runs)" for name, count in sorted(counts.items()))
+
+
+def _beside(timings: dict[str, Any]) -> str:
+    at_once = timings.get("trials_at_once") or 1
+    return f", {at_once} trials at once" if at_once > 1 else ""
 
 
 def _machine(machine: dict[str, Any]) -> str:
