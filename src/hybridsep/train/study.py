@@ -109,11 +109,14 @@ class Row:
 
     def _fitting(self, waiting: list[int]) -> int:
         """Return how many of the trials fit into the GPU's memory, by a step and an evaluation of one, thrown away."""
-        torch.cuda.reset_peak_memory_stats(self.device)
-        before = torch.cuda.memory_allocated(self.device)
+        trial_bytes, before = 0, torch.cuda.memory_allocated(self.device)
         with Lane(self.device, cuda_graph=False) as lane:
-            self._trial(waiting[0], lane).rehearse()
-        trial_bytes = torch.cuda.max_memory_allocated(self.device) - before
+            # The step's memory belongs to its graph and the evaluation's to the allocator, so they add up.
+            for rehearse in self._trial(waiting[0], lane).rehearsals():
+                torch.cuda.reset_peak_memory_stats(self.device)
+                rehearse()
+                lane.wait()
+                trial_bytes += torch.cuda.max_memory_allocated(self.device) - before
         torch.cuda.empty_cache()
         free_bytes, _ = torch.cuda.mem_get_info(self.device)
         at_once = fitting(len(waiting), free_bytes=free_bytes, trial_bytes=trial_bytes)

@@ -102,13 +102,15 @@ class Trial:
         """Whether the last epoch is done."""
         return len(self.history) >= self._schedule["epochs"]
 
-    def rehearse(self) -> None:
-        """Do one step and an evaluation, to find out what they take; the trial is of no other use afterwards."""
-        self._dropout.manual_seed(0)
-        self._step.begin_epoch(self._plans.plan(trial=self._trial, epoch=1), self._rates[0])
-        self._step()
-        self._evaluate()
-        self._lane.wait()
+    def rehearsals(self) -> list[Callable[[], None]]:
+        """Return a step and an evaluation, to find out what each takes; afterwards the trial is of no other use."""
+
+        def step() -> None:
+            self._dropout.manual_seed(0)
+            self._step.begin_epoch(self._plans.plan(trial=self._trial, epoch=1), self._rates[0])
+            self._step()
+
+        return [step, self._evaluate]
 
     def train_epoch(self, *, after_step: Callable[[int], bool]) -> bool:
         """Train and evaluate the next epoch, from the middle of it after an interruption; add its row to `history`.
