@@ -12,12 +12,12 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from hybridsep import build
 from hybridsep import config as configuration
+from hybridsep.errors import ConfigError
 from hybridsep.networks.stochastic import give_generator
 from hybridsep.train import graph
 from hybridsep.train.beside import fitting, side_by_side
 from hybridsep.train.plans import Plans
 from hybridsep.train.step import DeviceData, TrainingStep, logits_of
-
 
 SMALL_FRACTALNET = ("model=fractalnet", "model.network.widths=[8,8,8]", "model.network.dropout=[0,0.1,0.2]")
 
@@ -69,6 +69,12 @@ def test_a_wish_to_stop_reaches_all_trials_under_way_and_they_go_on(tmp_path):
     assert trainer.outcome.finished == 4, trainer.listener.lines
     for trial in range(4):
         assert_same(trainer.folder(tmp_path / "beside", trial), trainer.folder(tmp_path / "alone", trial), f"{trial}")
+
+
+def test_our_kernels_are_refused_on_a_cpu_before_anything_is_written(tmp_path):
+    with pytest.raises(ConfigError, match="kernels=triton needs device=cuda, not cpu; kernels=library"):
+        Trainer("kernels=triton")(tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_as_many_trials_as_fit_and_never_none():
@@ -224,6 +230,7 @@ GPU_ROWS = [
     ("model=separable_equivalent",),
     ("model=hybrid", "size.dropout=0.2"),
     SMALL_FRACTALNET,
+    ("model=hybrid", "kernels=triton"),
     ("model=darknet", "model.network.width_ratio=0.125", "augmentation=darknet", "augmentation.crop=12"),
 ]
 ON_GPU = ("device=cuda", "data.source.train=512", "data.source.test=100", "schedule.epochs=3")

@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hybridsep import build, provenance, records, seeds
+from hybridsep import build, kernels, provenance, records, seeds
 from hybridsep.data import Dataset
 from hybridsep.data.batches import EpochPlan, evaluation_batches
 from hybridsep.errors import ConfigError, RecordError
@@ -49,6 +49,7 @@ _RECORDED = (
     "match",
     "seed",
     "speed",
+    "kernels",
 )  # the configuration that matters here
 
 
@@ -194,6 +195,8 @@ def _make(config: dict[str, Any], device: torch.device) -> tuple[dict[str, Any],
     network = build.network_factory(config, classes=classes)()
     initialise(network, study_seed=config["seed"], trial=0)
     network.to(device=device, memory_format=torch.channels_last)
+    if config["kernels"] == "triton":
+        kernels.install(network)
     data = _random_data(config, device)
     inference = [
         Inference(network, data, batch, size=size, number_format=config["precision"])

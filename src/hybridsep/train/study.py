@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from filelock import Timeout
 
-from hybridsep import build, provenance, records
+from hybridsep import build, kernels, provenance, records
 from hybridsep.data import Dataset
 from hybridsep.errors import ConfigError, RecordError, UserError
 from hybridsep.identity import differences, flatten, identity
@@ -63,7 +63,11 @@ class Row:
         classes = len(self._dataset.classes)
         self.config = build.matched({**config, "precision": decided}, classes=classes, **shape)
         self._build = build.network_factory(self.config, classes=classes)
-        self.cost: Cost = self._build().cost(**shape)
+        network = self._build()
+        self.cost: Cost = network.cost(**shape)
+        if config["kernels"] == "triton":
+            # What a trial would meet later, when its folder is already there.
+            kernels.install(network.to(self.device))
         self._data: DeviceData | None = None
         self._at_once = beside
         self._count = threading.Lock()  # held while an outcome is counted

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from hybridsep import seeds
+from hybridsep import kernels, seeds
 from hybridsep.identity import science
 from hybridsep.networks.stochastic import give_generator
 from hybridsep.train.graph import Lane
@@ -64,9 +64,6 @@ class Trial:
         initialise(self.network, study_seed=self._seed, trial=self._trial)
         self.network.to(device=device, memory_format=torch.channels_last)
         if config["kernels"] == "triton":
-            # Imported here because only this needs Triton.
-            from hybridsep import kernels
-
             kernels.install(self.network)
         self._dropout = torch.Generator(device)
         give_generator(self.network, self._dropout)
