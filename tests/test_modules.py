@@ -15,6 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from hybridsep import modules
 from hybridsep.errors import ConfigError
 from hybridsep.modules import Hybrid, Inception, ReformulatedInception, ResNeXt, Separable, SeparableEquivalent
+from hybridsep.modules.inception import AveragePool
 from hybridsep.modules.inception import widths as inception_widths
 from hybridsep.modules.layers import scaled
 from hybridsep.modules.resnext import widths as resnext_widths
@@ -78,9 +79,10 @@ def assert_same(left: nn.Module, right: nn.Module, x: torch.Tensor) -> None:
     "in_chs, out_chs, height, width", [(32, 32, 8, 8), (32, 64, 4, 6), (64, 48, 5, 3), (16, 128, 2, 2)]
 )
 def test_shape_and_cost(name, in_chs, out_chs, height, width):
-    module = SLOTS[name](in_chs, out_chs).eval()
+    # Counted on "meta", because on a CPU a convolution of ones does Inception's pooling, and pooling does not count.
+    module = SLOTS[name](in_chs, out_chs).eval().to("meta")
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        y = module(images(1, in_chs, height, width).float())
+        y = module(images(1, in_chs, height, width).float().to("meta"))
     assert y.shape == (1, out_chs, height, width)
     params = sum(parameter.numel() for parameter in module.parameters())
     assert SLOTS[name].cost(in_chs, out_chs, height, width) == (params, counter.get_total_flops() / 2)
@@ -186,6 +188,51 @@ def test_inception_is_torchvisions_inception_a():
             layer.eps = 1e-3
     x = images(2, 192, 5, 5)
     torch.testing.assert_close(ours(x), theirs(x))
+
+
+@pytest.mark.parametrize("height, width", [(5, 7), (2, 2), (1, 1)])
+def test_average_pool_is_torchs_and_its_own_transpose(height, width):
+    x = images(2, 6, height, width)
+    inputs = [x.clone().contiguous(memory_format=torch.channels_last).requires_grad_() for _ in range(2)]
+    outputs = [AveragePool.apply(inputs[0]), F.avg_pool2d(inputs[1], 3, stride=1, padding=1)]
+    torch.testing.assert_close(*outputs)
+    assert outputs[0].is_contiguous(memory_format=torch.channels_last)
+    for output in outputs:
+        output.backward(images(2, 6, height, width, seed=2))
+    torch.testing.assert_close(inputs[0].grad, inputs[1].grad)
+
+
+def test_average_pool_differentiates_twice():
+    x = images(1, 2, 3, 3).requires_grad_()
+    assert torch.autograd.gradcheck(AveragePool.apply, x)
+    assert torch.autograd.gradgradcheck(AveragePool.apply, x)
+
+
+def test_average_pool_in_bfloat16_is_rounded_twice_and_without_bias():
+    x = images(2, 6, 16, 16).abs()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert AveragePool.apply(x.float()).dtype == torch.float32
+    exact = F.avg_pool2d(x.bfloat16().double(), 3, stride=1, padding=1)
+    rounded = AveragePool.apply(x.bfloat16())
+    assert rounded.dtype == torch.bfloat16
+    # Half a unit in the last of bfloat16's eight digits is 2 ** -8 at most. A kernel of its 1/9 would be .2 % too high.
+    torch.testing.assert_close(rounded.double(), exact, rtol=2**-7 + 2**-14, atol=0)
+    torch.testing.assert_close(rounded.double().sum(), exact.sum(), rtol=2e-4, atol=0)
+
+
+@pytest.mark.gpu
+def test_average_pool_on_a_gpu_is_the_cpus():
+    """With deterministic algorithms only, forward and backward; nothing of it may raise."""
+    x = images(2, 6, 5, 7)
+    inputs = [x.clone().contiguous(memory_format=torch.channels_last).to(device) for device in ("cpu", "cuda")]
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(True)
+    try:
+        for each in inputs:
+            AveragePool.apply(each.requires_grad_()).square().sum().backward()
+    finally:
+        torch.use_deterministic_algorithms(before)
+    torch.testing.assert_close(inputs[0].grad, inputs[1].grad.cpu())
 
 
 def test_separable_is_timms():

@@ -46,9 +46,9 @@ def test_separable_cost_by_hand():
 @pytest.mark.parametrize("row", ROWS)
 @pytest.mark.parametrize("widths, depth", [((16, 32, 64), 1), ((32, 48), 2)])
 def test_cost_is_torchs_count(row, widths, depth):
-    network = build(row, widths, depth).eval()
+    network = build(row, widths, depth).eval().to("meta")  # as in test_modules.test_shape_and_cost
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        assert network(images(1, 3, 12, 10).float()).shape == (1, 10)
+        assert network(images(1, 3, 12, 10).float().to("meta")).shape == (1, 10)
     params = sum(parameter.numel() for parameter in network.parameters())
     assert network.cost(12, 10) == (params, counter.get_total_flops() / 2)
 

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import FunctionCtx
 
 from hybridsep.errors import ConfigError
 from hybridsep.modules import cost
@@ -43,6 +44,28 @@ def widths(out_chs: int, inner_ratio: float) -> Widths:
     return Widths(*outputs, *(scaled(out_chs * inner / _BLOCK, inner_ratio) for inner in (48, 64, 96)))
 
 
+class AveragePool(torch.autograd.Function):
+    """`avg_pool2d(x, 3, stride=1, padding=1)`: (N, C, H, W) -> the same shape, dtype and layout.
+
+    Every pixel is a ninth of the sum around it, the zeros of the padding included. So pixel q counts in p as p does in
+    q: the pooling is its own transpose, and its backward pass is the pooling of the gradient.
+    """
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, x: Tensor) -> Tensor:
+        if x.device.type != "cpu":
+            return F.avg_pool2d(x, 3, stride=1, padding=1)
+        # torch's pooling on a CPU is several times slower than a depthwise convolution, in bfloat16 above all. The
+        # kernel is of ones because bfloat16 has no ninth; the sum is rounded once, and once more when divided.
+        chs = x.shape[1]
+        with torch.autocast("cpu", enabled=False):
+            return F.conv2d(x, x.new_ones(chs, 1, 3, 3), padding=1, groups=chs).div_(9)
+
+    @staticmethod
+    def backward(ctx: FunctionCtx, grad: Tensor) -> Tensor:
+        return AveragePool.apply(grad)
+
+
 class Inception(nn.Module):
     """Four towers, concatenated: (N, in_chs, H, W) -> (N, out_chs, H, W).
 
@@ -67,12 +90,12 @@ class Inception(nn.Module):
         self.tower_pool = ConvNormAct(in_chs, w.pool, 1, act_layer="relu")
 
     def forward(self, x: Tensor) -> Tensor:
-        pooled = F.avg_pool2d(x, 3, stride=1, padding=1)
+        pooled = AveragePool.apply(x)
         return torch.cat([self.tower_1x1(x), self.tower_3x3(x), self.tower_double(x), self.tower_pool(pooled)], dim=1)
 
     @staticmethod
     def cost(in_chs: int, out_chs: int, height: int, width: int, *, inner_ratio: float) -> Cost:
-        """Pooling is not counted."""
+        """Pooling is not counted, however it is carried out."""
         w = widths(out_chs, inner_ratio)
         convolutions = (
             (in_chs, w.single, 1),
