@@ -285,8 +285,8 @@ def command(*arguments: str, on_step: Callable[[int], None] | None = None) -> No
 @functools.cache
 def _server() -> Any:
     context = multiprocessing.get_context("forkserver")
-    # All that a trainer imports, torch._dynamo (which torch's optimisers load) first of all: it takes seconds.
-    needed = ["torch", "torch._dynamo", "torch.utils.tensorboard.summary", "tensorboard.summary.writer.record_writer"]
+    # All that a trainer imports: it takes seconds.
+    needed = ["torch", "torch.utils.tensorboard.summary", "tensorboard.summary.writer.record_writer"]
     context.set_forkserver_preload(
         [*needed, "hybridsep.train.study", "hydra", "hydra._internal.utils", "pandas", "pytest"]
     )

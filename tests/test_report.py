@@ -8,11 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import fabricate
 import numpy as np
 import pytest
 
 from hybridsep import records
+from hybridsep.bench import fabricate
 from hybridsep.report import __main__ as command
 from hybridsep.report import settings
 

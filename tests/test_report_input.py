@@ -5,11 +5,11 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-import fabricate
 import numpy as np
 import pytest
 
 from hybridsep import records
+from hybridsep.bench import fabricate
 from hybridsep.identity import identity
 from hybridsep.report import __main__ as command
 

@@ -4,10 +4,10 @@ import csv
 import json
 from pathlib import Path
 
-import fabricate
 import numpy as np
 import pytest
 
+from hybridsep.bench import fabricate
 from hybridsep.report import __main__ as command
 from hybridsep.report import experiments, settings, verdicts
 from hybridsep.report.settings import Claim

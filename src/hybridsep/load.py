@@ -6,10 +6,13 @@ from pathlib import Path
 
 
 class Elsewhere:
-    """Counts processor time from its construction on. Linux tells; elsewhere the answer is None."""
+    """Counts processor time from its construction on. Linux tells; elsewhere the answer is None.
+
+    Processes that this one started count as its own once they have ended.
+    """
 
     def __init__(self):
-        self._begun, self._own, self._busy = time.monotonic(), time.process_time(), _busy_seconds()
+        self._begun, self._own, self._busy = time.monotonic(), _own_seconds(), _busy_seconds()
 
     def cores(self) -> float | None:
         """Return how many of the cores this process may use were, on average, busy with other programs."""
@@ -17,9 +20,15 @@ class Elsewhere:
         if busy is None or self._busy is None:
             return None
         wall = max(time.monotonic() - self._begun, 1e-9)
-        own = time.process_time() - self._own
+        own = _own_seconds() - self._own
         # The kernel counts in hundredths of a second, so a short while can come out below nothing.
         return max(0.0, (busy - self._busy - own) / wall)
+
+
+def _own_seconds() -> float:
+    """Return the processor seconds of this process and of those that it started and waited for."""
+    children = os.times()
+    return time.process_time() + children.children_user + children.children_system
 
 
 def _busy_seconds() -> float | None:

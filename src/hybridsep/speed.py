@@ -12,9 +12,8 @@ training also momentum and gradients, the batch, and every activation and tempor
 
 import datetime
 import json
-import statistics
-import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -31,6 +30,7 @@ from hybridsep.memory import held_bytes, peak_bytes
 from hybridsep.modules.cost import Cost
 from hybridsep.monitor import Monitor
 from hybridsep.networks.stochastic import give_generator
+from hybridsep.timing import seconds_of, spread, steps_lasting
 from hybridsep.train import precision
 from hybridsep.train.optimiser import initialise, sgd
 from hybridsep.train.plans import Plans
@@ -39,7 +39,6 @@ from hybridsep.train.stop import Stop
 
 FORMAT = 1
 _BATCHES_OF_DATA = 4
-_MAX_STEPS = 4096  # in one block
 _MEAN, _STD = [0.5] * 3, [0.25] * 3
 _RECORDED = (
     "model",
@@ -234,8 +233,8 @@ def time_in_rounds(
     for workload in workloads:
         if stop.due():
             return None
-        _seconds(workload.block(1), device)
-        steps.append(_steps_lasting(workload, seconds / repeats, device))
+        seconds_of(workload.block(1), device)
+        steps.append(steps_lasting(partial(_block_seconds, workload, device), seconds / repeats))
         run = workload.block(1)
         peaks.append(held_bytes(workload.held()) + peak_bytes(run, device))
     rates: list[list[float]] = [[] for _ in workloads]
@@ -243,7 +242,7 @@ def time_in_rounds(
         for workload, count, found in zip(workloads, steps, rates, strict=True):
             if stop.due():
                 return None
-            found.append(count * workload.batch / _seconds(workload.block(count), device))
+            found.append(count * workload.batch / _block_seconds(workload, device, count))
     return [
         {
             "what": workload.what,
@@ -256,34 +255,8 @@ def time_in_rounds(
     ]
 
 
-def spread(values: list[float]) -> dict[str, Any]:
-    """Return median, interquartile range (linear interpolation) and number of the values."""
-    low, high = np.percentile(values, [25, 75])
-    return {"median": statistics.median(values), "iqr": float(high - low), "n": len(values)}
-
-
-def _steps_lasting(workload: Workload, seconds: float, device: torch.device) -> int:
-    """Return how many steps fill a block of so many seconds: at least one, at most `_MAX_STEPS`."""
-    steps = 1
-    # The faster of two: one that another program held up would make every block too short.
-    while (taken := min(_seconds(workload.block(steps), device) for _ in range(2))) < seconds / 4:
-        if steps >= _MAX_STEPS:
-            break
-        steps *= 2
-    return min(_MAX_STEPS, max(1, round(steps * seconds / taken)))
-
-
-def _seconds(call: Callable[[], None], device: torch.device) -> float:
-    _synchronise(device)
-    begun = time.perf_counter()
-    call()
-    _synchronise(device)
-    return time.perf_counter() - begun
-
-
-def _synchronise(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+def _block_seconds(workload: Workload, device: torch.device, steps: int) -> float:
+    return seconds_of(workload.block(steps), device)
 
 
 def _write(results: Path, record: dict[str, Any]) -> None:

@@ -1,7 +1,5 @@
 """What the report takes from `conf/report.yaml`, `conf/paper.yaml` and the command line, typed and checked."""
 
-import difflib
-import re
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -11,9 +9,9 @@ import yaml
 from omegaconf import MISSING, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from hybridsep import overrides
 from hybridsep.config import config_dir
 from hybridsep.errors import ConfigError
-from hybridsep.identity import flatten
 
 SUBSETS = ("recorded", "paper", "fixed", "all")
 PAIRINGS = ("paired", "unpaired")
@@ -44,6 +42,7 @@ class Settings:
 
     results: str = MISSING
     study: str = MISSING
+    watch: float = MISSING
     report: Choices = field(default_factory=Choices)
 
 
@@ -108,27 +107,13 @@ class Paper:
     open_points: list[OpenPoint] = field(default_factory=list)
 
 
-def load(overrides: list[str]) -> Settings:
-    """Return the settings of conf/report.yaml with `key=value` overrides.
+def load(words: list[str]) -> Settings:
+    """Return the settings of conf/report.yaml with `key=value` words.
 
     Raises ConfigError naming key and allowed values.
     """
-    tree = OmegaConf.merge(OmegaConf.structured(Settings), OmegaConf.load(config_dir() / "report.yaml"))
-    keys = sorted(flatten(OmegaConf.to_container(tree)))
-    for override in overrides:
-        key, equals, value = override.partition("=")
-        if not equals:
-            raise ConfigError(f"'{override}' is not key=value, a flag (--check, --help) or the word status")
-        if key not in keys:
-            close = difflib.get_close_matches(key, [*keys, *(name.split(".")[-1] for name in keys)], n=1)
-            hint = f" (did you mean {next(k for k in keys if k.endswith(close[0]))}?)" if close else ""
-            raise ConfigError(f"unknown key '{key}'{hint}; allowed are {', '.join(keys)}")
-        try:
-            OmegaConf.update(tree, key, None if value in ("null", "None") else value)
-        except OmegaConfBaseException as error:
-            reason = re.sub(r"\s+", " ", str(error).splitlines()[0])
-            raise ConfigError(f"{key}={value} has the wrong type: {reason}") from None
-    settings: Settings = OmegaConf.to_object(tree)
+    others = "a flag (--check, --watch, --help) or the word status"
+    settings = overrides.load(Settings, config_dir() / "report.yaml", words, others=others)
     check(settings)
     return settings
 
@@ -141,6 +126,8 @@ def check(settings: Settings) -> None:
         if not ok:
             raise ConfigError(f"report.{key}={getattr(choices, key)} is not allowed: {allowed}")
 
+    if not 0.1 <= settings.watch <= 86400:
+        raise ConfigError(f"watch={settings.watch} is not allowed: seconds, from 0.1 to 86400")
     require(choices.subset in SUBSETS, "subset", f"choose {', '.join(SUBSETS)}")
     require(choices.pairing in PAIRINGS, "pairing", f"choose {', '.join(PAIRINGS)}")
     require(choices.images is None or choices.images >= 1, "images", "a whole number of at least 1, or null")
@@ -171,7 +158,4 @@ def read_yaml(path: Path) -> Any:
 
 def describe() -> str:
     """Return every key with its value, one per line."""
-    tree = OmegaConf.load(config_dir() / "report.yaml")
-    return "\n".join(
-        f"  {key}={'null' if value is None else value}" for key, value in flatten(OmegaConf.to_container(tree)).items()
-    )
+    return overrides.describe(config_dir() / "report.yaml")

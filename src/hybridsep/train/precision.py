@@ -6,13 +6,21 @@ import os
 import torch
 
 from hybridsep.errors import ConfigError
+from hybridsep.train.allocator import keep_freed_memory
+from hybridsep.train.claim import claim
 
 
 def resolve_device(device: str) -> torch.device:
-    """Return the device for `device=auto|cpu|cuda|cuda:N`. Raises ConfigError when it is not there."""
+    """Return the device for `device=auto|cpu|cuda|cuda:N`. Raises ConfigError when it is not there.
+
+    `auto` claims a visible GPU that no other process of this project has (`hybridsep.train.claim`); a named one is not
+    claimed.
+    """
     available = torch.cuda.device_count()
     if device == "auto":
-        return torch.device("cuda" if available else "cpu")
+        if not available:
+            return torch.device("cpu")
+        return torch.device("cuda", claim([str(torch.cuda.get_device_properties(n).uuid) for n in range(available)]))
     if device == "cpu":
         return torch.device("cpu")
     number = device.removeprefix("cuda").removeprefix(":") or "0"
@@ -42,17 +50,30 @@ def resolve_precision(precision: str, device: torch.device) -> tuple[str, str]:
     return precision, ""
 
 
-def prepare(device: torch.device, threads: int | None) -> int:
-    """Set CPU threads and deterministic kernels for this process; return the number of threads."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    torch.set_num_threads(threads or cores or 1)
+def prepare(device: torch.device, threads: int | None, *, beside: int = 1) -> int:
+    """Set CPU threads and deterministic kernels for this process; return the number of threads.
+
+    Without `threads`, the cores are shared out among `beside` trials that run at once.
+    """
+    torch.set_num_threads(threads or max(1, _cores() // beside))
+    if device.type == "cpu":
+        keep_freed_memory()
     if device.type == "cuda":
         # cuBLAS needs a fixed workspace to be deterministic; it reads the variable when its first handle is made.
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.backends.cudnn.benchmark = False
         torch.use_deterministic_algorithms(True)
+        # Else every new tensor is filled with NaN first: one more pass over memory for each activation.
+        torch.utils.deterministic.fill_uninitialized_memory = False
         torch.cuda.set_device(device)
     return torch.get_num_threads()
+
+
+def _cores() -> int:
+    """Return the cores this process may use; launchers tell their workers their share in OMP_NUM_THREADS."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    share = os.environ.get("OMP_NUM_THREADS", "")
+    return max(1, min(cores, int(share))) if share.isdecimal() else cores
 
 
 def autocast(device: torch.device, precision: str) -> contextlib.AbstractContextManager:

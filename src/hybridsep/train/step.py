@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from hybridsep.data import Dataset, channel_statistics
 from hybridsep.data.batches import EpochPlan, evaluation_batches, gather, pad_images
+from hybridsep.train.optimiser import SGD
 from hybridsep.train.precision import autocast
 
 
@@ -55,7 +56,7 @@ class TrainingStep:
     def __init__(
         self,
         network: nn.Module,
-        optimiser: torch.optim.Optimizer,
+        optimiser: SGD,
         data: DeviceData,
         plan: EpochPlan,
         *,
@@ -123,7 +124,7 @@ class TrainingStep:
 
 @torch.inference_mode()
 def logits_of(
-    network: nn.Module, data: DeviceData, *, size: int, precision: str, batch_size: int = 500
+    network: nn.Module, data: DeviceData, *, size: int, precision: str, batch_size: int = 250
 ) -> torch.Tensor:
     """Return float32 logits (images, classes) of `network` in evaluation mode for the test images of `data`."""
     network.eval()

@@ -1,4 +1,4 @@
-"""Run folders made by code: studies with chosen error rates, so that the report can be tested without training."""
+"""Run folders made by code, with chosen error rates: so that the report can be tested and timed without training."""
 
 import json
 from collections.abc import Mapping
@@ -179,3 +179,45 @@ FIGURE4 = {
     "separable_equivalent": 8.0,
     "hybrid": 8.1,
 }
+
+
+def fill(results: Path, *, studies: int, rows: int, trials: int, images: int, distinct: int = 200) -> int:
+    """Write `studies` x `rows` x `trials` run folders of `images` test images each, and return their number.
+
+    At most about `distinct` different predictions are made and linked to, since compressing thousands takes longer than
+    reporting them; the report reads, unpacks and checks every one of them.
+    """
+    names = [*FIGURE4, *(f"row{number:04d}" for number in range(rows))][:rows]
+    models: dict[tuple[int, int], Path] = {}
+    for number in range(studies):
+        for index, row in enumerate(names):
+            for trial in range(trials):
+                kind = (index % max(1, distinct // trials), trial)
+                if kind not in models:
+                    error, scratch = 6 + 0.1 * kind[0], results / "scratch"
+                    models[kind] = run(
+                        scratch,
+                        "models",
+                        f"kind{kind[0]}",
+                        trial,
+                        error=error,
+                        images=images,
+                        epochs=190,
+                        index=kind[0],
+                    )
+                _copy(models[kind], results, f"study{number:03d}", row, trial)
+    return studies * rows * trials
+
+
+def _copy(source: Path, results: Path, study: str, row: str, trial: int) -> None:
+    """Write the run of `source` as another row of another study, its record made to fit."""
+    record = records.read(source)
+    config = record["config"]
+    config["model"] |= {"name": row, "title": row, "module": {"_target_": row}}
+    config |= {"study": study, "row": row}
+    record |= {"study": study, "row": row, "identity": identity(config, trial)}
+    folder = records.run_folder(results, study, row, trial)
+    folder.mkdir(parents=True)
+    (folder / "record.json").write_text(json.dumps(record, indent=2, sort_keys=True), encoding="utf-8")
+    for name in ("history.csv", "predictions.npz"):
+        (folder / name).hardlink_to(source / name)

@@ -1,0 +1,57 @@
+"""The entry point: read the command line, run one bench, write its table."""
+
+import importlib
+import os
+import sys
+
+from hybridsep.bench import settings
+from hybridsep.errors import ConfigError, UserError
+
+COMMANDS = ("throughput", "floor", "numerics", "scaling", "kernels")
+HELP = """\
+hybridsep.bench: what training costs, measured. Writes results/bench/NAME.json and NAME.md.
+
+  python -m hybridsep.bench                     throughput: the usual loop against ours, one switch at a time
+  python -m hybridsep.bench floor               bytes and operations that each row needs, and hours at a chip's rates
+  python -m hybridsep.bench numerics            what bfloat16 changes, per module
+  python -m hybridsep.bench scaling             time and memory of run over trials and widths, of report over runs
+  python -m hybridsep.bench kernels             our depthwise kernels against the library's (needs a GPU)
+  python -m hybridsep.bench throughput size=tiny models=[separable,hybrid] throughput.rounds=3
+
+Every key with its value (set with key=value; what each means stands in conf/bench.yaml):
+"""
+FOOT = """
+Exit status: 0 done, 2 something to mend (one line says what), 130 interrupted (nothing is written).
+"""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line and return its status: 0 done, 2 something to mend, 130 interrupted."""
+    words = sys.argv[1:] if arguments is None else arguments
+    try:
+        if {"--help", "-h"} & set(words):
+            print(HELP + settings.describe() + FOOT, end="")
+            return 0
+        commands = [word for word in words if word in COMMANDS]
+        if len(commands) > 1:
+            raise ConfigError(f"{' and '.join(commands)} are two commands; give one of them")
+        given = settings.load([word for word in words if word not in COMMANDS], commands=", ".join(COMMANDS))
+        command = commands[0] if commands else COMMANDS[0]
+        # Imported after the checks: torch takes seconds, and a mistyped value should be answered at once.
+        bench = importlib.import_module(f"hybridsep.bench.{command}")
+        bench.run(given, command=" ".join(["python -m hybridsep.bench", *words]))
+        return 0
+    except UserError as error:
+        print(f"hybridsep.bench: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("hybridsep.bench: interrupted, nothing written", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # `... | head` is no error.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,204 @@
+"""`bench numerics`: what bfloat16 autocast changes against float32, per module, on the same weights and batch."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from hybridsep.bench import output, rows
+from hybridsep.bench.ladder import DeviceLoop, Way, Workshop
+from hybridsep.bench.settings import Settings
+from hybridsep.data import Dataset
+from hybridsep.data.batches import normalise
+from hybridsep.report.table import Column, Table
+from hybridsep.train import precision
+from hybridsep.train.step import DeviceData
+
+_WAYS = {
+    name: Way(name, data_on_device=True, channels_last=True, bfloat16=name == "bfloat16", device_state=True)
+    for name in ("float32", "bfloat16")
+}
+_NUDGE = 1e-6  # relative change of every initial weight in a third training, for comparison
+_LAST = 10  # steps whose mean loss tells where a short training has arrived
+
+
+def run(settings: Settings, *, command: str) -> None:
+    """Measure every model, print the table and write it."""
+    device = precision.resolve_device(settings.device)
+    size, given = settings.size or "small", settings.numerics
+    threads = precision.prepare(device, settings.threads)
+    configs = [
+        rows.compose([f"model={model}", f"size={size}", "data=synthetic", f"schedule.batch_size={settings.batch}"])
+        for model in settings.models
+    ]
+    dataset = rows.dataset(train=given.images)
+    lines = []
+    for config in configs:
+        lines.append(measure(config, dataset, device, steps=given.steps, learning_rate=given.learning_rate))
+        cosine = lines[-1]["trained"]["gradient_cosine"]
+        output.say(f"{config['row']}: cosine of the gradients after {given.steps} steps {cosine:.5f}")
+    record = {
+        "command": command,
+        "size": size,
+        "batch": settings.batch,
+        "steps": given.steps,
+        "learning_rate": given.learning_rate,
+        "native": precision.native_bfloat16(device),
+        "lines": lines,
+        **output.origin(str(device), threads),
+    }
+    # Numbers of this kind differ little from device to device, but they do.
+    suffix = (
+        "" if device.type == "cpu" and not settings.label else f"-{output.label(settings.label, record['machine'])}"
+    )
+    output.write(settings.results, f"numerics-{size}{suffix}", record, _tables(record))
+
+
+def measure(
+    config: dict[str, Any], dataset: Dataset, device: torch.device, *, steps: int, learning_rate: float
+) -> dict[str, Any]:
+    """Return what bfloat16 changes in one network: with its initial weights, and after a short training in float32.
+
+    Also the loss at the end of that training, of the same one in bfloat16, and of one in float32 whose initial weights
+    were nudged by about 1e-6 of themselves; and how far their weights ended from those of the first. Training magnifies
+    any difference, so what bfloat16 changes is to be held against what a nudge changes.
+    """
+    data = DeviceData.load(dataset, device, padding=config["augmentation"]["padding"], mean=None, std=None)
+    workshop = Workshop(config, dataset, data, device, workers=0, learning_rate=learning_rate)
+    loops = {name: workshop.side(way) for name, way in _WAYS.items()}
+    loops["nudged"] = workshop.side(_WAYS["float32"])
+    nudge(loops["nudged"].step.network)
+    start = parameters(loops["float32"].step.network)
+    initial = compare(loops["float32"].step.network, data, workshop.batch)
+    losses = {name: train(loop, steps) for name, loop in loops.items()}
+    ends = {name: parameters(loop.step.network) for name, loop in loops.items()}
+    trained = compare(loops["float32"].step.network, data, workshop.batch)
+    return {
+        "row": config["row"],
+        "title": config["model"]["title"],
+        "initial": initial,
+        "trained": trained,
+        "loss": losses,
+        "distance": {
+            name: float((ends[name] - ends["float32"]).norm() / (ends["float32"] - start).norm())
+            for name in ("bfloat16", "nudged")
+        },
+    }
+
+
+@torch.no_grad()
+def nudge(network: nn.Module) -> None:
+    """Change every parameter by a normal draw times 1e-6 of itself, in place."""
+    generator = torch.Generator().manual_seed(0)
+    for parameter in network.parameters():
+        drawn = torch.empty(parameter.shape).normal_(generator=generator)
+        parameter.mul_(1 + _NUDGE * drawn.to(parameter.device))
+
+
+def train(loop: DeviceLoop, steps: int) -> float:
+    """Train so many steps and return the mean loss of the last ten."""
+    losses: list[float] = []
+    while len(losses) < steps:
+        part = min(steps - len(losses), loop.step.steps)
+        loop.run(part)
+        losses += loop.step.losses[:part].tolist()
+    return float(np.mean(losses[-_LAST:]))
+
+
+def compare(network: nn.Module, data: DeviceData, batch: int) -> dict[str, float]:
+    """Return how bfloat16 changes logits, loss and gradient of a network on its first training batch.
+
+    `logits`: |bfloat16 - float32| / |float32|; `loss`: the same, of the scalar; `gradient_norm`: ratio of the norms;
+    `gradient_cosine`: of all gradients as one vector; `other_batch`: the same between two batches in float32, the size
+    of the noise that SGD lives with. BatchNorm's statistics are left as they were.
+    """
+    (logits, loss, gradient), (logits16, loss16, gradient16) = (
+        outcome(network, data, batch, first=0, number_format=name) for name in ("float32", "bfloat16")
+    )
+    _, _, other = outcome(network, data, batch, first=batch, number_format="float32")
+    return {
+        "logits": float((logits16 - logits).norm() / logits.norm()),
+        "loss": abs(loss16 - loss) / loss,
+        "gradient_norm": float(gradient16.norm() / gradient.norm()),
+        "gradient_cosine": cosine(gradient16, gradient),
+        "other_batch": cosine(other, gradient),
+    }
+
+
+def outcome(
+    network: nn.Module, data: DeviceData, batch: int, *, first: int, number_format: str
+) -> tuple[Tensor, float, Tensor]:
+    """Return logits, mean loss and gradient (one vector, float64) of the images from `first` on, in training mode."""
+    side = data.test_images.shape[1]
+    edge = (data.train_images.shape[1] - side) // 2
+    pixels = data.train_images[first : first + batch, edge : edge + side, edge : edge + side]
+    images, labels = normalise(pixels, mean=data.mean, std=data.std), data.train_labels[first : first + batch]
+    kept = {name: value.clone() for name, value in network.named_buffers()}
+    network.train()
+    with precision.autocast(images.device, number_format):
+        logits = network(images)
+    logits = logits.float()
+    loss = functional.cross_entropy(logits, labels)
+    found = torch.autograd.grad(loss, list(network.parameters()))
+    with torch.no_grad():
+        for name, value in network.named_buffers():
+            value.copy_(kept[name])
+    return logits.detach(), float(loss.detach()), torch.cat([part.double().flatten() for part in found])
+
+
+def parameters(network: nn.Module) -> Tensor:
+    """Return all parameters as one float64 vector, a copy."""
+    return torch.cat([parameter.detach().double().flatten() for parameter in network.parameters()])
+
+
+def cosine(one: Tensor, other: Tensor) -> float:
+    """Return the cosine of the angle between two vectors."""
+    return float(one @ other / (one.norm() * other.norm()))
+
+
+def _tables(record: dict[str, Any]) -> list[Table]:
+    moments = {"initial": "at the start", "trained": f"after {record['steps']} steps"}
+    lines = [
+        {"row": line["row"], "when": said, **line[moment]}
+        for line in record["lines"]
+        for moment, said in moments.items()
+    ]
+    columns = [
+        Column("Row", lambda line: line["row"], wide=True),
+        Column("Weights", lambda line: line["when"], wide=True),
+        Column("Logits", lambda line: f"{line['logits']:.1e}"),
+        Column("Loss", lambda line: f"{line['loss']:.1e}"),
+        Column("Norm", lambda line: f"{line['gradient_norm']:.4f}"),
+        Column("Cosine", lambda line: f"{line['gradient_cosine']:.5f}"),
+        Column("Other batch", lambda line: f"{line['other_batch']:.3f}"),
+    ]
+    notes = [
+        "The same weights and the same batch in float32 and under bfloat16 autocast (weights, BatchNorm's statistics"
+        " and the loss stay in float32), in training mode. Logits and loss: relative difference. Norm: of the gradient,"
+        " bfloat16 by float32. Cosine: between the two gradients. Other batch: the cosine between the gradients of two"
+        f" batches, both in float32, for comparison. The {record['steps']} steps were in float32.",
+    ]
+    ends = [
+        Column("Row", lambda line: line["row"], wide=True),
+        *(
+            Column(f"Loss, {name}", lambda line, name=name: f"{line['loss'][name]:.3f}")
+            for name in ("float32", "nudged", "bfloat16")
+        ),
+        *(
+            Column(f"Distance, {name}", lambda line, name=name: f"{line['distance'][name]:.2f}")
+            for name in ("nudged", "bfloat16")
+        ),
+    ]
+    note = (
+        f"{record['steps']} steps at learning rate {record['learning_rate']:g} from the same start on the same batches,"
+        f" one training each. Nudged: in float32, every initial weight changed by about {_NUDGE:g} of itself, because"
+        f" training magnifies any difference. Loss: mean of the last {_LAST} training steps. Distance: between the"
+        " weights at the end and those of float32, by the distance that these came from the start."
+    )
+    heading = [*output.head(record), f"Size {record['size']}, batch {record['batch']}, built-in 32x32 images."]
+    return [
+        Table("numerics", "What bfloat16 changes", columns, lines, (), heading=heading, notes=notes),
+        Table("trained", "A short training in either format", ends, record["lines"], (), notes=[note]),
+    ]

@@ -1,0 +1,81 @@
+"""Where a bench's numbers go: a JSON file with everything, a Markdown file with the tables, and the terminal."""
+
+import datetime
+import json
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hybridsep import provenance, records
+from hybridsep.errors import RecordError
+from hybridsep.report import terminal
+from hybridsep.report.speed import DISTURBED
+from hybridsep.report.table import Table, markdown
+
+FORMAT = 1
+_MAKERS = re.compile(r"^(nvidia|amd|intel)[ -]+|geforce |graphics ", re.IGNORECASE)
+
+
+def say(line: str) -> None:
+    """Print a line of progress to standard error."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def label(given: str | None, machine: dict[str, Any]) -> str:
+    """Return the end of a file's name: what was given, else `cpu`, else the GPU's model, such as `h200`."""
+    if given:
+        return given
+    name = _MAKERS.sub("", machine.get("gpu", "cpu")).lower()
+    return re.sub(r"[^a-z0-9]+", "-", name).strip("-")[:40] or "gpu"
+
+
+def origin(device: str, threads: int) -> dict[str, Any]:
+    """Return what a record says of where it is from: machine, versions, git state, time. Imports torch."""
+    return {
+        "format": FORMAT,
+        "machine": provenance.machine(device, threads),
+        "versions": provenance.versions(),
+        "git": provenance.git_state(),
+        "measured": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    }
+
+
+def head(record: dict[str, Any]) -> list[str]:
+    """Return the lines that stand above every table: command, machine, versions."""
+    machine, versions = record["machine"], record["versions"]
+    threads = f"{machine['threads']} {'thread' if machine['threads'] == 1 else 'threads'} of {machine['cores']} cores"
+    place = " with ".join(filter(None, [machine.get("gpu"), machine["processor"]]))
+    software = ", ".join(f"{name} {versions[name]}" for name in ("python", "torch", "torchvision") if name in versions)
+    lines = [f"`{record['command']}`", f"{place}, {threads}; {software}; measured {record['measured'][:10]}."]
+    return lines
+
+
+def warning(record: dict[str, Any]) -> str | None:
+    """Return what a reader should be told of a machine that was not quiet, or None."""
+    busy = record["busy_elsewhere"]
+    if busy is None or busy < DISTURBED:
+        return None
+    return f"Rough numbers: other programs kept {busy:.1f} cores busy. Threads that wait for each other suffer most."
+
+
+def write(results: str, name: str, record: dict[str, Any], tables: Sequence[Table]) -> None:
+    """Write `<results>/bench/<name>.json` and `.md` and print the tables. Raises RecordError when that cannot be."""
+    text = json.dumps(record, indent=1, sort_keys=True, allow_nan=False, ensure_ascii=False)
+    # Lists of numbers on one line: a round's value each would make files of thousands of lines.
+    text = re.sub(r"\[[\s\d.,eE+-]+\]", lambda found: re.sub(r"\s+", " ", found[0]), text)
+    folder = Path(results) / "bench"
+    page = "\n".join(markdown(table) for table in tables)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        records.write_atomically(folder / f"{name}.json", f"{text}\n".encode(errors="backslashreplace"))
+        records.write_atomically(folder / f"{name}.md", page.encode(errors="backslashreplace"))
+    except OSError as error:
+        raise RecordError(f"results={results} cannot be written: {error}") from None
+    screen = terminal.console()
+    for line in filter(None, [tables[0].warning, *tables[0].heading]):
+        screen.print(line, markup=False, soft_wrap=True)
+    for table in tables:
+        terminal.print_table(screen, table)
+    screen.print(f"Written: {folder / name}.json and .md", soft_wrap=True)

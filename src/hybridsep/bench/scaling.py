@@ -1,0 +1,137 @@
+"""`bench scaling`: time and memory of whole commands: `run` over trials and widths, `report` over run folders.
+
+Every command is a process of its own, measured by a small one that waits for it, because Linux counts the memory of
+the process that starts a program to that program's peak.
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from hybridsep.bench import fabricate, output
+from hybridsep.bench.settings import Settings, shape
+from hybridsep.errors import ConfigError
+from hybridsep.load import Elsewhere
+from hybridsep.report.table import Column, Table, number
+
+_WIDTHS = (16, 32, 64)  # of conf/size/tiny.yaml
+_TRIALS_OF_A_WIDTH = 2
+_WAIT = """
+import json, os, sys, time
+begun = time.perf_counter()
+process = os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ)
+_, status, used = os.wait4(process, 0)
+seconds = time.perf_counter() - begun
+peak = used.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+processor = used.ru_utime + used.ru_stime
+print(json.dumps([seconds, processor, peak, os.waitstatus_to_exitcode(status)]))
+"""
+
+
+def run(settings: Settings, *, command: str) -> None:
+    """Measure every command once, print the table and write it."""
+    elsewhere = Elsewhere()
+    with tempfile.TemporaryDirectory() as folder:
+        lines = []
+        for line in _measured(settings, Path(folder)):
+            output.say(f"{line['command']}, {line['size']}: {line['seconds']:.1f} s, {line['peak_bytes'] / 1e6:.0f} MB")
+            lines.append(line)
+    busy = elsewhere.cores()
+    # Imports torch, so it comes after everything that is measured.
+    from hybridsep.train import precision
+
+    device = precision.resolve_device(settings.device)
+    threads = precision.prepare(device, settings.threads)
+    record = {
+        "command": command,
+        "lines": lines,
+        "busy_elsewhere": busy,
+        **output.origin(str(device), threads),
+    }
+    name = f"scaling-{output.label(settings.label, record['machine'])}"
+    output.write(settings.results, name, record, [_table(record)])
+
+
+def measure(words: list[str]) -> dict[str, Any]:
+    """Run `python WORDS` and return its seconds, processor seconds, peak resident bytes and what it said if it failed.
+
+    Raises ConfigError, with the last line that it said, when it fails.
+    """
+    called = subprocess.run(
+        [sys.executable, "-S", "-c", _WAIT, sys.executable, *words], capture_output=True, text=True, check=True
+    )
+    # The command's own output comes first.
+    seconds, processor, peak, status = json.loads(called.stdout.splitlines()[-1])
+    if status:
+        said = (called.stderr.strip() or called.stdout.strip()).splitlines()[-1]
+        raise ConfigError(f"python {' '.join(words)} ended with status {status}: {said}")
+    return {"seconds": seconds, "processor_seconds": processor, "peak_bytes": peak}
+
+
+def _measured(settings: Settings, folder: Path) -> Iterator[dict[str, Any]]:
+    given = settings.scaling
+    training = [
+        "data=synthetic",
+        "size=tiny",
+        "schedule=short",
+        f"schedule.epochs={given.epochs}",
+        f"schedule.warmup_epochs={min(1, given.epochs - 1)}",
+        "schedule.batch_size=64",
+        f"device={settings.device}",
+        f"threads={'null' if settings.threads is None else settings.threads}",
+    ]
+
+    def train(place: str, trials: int, *words: str) -> dict[str, Any]:
+        places = [f"results={folder / place}", f"data_dir={folder / 'data'}", f"trial=0..{trials - 1}"]
+        return measure(["-m", "hybridsep.run", *training, *places, *words])
+
+    for trials in given.trials:
+        found = train(f"trials{trials}", trials)
+        yield {"command": "run", "over": "trials", "size": f"{trials} trials", "value": trials, **found}
+    for times in given.widths:
+        widths = ",".join(str(width * times) for width in _WIDTHS)
+        found = train(f"width{times}", _TRIALS_OF_A_WIDTH, f"size.widths=[{widths}]")
+        said = f"widths x {times}, {_TRIALS_OF_A_WIDTH} trials"
+        yield {"command": "run", "over": "widths", "size": said, "value": times, **found}
+    for text in given.folders:
+        studies, rows, trials = shape(text)
+        results = folder / f"report{text}"
+        count = fabricate.fill(results, studies=studies, rows=rows, trials=trials, images=given.images)
+        found = measure(["-m", "hybridsep.report", f"results={results}"])
+        said = f"{count} runs ({studies} studies x {rows} rows x {trials} trials)"
+        yield {"command": "report", "over": "runs", "size": said, "value": count, **found}
+
+
+def _table(record: dict[str, Any]) -> Table:
+    first = {}
+    for line in record["lines"]:
+        first.setdefault(line["over"], line)
+    columns = [
+        Column("Command", lambda line: line["command"], wide=True),
+        Column("Over", lambda line: line["size"], wide=True),
+        Column("Seconds", lambda line: number(line["seconds"], 1)),
+        Column("Of processor", lambda line: number(line["processor_seconds"], 1)),
+        Column("Ratio", lambda line: f"x {number(line['seconds'] / first[line['over']]['seconds'])}"),
+        Column("Peak memory", lambda line: f"{line['peak_bytes'] / 1e6:,.0f} MB"),
+    ]
+    notes = [
+        "Whole commands, from start to end, once each (n = 1): imports, data, training or reading, files. Ratio: to the"
+        " first of its kind. Peak memory: largest resident set of the process.",
+        "run: size=tiny, the built-in data, rows of `separable`. report: made-up runs of 10,000 images unless set"
+        " otherwise (scaling.images), tables and figures.",
+    ]
+    heading = output.head(record)
+    return Table(
+        "scaling",
+        "Time and memory",
+        columns,
+        record["lines"],
+        (),
+        heading=heading,
+        warning=output.warning(record),
+        notes=notes,
+    )

@@ -1,0 +1,136 @@
+"""`bench throughput`: the usual loop against ours on the same network, switch by switch, timed in turn."""
+
+import time
+from typing import Any
+
+import torch
+
+from hybridsep.bench import gpu, need, output, rows, startup
+from hybridsep.bench.ladder import Way, Workshop, ladder, own_determinism, usable_cores
+from hybridsep.bench.rounds import Side, alternate, ratios
+from hybridsep.bench.settings import Settings
+from hybridsep.bench.throughput_tables import tables
+from hybridsep.data import Dataset
+from hybridsep.errors import ConfigError
+from hybridsep.load import Elsewhere
+from hybridsep.timing import spread
+from hybridsep.train import precision
+from hybridsep.train.allocator import keep_freed_memory
+from hybridsep.train.step import DeviceData
+
+_PROFILED_STEPS = 20
+
+
+def run(settings: Settings, *, command: str) -> None:
+    """Measure every model, print the tables and write them."""
+    given, size = settings.throughput, settings.size or "small"
+    configs = [_configuration(model, size, settings.batch) for model in settings.models]
+    elsewhere = Elsewhere()
+    # First, because a GPU that this process has taken is not there for the processes that are started.
+    starts = startup.measure(device=settings.device, starts=given.starts) if given.starts else []
+    device = precision.resolve_device(settings.device)
+    threads = precision.prepare(device, settings.threads)
+    on_gpu = device.type == "cuda"
+    at_once = given.at_once or (10 if on_gpu else max(2, usable_cores()))
+    workers = given.workers if given.workers is not None else min(8, usable_cores())
+    # `prepare` lets the process keep freed memory; a user's loop does not, so this is switched like the rest.
+    glibc = keep_freed_memory(False)
+    ways = ladder(at_once=at_once, gpu=on_gpu, bfloat16=precision.native_bfloat16(device), glibc=glibc)
+    dataset = rows.dataset(train=given.images)
+    copies, products = gpu.reached(device) if on_gpu else ([], [])
+    record = {
+        "command": command,
+        "size": size,
+        "batch": settings.batch,
+        "workers": workers,
+        "at_once": at_once,
+        "dataset_bytes": dataset.train_images.nbytes + dataset.test_images.nbytes,
+        "reached": {"bytes_per_second": spread(copies), "flops_per_second": spread(products)} if on_gpu else None,
+        "starts": starts,
+        "models": [],
+    }
+    begun = time.monotonic()
+    for number, config in enumerate(configs, 1):
+        measured = _measure(config, dataset, ways, device, settings, workers=workers)
+        record["models"].append(measured)
+        best = max(measured["ways"], key=lambda way: (way["ratio"] or {"median": 0})["median"])
+        left = (time.monotonic() - begun) / number * (len(configs) - number) / 60
+        output.say(f"{config['row']}: x {best['ratio']['median']:.2f} ({best['name']}); about {left:.0f} min left")
+    record |= {"busy_elsewhere": elsewhere.cores(), **output.origin(str(device), threads)}
+    name = f"throughput-{size}-{output.label(settings.label, record['machine'])}"
+    output.write(settings.results, name, record, tables(record))
+
+
+def _configuration(model: str, size: str, batch: int) -> dict[str, Any]:
+    return rows.compose([f"model={model}", f"size={size}", "data=synthetic", f"schedule.batch_size={batch}"])
+
+
+def _measure(
+    config: dict[str, Any], dataset: Dataset, ways: list[Way], device: torch.device, settings: Settings, *, workers: int
+) -> dict[str, Any]:
+    """Return what was measured of one model: of each way, in the order of `ways`, and of the data path alone."""
+    given, on_gpu = settings.throughput, device.type == "cuda"
+    data = DeviceData.load(dataset, device, padding=config["augmentation"]["padding"], mean=None, std=None)
+    workshop = Workshop(config, dataset, data, device, workers=workers)
+    here = [way for way in ways if not way.missing]
+    try:
+        with own_determinism():
+            memory = [workshop.memory(way) for way in here]
+            sides = [workshop.side(way) for way in here]
+            paths = {graph: workshop.data_path(graph=graph) for graph in ((False, True) if on_gpu else (False,))}
+            timed: list[Side] = [*sides, *paths.values()]
+            rates = alternate(timed, device, seconds=given.seconds, rounds=given.rounds)
+            busy = [_busy(side, device) if on_gpu else None for side in sides]
+    except torch.OutOfMemoryError:
+        raise ConfigError(
+            f"batch={settings.batch} is too large for the memory of {device} with {config['row']}"
+        ) from None
+    gathering = dict(zip(paths, rates[len(here) :], strict=True))
+    lines, base, before = [], rates[0], None
+    for way in ways:
+        line: dict[str, Any] = {
+            "name": way.name,
+            "missing": way.missing,
+            "graph": way.graph and not way.missing,
+            "ratio": None,
+        }
+        if not way.missing:
+            at = here.index(way)
+            own = rates[at]
+            if not way.data_on_device:
+                shares = sides[at].shares[-given.rounds :]
+            elif way.at_once == 1:
+                shares = ratios(own, gathering[way.graph])
+            else:
+                shares = []
+            line |= {
+                "images_per_second": spread(own),
+                "ratio": spread(ratios(own, base)),
+                "gain": spread(ratios(own, before)) if before else None,
+                "memory_bytes": memory[at],
+                "data_share": spread(shares) if shares else None,
+                "busy_share": busy[at],
+                "rounds": own,
+            }
+            before = own
+        lines.append(line)
+    least = need.of(config, classes=len(dataset.classes), height=dataset.train_images.shape[1])
+    return {
+        "row": config["row"],
+        "title": config["model"]["title"],
+        "params": least.params,
+        "macs": least.macs,
+        "step_bytes": least.training_bytes(settings.batch),
+        "step_flops": least.training_flops(settings.batch),
+        "ways": lines,
+        "gather_images_per_second": {
+            "graph" if graph else "eager": spread(found) for graph, found in gathering.items()
+        },
+    }
+
+
+def _busy(side: Side, device: torch.device) -> float:
+    try:
+        return gpu.busy_share(side.block(_PROFILED_STEPS), device)
+    finally:
+        side.end()

@@ -1,0 +1,155 @@
+"""The tables of `bench throughput`, from its record."""
+
+from collections.abc import Callable
+from typing import Any
+
+from hybridsep.bench import output
+from hybridsep.report.table import Column, Table, count, number
+
+MOST_DATA_SHARE = 0.03  # of a step's time, by design
+
+
+def tables(record: dict[str, Any]) -> list[Table]:
+    """Return images/s of every way, the models side by side, start-up times, and on a GPU what was reached."""
+    lines = [{"row": model["row"], **way} for model in record["models"] for way in model["ways"]]
+    found = [_ladder(record, lines), _models(record)]
+    if record["starts"]:
+        found.append(_starts(record["starts"]))
+    if record["reached"]:
+        found.append(_reached(record))
+    return found
+
+
+def _ladder(record: dict[str, Any], lines: list[dict[str, Any]]) -> Table:
+    columns = [
+        Column("Row", lambda line: line["row"], wide=True),
+        Column("Way", lambda line: line["name"], wide=True),
+        Column("Images/s", lambda line: line["missing"] or _spread(line["images_per_second"], 0)),
+        Column("Ratio", _if_measured(lambda line: f"x {_spread(line['ratio'], 2)}")),
+        Column("Step", _if_measured(lambda line: f"x {number(line['gain']['median'])}" if line["gain"] else "")),
+        Column("Memory", _if_measured(lambda line: f"{count(line['memory_bytes'])}B")),
+        Column("Data", _if_measured(lambda line: _percent(line["data_share"]))),
+    ]
+    if record["reached"]:
+        columns.append(Column("Busy", _if_measured(lambda line: f"{100 * line['busy_share']:.0f} %")))
+    workers = f"{record['workers']} DataLoader workers"
+    notes = [
+        "Median ± half the interquartile range over the rounds. Ratio: to the usual loop, within each round. Step: to"
+        " the way before.",
+        f"Usual loop: PIL images, torchvision's transforms one by one in {workers}, float32, NCHW, SGD as it comes, the"
+        " loss read after every step (src/hybridsep/bench/usual.py).",
+        "Memory: the most bytes of tensors at once in the training process, from building the network to the second"
+        f" block of steps; not the dataset ({count(record['dataset_bytes'])}B of pixels, once on the device), not the"
+        " batches in the usual loop's workers. On a CPU that of side-by-side trials is one trial's, multiplied.",
+        "Freed memory kept: glibc is told to keep what a step frees (src/hybridsep/train/allocator.py). What it holds"
+        " by then helps the ways timed after it a little, the usual loop too.",
+        "Data: of the usual loop, the share of its time spent waiting for batches; of ours, the time of the gather"
+        f" alone by that of a step. {_verdict(lines)}",
+    ]
+    if record["reached"]:
+        notes.append("Busy: share of the time in which a kernel ran, by torch.profiler, which itself takes some time.")
+    rounds = max((way["images_per_second"]["n"] for way in lines if not way["missing"]), default=0)
+    heading = [
+        *output.head(record),
+        f"Size {record['size']}, batch {record['batch']}, built-in 32x32 images; {rounds} rounds of one block of each.",
+    ]
+    return Table(
+        "throughput",
+        "The usual loop and ours",
+        columns,
+        lines,
+        (),
+        heading=heading,
+        warning=output.warning(record),
+        notes=notes,
+    )
+
+
+def _models(record: dict[str, Any]) -> Table:
+    """One line for each model: its best way against the usual loop."""
+
+    def best(model: dict[str, Any]) -> dict[str, Any]:
+        measured = [way for way in model["ways"] if not way["missing"]]
+        return max(measured, key=lambda way: way["images_per_second"]["median"])
+
+    columns = [
+        Column("Row", lambda model: model["row"], wide=True),
+        Column("MACs", lambda model: count(model["macs"])),
+        Column("Usual, images/s", lambda model: _spread(model["ways"][0]["images_per_second"], 0)),
+        Column("Best, images/s", lambda model: _spread(best(model)["images_per_second"], 0)),
+        Column("Ratio", lambda model: f"x {_spread(best(model)['ratio'], 2)}"),
+        Column("Way", lambda model: best(model)["name"], wide=True),
+    ]
+    return Table("models", "Per module: the usual loop and the best way", columns, record["models"], ())
+
+
+def _starts(starts: list[dict[str, Any]]) -> Table:
+    columns = [
+        Column("Command", lambda line: line["what"], wide=True),
+        Column("Seconds", lambda line: _spread(line["seconds"], 2)),
+    ]
+    note = f"Median ± half the interquartile range of {starts[0]['seconds']['n']} starts, files in the page cache."
+    return Table("starts", "Start-up", columns, starts, (), notes=[note])
+
+
+def _reached(record: dict[str, Any]) -> Table:
+    """Achieved rates of the captured ways against the floor at the rates measured in the same process."""
+    bandwidth = record["reached"]["bytes_per_second"]["median"]
+    matrix = record["reached"]["flops_per_second"]["median"]
+    lines = []
+    for model in record["models"]:
+        for way in model["ways"]:
+            if not way["graph"]:
+                continue
+            steps = way["images_per_second"]["median"] / record["batch"]
+            least = max(model["step_bytes"] / bandwidth, model["step_flops"] / matrix)
+            lines.append(
+                {
+                    "row": model["row"],
+                    "way": way["name"],
+                    "bytes": steps * model["step_bytes"],
+                    "flops": steps * model["step_flops"],
+                    "milliseconds": 1e3 / steps,
+                    "floor": 1e3 * least,
+                    "share": steps * least,
+                }
+            )
+    columns = [
+        Column("Row", lambda line: line["row"], wide=True),
+        Column("Way", lambda line: line["way"], wide=True),
+        Column("ms a step", lambda line: number(line["milliseconds"], 3)),
+        Column("Floor, ms", lambda line: number(line["floor"], 3)),
+        Column("Of floor", lambda line: f"{100 * line['share']:.0f} %"),
+        Column("GB/s", lambda line: number(line["bytes"] / 1e9, 0)),
+        Column("TFLOP/s", lambda line: number(line["flops"] / 1e12, 1)),
+    ]
+    notes = [
+        f"Floor: the larger of the bytes that a step needs at {bandwidth / 1e12:.2f} TB/s, the rate of a 1 GiB copy,"
+        f" and its operations at {matrix / 1e12:.0f} TFLOP/s, the rate of an 8192-wide bfloat16 matrix product, both"
+        " measured in this process (src/hybridsep/bench/need.py says what counts). GB/s and TFLOP/s: those bytes and"
+        " operations by the time taken.",
+    ]
+    return Table("reached", "Achieved on the GPU", columns, lines, (), notes=notes)
+
+
+def _if_measured(write: Callable[[dict[str, Any]], str]) -> Callable[[dict[str, Any]], str]:
+    return lambda line: "" if line["missing"] else write(line)
+
+
+def _spread(value: dict[str, Any], decimals: int) -> str:
+    return f"{number(value['median'], decimals)} ± {number(value['iqr'] / 2, decimals)}"
+
+
+def _percent(share: dict[str, Any] | None) -> str:
+    return "" if share is None else f"{100 * share['median']:.1f} %"
+
+
+def _verdict(lines: list[dict[str, Any]]) -> str:
+    """Say whether the data path keeps to its share in our complete step, the last measured way of one trial."""
+    shares = {}
+    for line in lines:
+        if not line["missing"] and line["data_share"]:
+            shares[line["row"]] = line["data_share"]["median"]
+    over = [row for row, share in shares.items() if share > MOST_DATA_SHARE]
+    limit = f"{100 * MOST_DATA_SHARE:.0f} %"
+    return f"Above {limit} in our step: {', '.join(over)}." if over else f"At most {limit} in every row of our step."

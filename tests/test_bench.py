@@ -1,0 +1,296 @@
+"""The bench: its ways train the same thing, its arithmetic against counting by hand, its files, its one-line errors."""
+
+import dataclasses
+import json
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from hybridsep.bench import floor, gpu, need, numerics, output, rounds, rows, scaling, settings, startup, traffic
+from hybridsep.bench.__main__ import COMMANDS, main
+from hybridsep.bench.ladder import Beside, Workshop, ladder
+from hybridsep.bench.usual import Loaded
+from hybridsep.data.batches import normalise
+from hybridsep.errors import ConfigError, RecordError
+from hybridsep.load import _own_seconds
+from hybridsep.report.table import Column, Table
+from hybridsep.train.step import DeviceData
+
+CPU = torch.device("cpu")
+WAYS = ladder(at_once=2, gpu=False, bfloat16=True, glibc=True)
+TINY = ("size=tiny", "data=synthetic", "schedule.batch_size=16")
+
+
+@pytest.fixture(scope="module")
+def workshop():
+    """Make ways train in earnest: `separable` at size=tiny on 64 images, four steps an epoch."""
+    torch.set_num_threads(1)
+    dataset = rows.dataset(train=64, test=10)
+    data = DeviceData.load(dataset, CPU, padding=4, mean=None, std=None)
+    config = rows.compose(["model=separable", *TINY])
+    return Workshop(config, dataset, data, CPU, workers=0, learning_rate=0.1)
+
+
+def test_every_way_trains_the_same_network_on_the_same_batches(workshop):
+    found = {}
+    for way in WAYS[1:5]:
+        side = workshop.side(way)
+        # Seven steps of four an epoch: the second epoch has another order and other crops, the same in every way.
+        for steps in (4, 3):
+            side.block(steps)()
+            side.end()
+        found[way.name] = side.losses / 3 if hasattr(side, "losses") else float(side.step.losses[:3].mean())
+    device, channels_last, bfloat16, ours = found.values()
+    assert device == pytest.approx(channels_last, rel=1e-4) and bfloat16 == pytest.approx(ours, rel=1e-2)
+    assert bfloat16 == pytest.approx(device, rel=3e-2) and bfloat16 != device
+    exact = workshop.side(dataclasses.replace(WAYS[4], bfloat16=False))
+    exact.block(7)()
+    assert float(exact.step.losses[:3].mean()) == pytest.approx(device, rel=1e-4)
+
+
+def test_trials_side_by_side_are_those_of_one_alone(workshop):
+    one, both = workshop.side(WAYS[4]), workshop.side(dataclasses.replace(WAYS[7], kept=False))
+    assert isinstance(both, Beside) and both.work == 2 * one.work
+    for side in (one, both):
+        side.block(3)()
+        side.end()
+    alone, first, second = (trial.step.losses for trial in (one, *both._trials))
+    assert torch.equal(alone, first) and not torch.equal(first, second)
+    # Counted for one trial and multiplied; a dataset is in neither.
+    assert workshop.memory(WAYS[7]) == 2 * workshop.memory(WAYS[4]) > 0
+
+
+def test_the_usual_loop_sees_our_images():
+    # Mirror images without padding: neither flip nor crop changes them, so only normalisation and order are left.
+    half = np.random.default_rng(0).integers(0, 256, (10, 8, 4, 3), dtype=np.uint8)
+    images = np.concatenate([half, half[:, :, ::-1]], axis=2)
+    mean, std = [0.4, 0.5, 0.6], [0.2, 0.25, 0.3]
+    loaded = Loaded(images, np.arange(10), CPU, batch=10, workers=0, padding=0, mean=mean, std=std)
+    batches = loaded.begin()
+    (first, labels), (_, again) = next(batches), next(batches)
+    loaded.end()
+    ours = normalise(torch.from_numpy(images), mean=torch.tensor(mean), std=torch.tensor(std))
+    torch.testing.assert_close(first[labels.argsort()], ours.contiguous(), rtol=1e-5, atol=1e-5)
+    assert sorted(labels.tolist()) == list(range(10)) and labels.tolist() != again.tolist()
+
+
+def test_rates_and_ratios_of_alternating_rounds(monkeypatch):
+    class Side:
+        def __init__(self, work):
+            self.work = work
+
+    slow, fast = Side(10.0), Side(30.0)
+    order = []
+
+    def timed(side, steps, _device):
+        order.append(side)
+        # Both take 0.1 s a step; after three calls each and two rounds everything takes twice as long.
+        return steps * 0.1 * (2 if len(order) > 10 else 1)
+
+    monkeypatch.setattr(rounds, "time_block", timed)
+    rates = rounds.alternate([slow, fast], CPU, seconds=0.4, rounds=4)
+    assert order[-8:] == [slow, fast, fast, slow, slow, fast, fast, slow]
+    assert rates[0] == pytest.approx([100, 100, 50, 50]) and rates[1] == pytest.approx([300, 300, 150, 150])
+    assert rounds.ratios(rates[1], rates[0]) == pytest.approx([3.0] * 4)
+
+
+def test_a_block_is_ended_also_when_it_fails():
+    class Broken:
+        work, ended = 1.0, 0
+
+        def block(self, steps):
+            return lambda: 1 / 0
+
+        def end(self):
+            self.ended += 1
+
+    side = Broken()
+    with pytest.raises(ZeroDivisionError):
+        rounds.time_block(side, 1, CPU)
+    assert side.ended == 1
+
+
+def test_needs_of_a_network_counted_by_hand():
+    words = ["size.widths=[2]", "size.depth=1", "size.stem_stride=1", "augmentation.crop=4"]
+    found = need.of(rows.compose(["model=separable", *TINY, *words]), classes=10, height=8)
+    # Stem, depthwise and pointwise put out 2 x 4 x 4 values each, the head 10.
+    assert found.activations == 3 * 32 + 10 and found.images == 3 * 16
+    # Stem 54 weights, depthwise 18, pointwise 4, two BatchNorms of 4, head 20 + 10.
+    assert found.params == 54 + 18 + 4 + 2 * 4 + 30
+    assert found.macs == 16 * (54 + 18 + 4) + 20
+    assert found.training_bytes(2) == 2 * 2 * (5 * 106 + 3 * 48) + 24 * 114
+    assert found.training_flops(2) == 2 * 6 * found.macs
+    assert found.evaluation_bytes(3) == 3 * 2 * 2 * (106 + 48) + 4 * 114
+
+
+def test_bytes_moved_counted_by_hand():
+    a, b = torch.ones(1000), torch.ones(1000)
+    count = lambda call: tuple(traffic.moved(call))  # noqa: E731
+    assert count(lambda: a + b) == (8000, 4000, 1)
+    assert count(lambda: a.add_(b)) == (8000, 4000, 1)
+    assert count(lambda: a.zero_()) == (0, 4000, 1)
+    assert count(lambda: a.view(10, 100).t()) == (0, 0, 0)
+    # Of a thousand values ten are read and written, with ten places of 8 bytes each at most.
+    assert count(lambda: a.index_select(0, torch.arange(10))) == (80, 120, 2)
+    norm = nn.BatchNorm2d(1)
+    # Input read twice; scale, shift and two running statistics; the two saved statistics are written too.
+    assert count(lambda: norm(a.view(10, 1, 10, 10)))[0] >= 8000 + 16
+    weight = [nn.Parameter(torch.ones(1000))]
+    weight[0].grad = torch.ones(1000)
+    step = torch.optim.SGD(weight, lr=0.1, fused=True)
+    assert count(step.step)[0] >= 8000 and count(step.step)[1] >= 4000
+
+
+def test_seconds_on_a_chip():
+    chip = settings.Chip("made up", bytes_per_second=100.0, flops_per_second=1000.0, seconds_per_launch=0.5)
+    found = floor.seconds(chip, floor_bytes=200, flops=3000, real=traffic.Moved(300, 100, 7))
+    assert found == {"memory": 2.0, "matrix": 3.0, "floor": 3.0, "sum": 5.0, "unfused": 7.0, "launching": 3.5}
+
+
+def test_a_row_of_the_floor_adds_up():
+    given = settings.load(["floor.train_images=64", "floor.test_images=500"], commands="")
+    line = floor.line(
+        rows.compose(["model=hybrid", *TINY, "schedule.epochs=2", "schedule.warmup_epochs=0"]), trials=3, settings=given
+    )
+    step, unfused = line["step_seconds"], line["step_bytes"]["unfused"]
+    assert line["steps_per_epoch"] == 4 and line["launches"] > 50
+    assert unfused > line["step_bytes"]["floor"] and step["unfused"] > step["sum"] > step["floor"] > 0
+    # Three trials, two epochs, four steps and an evaluation each.
+    assert 3 * 2 * 4 * step["floor"] < 3600 * line["row_hours"]["floor"] < 3 * 2 * 40 * step["floor"]
+
+
+def test_what_bfloat16_changes_is_small_and_leaves_the_network_alone(workshop):
+    loop = workshop.side(WAYS[4])
+    network, before = loop.step.network, {}
+    for name, value in network.state_dict().items():
+        before[name] = value.clone()
+    found = numerics.compare(network, workshop._data, 16)
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+    assert 1e-4 < found["logits"] < 0.1 and found["loss"] < 0.05
+    assert 0.9 < found["gradient_norm"] < 1.1 and found["other_batch"] < found["gradient_cosine"] < 1
+    same = [numerics.outcome(network, workshop._data, 16, first=0, number_format="float32") for _ in range(2)]
+    assert torch.equal(same[0][2], same[1][2])
+    assert numerics.cosine(torch.tensor([3.0, 4.0]), torch.tensor([4.0, 3.0])) == pytest.approx(0.96)
+
+
+def test_throughput_and_its_files(tmp_path, capsys):
+    words = "size=tiny models=separable batch=16 threads=1 throughput.images=64 throughput.rounds=2".split()
+    words += ["throughput.seconds=0.001", "throughput.starts=0", "throughput.workers=0", f"results={tmp_path}"]
+    assert main(["throughput", *words]) == 0, capsys.readouterr().err
+    record = json.loads((tmp_path / "bench/throughput-tiny-cpu.json").read_text())
+    assert record["machine"]["threads"] == 1 and record["versions"]["torch"] and record["busy_elsewhere"] >= 0
+    ways = {way["name"]: way for way in record["models"][0]["ways"]}
+    assert list(ways) == [way.name for way in ladder(at_once=record["at_once"], gpu=False, bfloat16=True, glibc=True)]
+    for name, way in ways.items():
+        if "CUDA" in name or "Triton" in name:
+            assert way["missing"] == "needs a GPU"
+        elif not way["missing"]:
+            assert way["images_per_second"]["n"] == 2 and way["memory_bytes"] > 4 * record["models"][0]["params"]
+    assert ways["usual loop"]["ratio"] == {"median": 1.0, "iqr": 0.0, "n": 2}
+    assert 0 < ways["usual loop"]["data_share"]["median"] < 1
+    text = (tmp_path / "bench/throughput-tiny-cpu.md").read_text()
+    assert f"`python -m hybridsep.bench throughput {' '.join(words)}`" in text and text.count("needs a GPU") >= 2
+
+
+def test_files_are_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
+    machine = {"threads": 1, "cores": 2, "processor": "made up"}
+    record = {"command": "bench", "machine": machine, "versions": {}, "measured": "2026-01-01", "values": [1.5, 2.0]}
+    tables = [Table("t", "T", [Column("A", lambda line: line["a"])], [{"a": "1"}], (), heading=output.head(record))]
+    output.write(str(tmp_path), "kept", record, tables)
+    before = {path.name: path.read_bytes() for path in (tmp_path / "bench").iterdir()}
+    assert before.keys() == {"kept.json", "kept.md"} and json.loads(before["kept.json"]) == record
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.replace", full)
+    with pytest.raises(RecordError, match="cannot be written.*No space left"):
+        output.write(str(tmp_path), "kept", {**record, "values": []}, tables)
+    assert {path.name: path.read_bytes() for path in (tmp_path / "bench").iterdir()} == before
+
+
+def test_labels_are_of_the_device_and_no_host():
+    assert output.label(None, {"device": "cpu"}) == "cpu" and output.label("mine", {}) == "mine"
+    assert output.label(None, {"gpu": "NVIDIA H200"}) == "h200"
+    assert output.label(None, {"gpu": "NVIDIA GeForce RTX 4090"}) == "rtx-4090"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["thruput"], "'thruput' is not key=value, or one of throughput, floor, numerics, scaling, kernels"),
+        (["throughput", "floor"], "throughput and floor are two commands"),
+        (["throughput.round=3"], "did you mean throughput.rounds?"),
+        (["batch=1"], "batch=1 is not allowed: a whole number from 2"),
+        (["throughput.seconds=nan"], "throughput.seconds=nan is not allowed: a finite number above 0"),
+        (["throughput.rounds=many"], "throughput.rounds=many has the wrong type"),
+        (["label=../x"], "label=../x is not allowed"),
+        (["scaling", "scaling.folders=3"], "scaling.folders=3 is not allowed: studies x rows x trials"),
+        (["numerics", "size=huge"], "huge"),
+        (["numerics", "models=[separable,nope]"], "nope"),
+        (["floor", "floor.experiments=nope"], "nope"),
+        (["floor", "floor.experiments=quick", "batch=1000", "floor.train_images=10"], "batch=1000 is not allowed"),
+        (["kernels", "device=cpu"], "kernels needs a GPU"),
+        (["numerics", "device=cuda:99"], "cuda:99"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(tmp_path, capsys, words, said):
+    assert main([*words, f"results={tmp_path / 'results'}"]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1 and lines[0].startswith("hybridsep.bench: ") and said in lines[0]
+    assert not (tmp_path / "results").exists()
+
+
+def test_help_names_every_key_without_torch():
+    code = "import sys; from hybridsep.bench.__main__ import main; main(['--help']); assert 'torch' not in sys.modules"
+    called = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert called.returncode == 0, called.stderr
+    for command in COMMANDS:
+        assert f"python -m hybridsep.bench {command}" in called.stdout or command == "throughput"
+    assert "  throughput.rounds=9\n" in called.stdout and "  models=[separable," in called.stdout
+
+
+def test_commands_are_measured_from_outside():
+    found = scaling.measure(["-S", "-c", "block = bytearray(300_000_000); print('done')"])
+    assert 300e6 < found["peak_bytes"] < 400e6 and found["seconds"] > 0
+    with pytest.raises(ConfigError, match="ended with status 3: sorry"):
+        scaling.measure(["-S", "-c", "import sys; print('sorry', file=sys.stderr); sys.exit(3)"])
+
+
+def test_processes_we_start_are_not_busy_elsewhere():
+    own, this = _own_seconds(), time.process_time()
+    subprocess.run([sys.executable, "-S", "-c", "for _ in range(3_000_000): pass"], check=True)
+    assert _own_seconds() - own > time.process_time() - this + 0.02
+
+
+def test_the_first_step_is_seen():
+    first, whole = startup._training("cpu")
+    assert 0 < first < whole
+
+
+def test_overlapping_kernels_count_once():
+    assert gpu.covered([(0, 4), (1, 2), (3, 6), (8, 9)]) == 7
+    assert gpu.covered([]) == 0
+
+
+@pytest.mark.gpu
+def test_throughput_on_a_gpu(tmp_path, capsys):
+    words = "size=tiny models=separable batch=64 throughput.images=512 throughput.rounds=2 throughput.at_once=2".split()
+    assert main([*words, "throughput.seconds=0.02", "throughput.starts=0", f"results={tmp_path}"]) == 0
+    (path,) = (tmp_path / "bench").glob("throughput-tiny-*.json")
+    record = json.loads(path.read_text())
+    for way in record["models"][0]["ways"]:
+        assert not way["missing"] and 0 < way["busy_share"] <= 1 and way["memory_bytes"] > 0
+    assert record["reached"]["bytes_per_second"]["median"] > 1e11
+
+
+@pytest.mark.gpu
+def test_kernels_on_a_gpu(tmp_path):
+    assert main(["kernels", "batch=8", "kernels.rounds=2", "kernels.seconds=0.005", f"results={tmp_path}"]) == 0
+    (path,) = (tmp_path / "bench").glob("kernels-*.json")
+    assert {line["what"] for line in json.loads(path.read_text())["lines"]} == {"forward", "backward"}
