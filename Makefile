@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test soak lint format lock wheel clean
+.PHONY: setup demo test test-launchers soak lint format lock wheel clean
 
 setup: $(STAMP)
 
@@ -24,6 +24,13 @@ test: setup lint
 	$(BIN)/python -m pytest
 	$(BIN)/python -m hybridsep.report --check
 
+# Real sweeps through submitit and Ray, in an environment of their own: Ray brings fifty packages and older versions of some.
+test-launchers: setup
+	test -d $(VENV)-launchers || $(PYTHON) -m venv $(VENV)-launchers
+	$(BIN)/uv pip install --quiet --python $(VENV)-launchers/bin/python --require-hashes -r requirements-launchers.lock
+	$(BIN)/uv pip install --quiet --python $(VENV)-launchers/bin/python --no-deps -e .
+	$(VENV)-launchers/bin/python -m pytest -m 'launchers or not launchers and not gpu and not slow' tests/test_launchers.py
+
 # Kills a training at every file-system operation and at random instants, for minutes; the short form is in the tests.
 soak: setup
 	$(BIN)/python scripts/soak.py
@@ -39,9 +46,12 @@ format: setup
 lock:
 	$(BIN)/uv pip compile --quiet pyproject.toml --extra test --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-emit-find-links --no-annotate --no-header -o requirements.lock
+	$(BIN)/uv pip compile --quiet pyproject.toml --extra test --extra joblib --extra slurm --extra ray --universal \
+	  --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-emit-find-links --no-annotate --no-header -o requirements-launchers.lock
 
 wheel: setup
 	$(BIN)/uv build --wheel --out-dir dist
 
 clean:
-	rm -rf $(VENV) dist
+	rm -rf $(VENV) $(VENV)-launchers dist

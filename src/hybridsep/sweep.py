@@ -1,39 +1,105 @@
-"""Hydra's side of a command: how many trials a sweep stands for, and Hydra's errors in one line."""
+"""Hydra's side of a command: the jobs of a sweep, their trials and folder, and Hydra's errors in one line."""
 
 import dataclasses
+import datetime
 import difflib
+import os
 import re
 import sys
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
 
 from hybridsep.config import Config, parse_trials
+from hybridsep.errors import RecordError
+
+ERROR = "error.txt"  # of a run folder: what Python says of a failure
 
 
-def planned_trials(trials: list[int]) -> int:
-    """Return the trials of the whole command: of all jobs when `trials` are those of one job of a sweep.
+BASIC = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"  # one job after another, in this process
 
-    Counted the way Hydra's basic sweeper makes its jobs; in a worker process of another launcher the job's own count.
+
+def register() -> None:
+    """Give Hydra the resolvers of `conf/config.yaml` and of the launchers' presets.
+
+    `${sweep_dir:launcher,cwd,results}`: where a sweep's own notes and logs are. A launcher's jobs tell there how they
+    end, also from other machines; the basic launcher needs no such folder. `${gpus:}`: visible GPUs; `${one_gpu:}`: 1
+    where there are any; `${workers:}`: one for each of them, else one for each core.
     """
-    config = HydraConfig.get()
-    if config.mode != RunMode.MULTIRUN or not GlobalHydra.instance().is_initialized():
-        return len(trials)
+
+    def sweep_dir(launcher: str, cwd: str, results: str) -> str:
+        if launcher == BASIC:
+            return tempfile.gettempdir()
+        return str(Path(cwd) / results / "sweeps" / datetime.datetime.now().strftime("%Y-%m-%d_%H-%M-%S-%f"))
+
+    OmegaConf.register_new_resolver("sweep_dir", sweep_dir, replace=True, use_cache=True)
+    OmegaConf.register_new_resolver("gpus", _gpus, replace=True)
+    OmegaConf.register_new_resolver("one_gpu", lambda: min(1, _gpus()), replace=True)
+    OmegaConf.register_new_resolver("workers", lambda: _gpus() or len(os.sched_getaffinity(0)), replace=True)
+
+
+def _gpus() -> int:
+    import torch
+
+    return torch.cuda.device_count()
+
+
+def where(config: DictConfig, label: str) -> str:
+    """Return, in a line, why the trial `row trial-03` ended and the file or folder that says more."""
+    from hybridsep import records
+
+    row, trial = label.split()
+    folder = records.run_folder(Path(config.results), config.study, row, int(trial.removeprefix("trial-")))
+    try:
+        message = records.read(folder)["message"]
+    except RecordError as error:
+        return str(error)
+    return f"{message}; see {folder / ERROR if (folder / ERROR).exists() else folder}"
+
+
+def jobs(hydra: DictConfig) -> list[list[str]]:
+    """Return the overrides of each job of the sweep that was typed, made the way Hydra's basic sweeper makes them.
+
+    `hydra`: Hydra's own configuration, for what an experiment's file sweeps over.
+    """
     from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
     from hydra._internal.utils import get_args_parser
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
     parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
-    fixed = [f"{key}={value}" for key, value in (config.sweeper.get("params") or {}).items()]
+    fixed = [f"{key}={value}" for key, value in (hydra.sweeper.get("params") or {}).items()]
     typed = get_args_parser().parse_args(sys.argv[1:]).overrides
-    jobs = BasicSweeper.split_arguments(parser.parse_overrides(fixed + typed), None)[0]
+    return BasicSweeper.split_arguments(parser.parse_overrides(fixed + typed), None)[0]
+
+
+def names(jobs: list[list[str]]) -> list[str]:
+    """Return a name for each job: what distinguishes it from the others, such as `model=resnext trial=0..4`."""
+    told = [place for place in range(len(jobs[0])) if len({job[place] for job in jobs}) > 1]
+    return [" ".join(job[place] for place in told) or "the job" for job in jobs]
+
+
+def planned_trials(trials: list[int]) -> int:
+    """Return the trials of the whole command, asked in its own process: of all jobs when `trials` are those of one."""
+    hydra = HydraConfig.get()
+    if hydra.mode != RunMode.MULTIRUN:
+        return len(trials)
     total = 0
-    for overrides in jobs:
-        named = [parser.parse_override(text).value() for text in overrides if text.startswith("trial=")]
+    for overrides in jobs(hydra):
+        named = [_value(text) for text in overrides if text.startswith("trial=")]
         total += len(parse_trials(named[-1])) if named else len(trials)
     return total
+
+
+def _value(override: str) -> Any:
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    return OverridesParser.create().parse_override(override).value()
 
 
 def explain(error: BaseException) -> str:

@@ -15,6 +15,7 @@ hybridsep.report: what the runs prove. Reads results/runs; writes results/tables
   python -m hybridsep.report                            all of them
   python -m hybridsep.report study=quick report.subset=all report.pairing=unpaired report.margin=0.5
   python -m hybridsep.report status study=quick         done, running, failed, missing; hours left; a trial's worth
+  python -m hybridsep.report status study=quick --watch the same again and again while the study runs
   python -m hybridsep.report --check                    rebuild what stands under results/tables; 1 if it differs
 
 Every key with its value (set with key=value; what each means stands in conf/report.yaml):
@@ -34,8 +35,12 @@ def main(arguments: list[str] | None = None) -> int:
         command = "check" if "--check" in words else "status" if "status" in words else "report"
         if command == "check" and "status" in words:
             raise ConfigError("status and --check are two commands; give one of them")
-        given = settings.load([word for word in words if word not in ("--check", "status")])
-        return {"report": _report, "status": _status, "check": _check}[command](given)
+        if "--watch" in words:
+            if command != "status":
+                raise ConfigError("--watch belongs to status: python -m hybridsep.report status --watch")
+            command = "watch"
+        given = settings.load([word for word in words if word not in ("--check", "--watch", "status")])
+        return {"report": _report, "status": _status, "watch": _watch, "check": _check}[command](given)
     except UserError as error:
         print(f"hybridsep.report: {error}", file=sys.stderr)
         return 2
@@ -85,6 +90,13 @@ def _status(given: settings.Settings) -> int:
             terminal.print_table(screen, table)
         for problem in problems:
             print(f"unusable: {problem.message}", file=sys.stderr)
+    return 0
+
+
+def _watch(given: settings.Settings) -> int:
+    from hybridsep.report import watch
+
+    watch.watch(given)
     return 0
 
 

@@ -58,8 +58,8 @@ def progress(
     total |= {"planned": sum(line["planned"] for line in lines)}
     total |= {state: str(sum(line["counts"][state] for line in lines)) for state in shown}
     notes = [
-        "States name trials, and the last line counts them. Hours: at the speed measured so far, one trial after"
-        " another; failed trials are tried again, diverged ones are not."
+        "States name trials, and the last line counts them. Hours: one process at the speed measured so far;"
+        " failed trials are tried again, diverged ones are not."
     ]
     alive = [f"{line['row']} {line['running']}, {line['alive']}" for line in lines if line["alive"]]
     if alive:
@@ -126,7 +126,8 @@ def _hours_left(own: dict[int, Run], states: dict[str, list[int]]) -> float | No
         epochs = _epochs_done(run)
         seconds = run.record["timings"].get("seconds")
         if epochs and isinstance(seconds, int | float) and seconds > 0:
-            speeds.append(seconds / epochs)
+            # Side by side, a trial takes longer, and several are done in that time.
+            speeds.append(seconds / epochs / (run.record["timings"].get("trials_at_once") or 1))
             done[trial] = epochs
     if not speeds:
         return None

@@ -1,0 +1,75 @@
+"""One job of a command: the trials of one row trained, or its speed measured, and how that ended."""
+
+import functools
+import os
+import traceback
+from collections.abc import Callable
+
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from hybridsep import config as configuration
+from hybridsep import sweep
+from hybridsep.errors import UserError
+from hybridsep.outcome import JobEnd
+from hybridsep.train.stop import Stop
+
+
+@functools.cache
+def screen(_process: int):
+    """Return what shows progress, one for all jobs in a process."""
+    from hybridsep.monitor import monitor
+
+    return monitor()
+
+
+@functools.cache
+def stop(_process: int) -> Stop:
+    """Return the wish to stop, one for each process; its time begins with the first call."""
+    return Stop()
+
+
+def do(config: DictConfig, *, planned: Callable[[list[int]], int], stopped: bool = False) -> JobEnd:
+    """Do the job that `config` describes. Nothing is raised but what ends a process: what goes wrong is in the answer.
+
+    `planned`: trials of this job -> trials of all that is shown as one progress. `stopped`: an earlier job was, and
+    said so.
+    """
+    end = JobEnd()
+    try:
+        trials = configuration.parse_trials(config.trial)
+        configuration.check(config)
+        monitor, wish = screen(os.getpid()), stop(os.getpid())
+        wish.limit(config.max_minutes)
+        with wish:
+            if wish.requested():
+                if not stopped:
+                    monitor.say(f"{config.row}: not begun ({wish.reason}); the same command goes on")
+                end.stopped = True
+            elif config.task == "speed":
+                from hybridsep import build, speed
+
+                end.stopped = speed.measure(build.plain(config), monitor=monitor, stop=wish) is None
+            else:
+                monitor.begin_study(planned(trials))
+                _train(config, trials, end, monitor, wish)
+    except (UserError, OmegaConfBaseException) as error:
+        end.errors.append(sweep.explain(error))
+    except Exception as error:
+        traceback.print_exc()
+        end.failed[f"{config.row} trial={config.trial}"] = f"{type(error).__name__}: {' '.join(str(error).split())}"
+    return end
+
+
+def _train(config: DictConfig, trials: list[int], end: JobEnd, monitor, wish: Stop) -> None:
+    # Imported after the first checks: torch takes seconds, and a mistyped value should be answered at once.
+    from hybridsep import build
+    from hybridsep.train.study import Outcome, Row
+
+    outcome = Outcome()
+    try:
+        Row(build.plain(config), monitor=monitor, stop=wish).run(trials, outcome)
+    finally:
+        end.stopped = outcome.stopped
+        end.failed = {label: sweep.where(config, label) for label in outcome.failed}
+        end.diverged = {label: sweep.where(config, label) for label in outcome.diverged}

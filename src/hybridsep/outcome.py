@@ -1,0 +1,43 @@
+"""How the jobs of a command ended, and what is said about it at the end. Plain data: it crosses processes as JSON."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+
+@dataclass
+class JobEnd:
+    """How one job ended.
+
+    `failed`, `diverged`: trial -> where to read why. `lost`: the process ended without a word (killed, out of memory).
+    `errors`: lines that say what is to be mended.
+    """
+
+    name: str = ""
+    stopped: bool = False
+    lost: bool = False
+    failed: dict[str, str] = field(default_factory=dict)
+    diverged: dict[str, str] = field(default_factory=dict)
+    errors: list[str] = field(default_factory=list)
+    log: str = ""
+
+
+def conclude(ends: Iterable[JobEnd], say: Callable[[str], None]) -> int:
+    """Say which trials failed, diverged or were lost, each with its log; return the exit status of the command."""
+    ends = list(ends)
+    for word in ("failed", "diverged"):
+        found = {trial: place for end in ends for trial, place in getattr(end, word).items()}
+        if found:
+            say(f"{len(found)} {word}: {', '.join(found)}")
+            for trial, place in found.items():
+                say(f"  {trial}: {place}")
+    lost = [end for end in ends if end.lost]
+    if lost:
+        names = ", ".join(end.name for end in lost)
+        say(f"{len(lost)} lost: {names}; the same command tries {'it' if len(lost) == 1 else 'them'} again")
+        for end in lost:
+            say(f"  {end.name}: its process ended without a word (killed, or out of memory), log {end.log}")
+    if any(end.errors for end in ends):
+        return 2
+    if any(end.stopped for end in ends):
+        return 75
+    return 1 if any(end.failed or end.diverged or end.lost for end in ends) else 0

@@ -1,0 +1,137 @@
+"""Hydra's submitit launchers, made to wait for every job, to keep to the number of workers, and to requeue in peace.
+
+hydra-submitit-launcher 1.2.0 raises at the first job whose process was killed and forgets the others; its local form
+starts all jobs at once; and its checkpoint hook ends the process in the middle of a step, which costs up to an epoch.
+Hydra finds launchers in the package `hydra_plugins` only, and imports its modules in the order of their names.
+"""
+
+import importlib.util
+import os
+import signal
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from hydra.core.singleton import Singleton
+from hydra.core.utils import JobReturn, JobStatus
+
+from hybridsep import job as one_job
+from hybridsep import workers
+from hybridsep.config import config_dir
+from hybridsep.errors import ConfigError
+
+# The plugins have stored configurations under the names of our presets in conf/hydra/launcher. A preset says all, and
+# Hydra would complain of two.
+_stored = ConfigStore.instance().repo.get("hydra", {}).get("launcher", {})
+for _preset in (config_dir() / "hydra" / "launcher").glob("*.yaml"):
+    _stored.pop(_preset.name, None)
+
+if importlib.util.find_spec("hydra_plugins.hydra_submitit_launcher") is not None:
+    from hydra_plugins.hydra_submitit_launcher.submitit_launcher import LocalLauncher, SlurmLauncher
+
+    class _Waiting:
+        """Mixed into a launcher of hydra-submitit-launcher."""
+
+        def __call__(self, *arguments: Any) -> JobReturn:
+            """Do a job in its own process. SIGUSR2 ends it at the next step with a checkpoint; then it is requeued."""
+            if self.params["cpus_per_task"]:
+                os.environ.setdefault("OMP_NUM_THREADS", str(self.params["cpus_per_task"]))
+            requeue, stop = signal.getsignal(signal.SIGUSR2), signal.getsignal(signal.SIGTERM)
+            asked: list[tuple[int, FrameType | None]] = []
+
+            def ask(number: int, frame: FrameType | None) -> None:
+                if signal.getsignal(signal.SIGTERM) is stop:  # nothing listens yet, and nothing would be lost
+                    requeue(number, frame)
+                asked.append((number, frame))
+                os.kill(os.getpid(), signal.SIGTERM)
+
+            signal.signal(signal.SIGUSR2, ask)
+            try:
+                returned = super().__call__(*arguments)
+            finally:
+                signal.signal(signal.SIGUSR2, requeue)
+            if asked:
+                requeue(*asked[0])
+            if self._EXECUTOR == "slurm" and one_job.stop(os.getpid()).reason == "SIGTERM":
+                # Preempted or cancelled: Slurm knows which. It requeues a preempted job that still runs when its time
+                # of grace is over, and not one that has ended. All is saved; SIGUSR2 still requeues.
+                while True:
+                    signal.pause()
+            return returned
+
+        def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+            import submitit
+
+            parameters = dict(self.params)
+            folder, starts = parameters.pop("submitit_folder"), parameters.pop("max_num_timeout", None)
+            options = {f"{self._EXECUTOR}_max_num_timeout": starts} if starts is not None else {}
+            try:
+                executor = submitit.AutoExecutor(cluster=self._EXECUTOR, folder=folder, **options)
+            except RuntimeError as error:
+                raise ConfigError(f"hydra/launcher=submitit_{self._EXECUTOR}: {error}") from None
+            common = submitit.AutoExecutor._typed_parameters()
+            executor.update_parameters(
+                **{key if key in common else f"{self._EXECUTOR}_{key}": value for key, value in parameters.items()}
+            )
+            arguments = [
+                (list(overrides), "hydra.sweep.dir", number, f"job_id_for_{number}", Singleton.get_state())
+                for number, overrides in enumerate(job_overrides, start=initial_job_idx)
+            ]
+            jobs = self._start(executor, arguments)
+            folder = Path(self.config.hydra.sweep.dir)
+            returned = [self._returned(job, folder, given) for job, given in zip(jobs, arguments, strict=False)]
+            if not all(job.done() for job in jobs):
+                workers.Announce.say(f"left in the queue: job {jobs[0].job_id.split('_')[0]} (scancel ends it)")
+            return returned
+
+        def _returned(self, job: Any, folder: Path, given: tuple[Any, ...]) -> JobReturn:
+            """Wait for a job and return what it returned. A lost one is noted, with its log, in the sweep's folder."""
+            from submitit.core.utils import FailedJobError, UncompletedJobError
+
+            untold = JobReturn(overrides=given[0], status=JobStatus.COMPLETED)
+            while not job.done():
+                if self._LEAVES and workers.Announce.stopped():
+                    return untold
+                time.sleep(0.5)
+            try:
+                return job.results()[0]
+            except (FailedJobError, UncompletedJobError):
+                workers.lose(folder, given[2], job.paths.stderr)
+                return untold
+
+    class WaitingSlurmLauncher(_Waiting, SlurmLauncher):
+        """`hydra/launcher=submitit_slurm`. A wish to stop ends the waiting; the array stays in the queue."""
+
+        _LEAVES = True
+
+        def _start(self, executor: Any, arguments: list[tuple[Any, ...]]) -> list[Any]:
+            return executor.map_array(self, *zip(*arguments, strict=True))
+
+    class WaitingLocalLauncher(_Waiting, LocalLauncher):
+        """`hydra/launcher=submitit_local`. A wish to stop is passed on to the jobs, and no more are begun."""
+
+        _LEAVES = False
+
+        def __call__(self, *arguments: Any) -> JobReturn:
+            # submitit shows its processes GPUs 0, 1 and so on, whichever were visible where the command was typed.
+            if self._visible is None:
+                os.environ.pop("CUDA_VISIBLE_DEVICES", None)
+            else:
+                os.environ["CUDA_VISIBLE_DEVICES"] = self._visible
+            return super().__call__(*arguments)
+
+        def _start(self, executor: Any, arguments: list[tuple[Any, ...]]) -> list[Any]:
+            self._visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+            cores = len(os.sched_getaffinity(0))
+            at_once = self.params["gpus_per_node"] or max(1, cores // (self.params["cpus_per_task"] or 1))
+            jobs: list[Any] = []
+            for given in arguments:
+                while sum(not job.done() for job in jobs) >= at_once:
+                    time.sleep(0.1)
+                if workers.Announce.stopped():
+                    break
+                jobs.append(executor.submit(self, *given))
+            return jobs
