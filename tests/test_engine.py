@@ -74,6 +74,17 @@ def test_one_trial_that_diverges_does_not_end_the_others_beside_it(tmp_path, mon
     assert outcome.finished == 3 and len(outcome.diverged) == 1 and not outcome.failed, trainer.listener.lines
 
 
+def test_a_trial_that_fails_leaves_a_traceback_and_the_next_start_removes_it(tmp_path, monkeypatch):
+    trainer = Trainer("trials_at_once=2")
+    with monkeypatch.context() as patch:
+        patch.setattr(TrainingStep, "__call__", lambda self: [][0])
+        trainer(tmp_path, trials=range(3))
+    assert len(trainer.outcome.failed) == 3, trainer.listener.lines
+    assert "IndexError: list index out of range" in (trainer.folder(tmp_path, 1) / "error.txt").read_text()
+    trainer(tmp_path, trials=range(3))
+    assert trainer.outcome.finished == 3 and not list(tmp_path.rglob("error.txt"))
+
+
 def test_a_wish_to_stop_reaches_all_trials_under_way_and_they_go_on(tmp_path):
     Trainer("threads=1")(tmp_path / "alone", trials=range(4))
     trainer = Trainer("threads=1", "trials_at_once=2")

@@ -31,7 +31,8 @@ def machine(device: str, threads: int) -> dict[str, Any]:
         "processor": _processor(),
         "cores": os.cpu_count(),
         "threads": threads,
-        "device": device,
+        # Which of several equal GPUs it was changes nothing, and a trial may go on on another.
+        "device": device.partition(":")[0],
     }
     if device.startswith("cuda"):
         description["gpu"] = torch.cuda.get_device_name(device)

@@ -17,10 +17,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from hybridsep.config import Config, parse_trials
-from hybridsep.errors import RecordError
-
-ERROR = "error.txt"  # of a run folder: what Python says of a failure
-
+from hybridsep.errors import TRACEBACK, RecordError
 
 BASIC = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"  # one job after another, in this process
 
@@ -60,7 +57,7 @@ def where(config: DictConfig, label: str) -> str:
         message = records.read(folder)["message"]
     except RecordError as error:
         return str(error)
-    return f"{message}; see {folder / ERROR if (folder / ERROR).exists() else folder}"
+    return f"{message}; see {folder / TRACEBACK if (folder / TRACEBACK).exists() else folder}"
 
 
 def jobs(hydra: DictConfig) -> list[list[str]]:

@@ -1,7 +1,9 @@
 """The trials of one row, one after another or side by side: finished ones are skipped, begun ones go on."""
 
+import contextlib
 import math
 import threading
+import traceback
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ from filelock import Timeout
 
 from hybridsep import build, kernels, provenance, records
 from hybridsep.data import Dataset
-from hybridsep.errors import ConfigError, RecordError, UserError
+from hybridsep.errors import TRACEBACK, ConfigError, RecordError, UserError
 from hybridsep.identity import differences, flatten, identity
 from hybridsep.modules.cost import Cost
 from hybridsep.monitor import Monitor
@@ -198,6 +200,7 @@ class Row:
         before = self._record(folder, trial)
         folder.mkdir(parents=True, exist_ok=True)
         records.remove_leftovers(folder)
+        (folder / TRACEBACK).unlink(missing_ok=True)
         journal = Journal(folder, self.config, trial, dataset=self._dataset, cost=self.cost, before=before)
         try:
             finished = self._train(trial, folder, journal)
@@ -209,7 +212,12 @@ class Row:
             # One trial's failure (memory, a full disk) must not take the study with it; a second start tries it again.
             with self._count:
                 outcome.failed.append(label(folder))
-            kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
+            kind = ""
+            if not isinstance(error, UserError):
+                kind = f"{type(error).__name__}: "
+                with contextlib.suppress(OSError):
+                    text = traceback.format_exc().encode(errors="backslashreplace")
+                    records.write_atomically(folder / TRACEBACK, text)
             self._end(folder, journal, "failed", kind + " ".join(str(error).split()))
         else:
             with self._count:
