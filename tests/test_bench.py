@@ -1,7 +1,9 @@
 """The bench: its ways train the same thing, its arithmetic against counting by hand, its files, its one-line errors."""
 
+import contextlib
 import dataclasses
 import json
+import os
 import subprocess
 import sys
 import time
@@ -11,13 +13,14 @@ import pytest
 import torch
 from torch import nn
 
-from hybridsep.bench import floor, gpu, need, numerics, output, rounds, rows, scaling, settings, startup, traffic
+from hybridsep.bench import floor, fused, gpu, need, numerics, output, rounds, rows, scaling, settings, startup, traffic
 from hybridsep.bench.__main__ import COMMANDS, main
+from hybridsep.bench.apart import Apart
 from hybridsep.bench.ladder import Beside, Workshop, ladder
 from hybridsep.bench.usual import Loaded
 from hybridsep.data.batches import normalise
 from hybridsep.errors import ConfigError, RecordError
-from hybridsep.load import _own_seconds
+from hybridsep.load import own_seconds
 from hybridsep.report.table import Column, Table
 from hybridsep.train.step import DeviceData
 
@@ -146,9 +149,21 @@ def test_bytes_moved_counted_by_hand():
     assert count(step.step)[0] >= 8000 and count(step.step)[1] >= 4000
 
 
+def test_bytes_that_our_kernels_save_counted_by_hand():
+    words = ["size.widths=[2]", "size.depth=1", "size.stem_stride=1", "augmentation.crop=4"]
+    config = rows.compose(["model=separable", *TINY, *words])
+    network, _ = rows.network(config, CPU, classes=10)
+    images = torch.ones(3, 3, 4, 4)
+    # Three images of 2 x 4 x 4 values of 4 bytes: two ReLUs behind BatchNorm of 5 passes, a depthwise convolution of 1.
+    assert fused.saved(network.train(), lambda: network(images)) == (2 * 5 + 1) * 3 * 32 * 4
+    assert fused.saved(network.eval(), lambda: network(images)) == 2 * 2 * 3 * 32 * 4
+    assert not any(module._forward_pre_hooks for module in network.modules())
+
+
 def test_seconds_on_a_chip():
     chip = settings.Chip("made up", bytes_per_second=100.0, flops_per_second=1000.0, seconds_per_launch=0.5)
-    found = floor.seconds(chip, floor_bytes=200, flops=3000, real=traffic.Moved(300, 100, 7))
+    found = floor.seconds(chip, floor_bytes=200, flops=3000, real=traffic.Moved(300, 100, 7), saved_bytes=150)
+    assert found.pop("triton") == 5.5
     assert found == {"memory": 2.0, "matrix": 3.0, "floor": 3.0, "sum": 5.0, "unfused": 7.0, "launching": 3.5}
 
 
@@ -159,7 +174,8 @@ def test_a_row_of_the_floor_adds_up():
     )
     step, unfused = line["step_seconds"], line["step_bytes"]["unfused"]
     assert line["steps_per_epoch"] == 4 and line["launches"] > 50
-    assert unfused > line["step_bytes"]["floor"] and step["unfused"] > step["sum"] > step["floor"] > 0
+    assert unfused > line["step_bytes"]["triton"] > line["step_bytes"]["floor"]
+    assert step["unfused"] > step["triton"] > step["sum"] > step["floor"] > 0
     # Three trials, two epochs, four steps and an evaluation each.
     assert 3 * 2 * 4 * step["floor"] < 3600 * line["row_hours"]["floor"] < 3 * 2 * 40 * step["floor"]
 
@@ -195,6 +211,41 @@ def test_throughput_and_its_files(tmp_path, capsys):
     assert 0 < ways["usual loop"]["data_share"]["median"] < 1
     text = (tmp_path / "bench/throughput-tiny-cpu.md").read_text()
     assert f"`python -m hybridsep.bench throughput {' '.join(words)}`" in text and text.count("needs a GPU") >= 2
+
+
+class Fragile:
+    """A side that breaks at one number of steps and takes its process along at another."""
+
+    def __init__(self, work):
+        self.work, self.shares = work, []
+
+    def block(self, steps):
+        if steps == 13:
+            raise ValueError("thirteen steps")
+        if steps == 666:
+            os._exit(7)
+        return lambda: self.shares.append(os.getpid())
+
+    def end(self):
+        pass
+
+
+def test_a_side_in_a_process_of_its_own_answers_and_its_end_is_noticed():
+    with contextlib.closing(Apart(Fragile, 5.0)) as side:
+        assert side.work == 5.0
+        for _ in range(2):
+            side.block(3)()
+            side.end()
+        assert side.seconds > 0
+        assert len(side.shares) == 2 and set(side.shares) == {side._process.pid} != {os.getpid()}
+        with pytest.raises(ValueError, match="thirteen steps"):
+            side.block(13)
+        side.block(3)()
+        with pytest.raises(RuntimeError, match="a timed process ended with status 7"):
+            side.block(666)
+    assert side._process.exitcode == 7
+    with pytest.raises(TypeError):
+        Apart(Fragile)
 
 
 def test_files_are_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
@@ -263,9 +314,9 @@ def test_commands_are_measured_from_outside():
 
 
 def test_processes_we_start_are_not_busy_elsewhere():
-    own, this = _own_seconds(), time.process_time()
+    own, this = own_seconds(), time.process_time()
     subprocess.run([sys.executable, "-S", "-c", "for _ in range(3_000_000): pass"], check=True)
-    assert _own_seconds() - own > time.process_time() - this + 0.02
+    assert own_seconds() - own > time.process_time() - this + 0.02
 
 
 def test_the_first_step_is_seen():
@@ -293,4 +344,6 @@ def test_throughput_on_a_gpu(tmp_path, capsys):
 def test_kernels_on_a_gpu(tmp_path):
     assert main(["kernels", "batch=8", "kernels.rounds=2", "kernels.seconds=0.005", f"results={tmp_path}"]) == 0
     (path,) = (tmp_path / "bench").glob("kernels-*.json")
-    assert {line["what"] for line in json.loads(path.read_text())["lines"]} == {"forward", "backward"}
+    lines = json.loads(path.read_text())["lines"]
+    assert {line["what"] for line in lines} == {"forward", "backward"}
+    assert {line["kind"] for line in lines} == {"depthwise", "norm, ReLU"}

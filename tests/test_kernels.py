@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from compiled_kernels import compiling
 from interpreted_kernels import check, run, tensors
 from torch import nn
 
@@ -33,6 +34,7 @@ def test_numbers_in_the_interpreter(tmp_path):
         "-p",
         "no:cacheprovider",
         str(HERE / "interpreted_kernels.py"),
+        str(HERE / "interpreted_norm.py"),
     ]
     done = subprocess.run(
         command,
@@ -118,46 +120,18 @@ def test_launches_compile_for_an_h200_with_wide_loads(monkeypatch, tmp_path, dty
     The interpreter accepts what the compiler refuses, and knows nothing of loads: four values a thread are `width`
     words of 32 bits.
     """
-    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
-    from triton.backends.compiler import GPUTarget
-    from triton.runtime import driver
-
     from hybridsep.kernels import depthwise, programs
 
-    compiled = {}
-
-    class Compile:
-        def __init__(self, kernel):
-            self._kernel = kernel
-
-        def __getitem__(self, grid):
-            name = self._kernel.__name__
-            return lambda *args, **options: compiled.setdefault(
-                (name, len(compiled)), self._kernel.warmup(*args, grid=grid, **options)
-            )
-
-    class H200:
-        get_current_device = staticmethod(lambda: 0)
-        get_current_stream = staticmethod(lambda device: 0)
-        get_current_target = staticmethod(lambda: GPUTarget("cuda", 90, 32))
-
-    kernels_themselves = [programs.correlate, programs.gradients, programs.add_slabs]
-    for kernel in kernels_themselves:
-        monkeypatch.setattr(programs, kernel.__name__, Compile(kernel))
     monkeypatch.setattr(depthwise, "interpreted", lambda: True)
-    monkeypatch.setattr(driver, "_active", H200())
-    try:
+    with compiling(monkeypatch, tmp_path, programs, ("correlate", "gradients", "add_slabs")) as compiled:
         for one_pass in (True, False):
             x, weight, gradient = tensors((2, 512, 8, 8), dtype)
             run(x, weight, gradient, one_pass=one_pass)
-    finally:
-        for kernel in kernels_themselves:
-            kernel.device_caches.clear()  # another GPU than this one may be device 0
     names = [name for name, _ in compiled]
     assert names == ["correlate", "gradients", "add_slabs", "correlate", "gradients", "add_slabs", "correlate"]
     # Three loads a row of 8 (the rows outside an image of 8 are known to be zero); the weight's gradient also loads x.
     rows = {"correlate": 3 * 8, "gradients": 3 * 8 + 8}
-    for (name, _), kernel in compiled.items():
+    for name, kernel in compiled:
         loads = len(re.findall(rf"ld\.global\S*\.v{width}\.b32", kernel.asm["ptx"]))
         assert loads >= rows.get(name, 0), name
 

@@ -1,4 +1,4 @@
-"""`bench kernels`: the study's depthwise convolutions in Triton against the library's, both ways, on a GPU."""
+"""`bench kernels`: the study's layers that have Triton kernels of ours against the library's, both ways, on a GPU."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,7 +9,7 @@ from hybridsep.bench import gpu, output
 from hybridsep.bench.rounds import alternate, ratios
 from hybridsep.bench.settings import Settings
 from hybridsep.errors import ConfigError
-from hybridsep.kernels import depthwise_cases, depthwise_ways
+from hybridsep.kernels import Way, depthwise_cases, depthwise_ways, norm_cases, norm_ways
 from hybridsep.report.table import Column, Table, number
 from hybridsep.timing import spread
 from hybridsep.train import precision
@@ -17,6 +17,7 @@ from hybridsep.train import precision
 _NUMBER_FORMAT = "bfloat16"
 _FIRST_CALLS = 3  # before a capture: they compile, choose and load kernels
 _CALLS = 10  # in one graph, so that its launch does not count
+_KINDS = {"depthwise": (depthwise_cases, depthwise_ways), "norm, ReLU": (norm_cases, norm_ways)}
 
 
 class Captured:
@@ -55,27 +56,10 @@ def run(settings: Settings, *, command: str) -> None:
     given = settings.kernels
     copies, _ = gpu.reached(device)
     lines = []
-    for case in depthwise_cases(settings.batch):
-        ways = depthwise_ways(case, device=device, precision=_NUMBER_FORMAT)
-        for what in ("forward", "backward"):
-            least = case.floor_bytes(what, precision=_NUMBER_FORMAT)
-            sides = [Captured(getattr(way, what), floor_bytes=least) for way in ways.values()]
-            rates = alternate(sides, device, seconds=given.seconds, rounds=given.rounds)
-            for name, own in zip(ways, rates, strict=True):
-                lines.append(
-                    {
-                        "chs": case.chs,
-                        "side": case.height,
-                        "layers": case.layers,
-                        "what": what,
-                        "way": name,
-                        "floor_bytes": least,
-                        "bytes_per_second": spread(own),
-                        "ratio": spread(ratios(own, rates[0])),
-                        "rounds": own,
-                    }
-                )
-        output.say(f"{case.chs} channels at {case.height}x{case.width}: done")
+    for kind, (cases, ways) in _KINDS.items():
+        for case in cases(settings.batch):
+            lines += _measure(kind, case, ways, device, seconds=given.seconds, rounds=given.rounds)
+            output.say(f"{kind}, {case.chs} channels at {case.height}x{case.width}: done")
     record = {
         "command": command,
         "batch": settings.batch,
@@ -88,10 +72,39 @@ def run(settings: Settings, *, command: str) -> None:
     output.write(settings.results, name, record, [table(record)])
 
 
+def _measure(
+    kind: str, case: Any, ways: Callable[..., dict[str, Way]], device: torch.device, *, seconds: float, rounds: int
+) -> list[dict[str, Any]]:
+    """Return a line for each pass and way of one shape."""
+    lines = []
+    made = ways(case, device=device, precision=_NUMBER_FORMAT)
+    for what in ("forward", "backward"):
+        least = case.floor_bytes(what, precision=_NUMBER_FORMAT)
+        sides = [Captured(getattr(way, what), floor_bytes=least) for way in made.values()]
+        rates = alternate(sides, device, seconds=seconds, rounds=rounds)
+        for name, own in zip(made, rates, strict=True):
+            lines.append(
+                {
+                    "kind": kind,
+                    "chs": case.chs,
+                    "side": case.height,
+                    "layers": case.layers,
+                    "what": what,
+                    "way": name,
+                    "floor_bytes": least,
+                    "bytes_per_second": spread(own),
+                    "ratio": spread(ratios(own, rates[0])),
+                    "rounds": own,
+                }
+            )
+    return lines
+
+
 def table(record: dict[str, Any]) -> Table:
     """Return the table of a record."""
     bandwidth = record["copy_bytes_per_second"]["median"]
     columns = [
+        Column("Layer", lambda line: line["kind"], wide=True),
         Column("Shape", lambda line: f"{line['chs']} x {line['side']} x {line['side']}", wide=True),
         Column("Pass", lambda line: line["what"], wide=True),
         Column("Way", lambda line: line["way"], wide=True),
@@ -104,12 +117,13 @@ def table(record: dict[str, Any]) -> Table:
     notes = [
         f"Batch {record['batch']}, {record['precision']}. Median ± half the interquartile range of"
         f" {first['ratio']['n']} rounds, {_CALLS} calls in a captured graph. GB/s: the bytes of the floor by the time"
-        " (forward: input and output once; backward: input, gradient and its own gradient once). Of a copy: by the"
-        f" {bandwidth / 1e12:.2f} TB/s of a 1 GiB copy in this process; small shapes stay in the GPU's cache and can"
-        " exceed it. Ratio: speed by the library's, within each round.",
+        " (depthwise forward: input and output once; backward: input, gradient and its own gradient once. BatchNorm"
+        " forward: input twice, output once; backward: input and gradient twice, its own gradient once). Of a copy:"
+        f" by the {bandwidth / 1e12:.2f} TB/s of a 1 GiB copy in this process; small shapes stay in the GPU's cache and"
+        " can exceed it. Ratio: speed by the library's, within each round.",
     ]
     heading = output.head(record)
-    return Table("kernels", "Depthwise 3x3", columns, record["lines"], (), heading=heading, notes=notes)
+    return Table("kernels", "Layers with kernels of ours", columns, record["lines"], (), heading=heading, notes=notes)
 
 
 def _spread(value: dict[str, Any], unit: float, decimals: int) -> str:

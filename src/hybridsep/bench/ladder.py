@@ -15,7 +15,6 @@ from hybridsep.bench.usual import Gathered, HostLoop, Loaded, plain_sgd
 from hybridsep.data import Dataset
 from hybridsep.data.batches import EpochPlan, gather
 from hybridsep.memory import peak_bytes
-from hybridsep.train.allocator import keep_freed_memory
 from hybridsep.train.beside import side_by_side
 from hybridsep.train.graph import Lane
 from hybridsep.train.optimiser import sgd
@@ -32,10 +31,10 @@ class Way:
     channels_last: bool = False
     bfloat16: bool = False
     device_state: bool = False  # fused optimiser, learning rates and counters on the device: `TrainingStep`
-    kept: bool = False  # memory that a step frees stays in the process
+    kept: bool = False  # memory that a step frees stays in the process, which is the caller's affair
     graph: bool = False
     at_once: int = 1
-    triton: bool = False  # our depthwise kernels
+    triton: bool = False  # our kernels
     missing: str = ""
 
 
@@ -49,7 +48,7 @@ def ladder(*, at_once: int, gpu: bool, bfloat16: bool, glibc: bool) -> list[Way]
         ("+ freed memory kept", {"kept": True}, "needs a CPU and glibc" if gpu or not glibc else ""),
         ("+ CUDA graph", {"graph": True}, "" if gpu else "needs a GPU"),
         (f"+ {at_once} trials at once", {"at_once": at_once}, ""),
-        ("+ Triton depthwise", {"triton": True}, "" if gpu else "needs a GPU"),
+        ("+ Triton kernels", {"triton": True}, "" if gpu else "needs a GPU"),
     )
     last = Way("usual loop")
     ways = [last]
@@ -94,8 +93,7 @@ class Workshop:
         if not way.device_state:
             return self._host_loop(way)
         trials = [self._trial(way, trial) for trial in range(way.at_once)]
-        side = trials[0] if way.at_once == 1 else Beside(trials, self._device)
-        return Kept(side) if way.kept else side
+        return trials[0] if way.at_once == 1 else Beside(trials, self._device)
 
     def memory(self, way: Way) -> int:
         """Return the most bytes of tensors that exist at once from building a way's networks to its second block.
@@ -234,24 +232,6 @@ class Beside:
 
     def end(self) -> None:
         torch.set_num_threads(self._threads)
-
-
-class Kept:
-    """A side whose process keeps the memory that a step frees, while this side is timed.
-
-    What it kept cannot be taken back to the last byte, so the sides timed after it have a little of its advantage.
-    """
-
-    def __init__(self, side: Side):
-        self.work, self._side = side.work, side
-
-    def block(self, steps: int) -> Callable[[], None]:
-        keep_freed_memory()
-        return self._side.block(steps)
-
-    def end(self) -> None:
-        self._side.end()
-        keep_freed_memory(False)
 
 
 class DataPath:

@@ -1,11 +1,14 @@
 """`bench throughput`: the usual loop against ours on the same network, switch by switch, timed in turn."""
 
+import platform
 import time
+from contextlib import ExitStack, closing
 from typing import Any
 
 import torch
 
 from hybridsep.bench import gpu, need, output, rows, startup
+from hybridsep.bench.apart import Apart
 from hybridsep.bench.ladder import Way, Workshop, ladder, own_determinism, usable_cores
 from hybridsep.bench.rounds import Side, alternate, ratios
 from hybridsep.bench.settings import Settings
@@ -33,8 +36,7 @@ def run(settings: Settings, *, command: str) -> None:
     on_gpu = device.type == "cuda"
     at_once = given.at_once or (10 if on_gpu else max(2, usable_cores()))
     workers = given.workers if given.workers is not None else min(8, usable_cores())
-    # `prepare` lets the process keep freed memory; a user's loop does not, so this is switched like the rest.
-    glibc = keep_freed_memory(False)
+    glibc = platform.libc_ver()[0] == "glibc"
     ways = ladder(at_once=at_once, gpu=on_gpu, bfloat16=precision.native_bfloat16(device), glibc=glibc)
     dataset = rows.dataset(train=given.images)
     copies, products = gpu.reached(device) if on_gpu else ([], [])
@@ -51,7 +53,7 @@ def run(settings: Settings, *, command: str) -> None:
     }
     begun = time.monotonic()
     for number, config in enumerate(configs, 1):
-        measured = _measure(config, dataset, ways, device, settings, workers=workers)
+        measured = _measure(config, dataset, ways, device, settings, elsewhere, workers=workers)
         record["models"].append(measured)
         best = max(measured["ways"], key=lambda way: (way["ratio"] or {"median": 0})["median"])
         left = (time.monotonic() - begun) / number * (len(configs) - number) / 60
@@ -66,7 +68,14 @@ def _configuration(model: str, size: str, batch: int) -> dict[str, Any]:
 
 
 def _measure(
-    config: dict[str, Any], dataset: Dataset, ways: list[Way], device: torch.device, settings: Settings, *, workers: int
+    config: dict[str, Any],
+    dataset: Dataset,
+    ways: list[Way],
+    device: torch.device,
+    settings: Settings,
+    elsewhere: Elsewhere,
+    *,
+    workers: int,
 ) -> dict[str, Any]:
     """Return what was measured of one model: of each way, in the order of `ways`, and of the data path alone."""
     given, on_gpu = settings.throughput, device.type == "cuda"
@@ -74,13 +83,19 @@ def _measure(
     workshop = Workshop(config, dataset, data, device, workers=workers)
     here = [way for way in ways if not way.missing]
     try:
-        with own_determinism():
+        with own_determinism(), ExitStack() as apart:
             memory = [workshop.memory(way) for way in here]
-            sides = [workshop.side(way) for way in here]
-            paths = {graph: workshop.data_path(graph=graph) for graph in ((False, True) if on_gpu else (False,))}
-            timed: list[Side] = [*sides, *paths.values()]
-            rates = alternate(timed, device, seconds=given.seconds, rounds=given.rounds)
+            if on_gpu:
+                sides: list[Side] = [workshop.side(way) for way in here]
+                paths: dict[bool, Side] = {graph: workshop.data_path(graph=graph) for graph in (False, True)}
+            else:
+                made = (config, dataset, torch.get_num_threads(), workers)
+                sides = [apart.enter_context(closing(Apart(_side, way, *made))) for way in here]
+                paths = {False: apart.enter_context(closing(Apart(_side, None, *made)))}
+            rates = alternate([*sides, *paths.values()], device, seconds=given.seconds, rounds=given.rounds)
             busy = [_busy(side, device) if on_gpu else None for side in sides]
+            for side in (*sides, *paths.values()):
+                elsewhere.count(side.seconds if isinstance(side, Apart) else 0.0)
     except torch.OutOfMemoryError:
         raise ConfigError(
             f"batch={settings.batch} is too large for the memory of {device} with {config['row']}"
@@ -127,6 +142,17 @@ def _measure(
             "graph" if graph else "eager": spread(found) for graph, found in gathering.items()
         },
     }
+
+
+def _side(way: Way | None, config: dict[str, Any], dataset: Dataset, threads: int, workers: int) -> Side:
+    """Return a way's side, or for None that of the data path, in a process that is made for it, on a CPU."""
+    device = torch.device("cpu")
+    torch.set_num_threads(threads)
+    if way is None or way.kept:
+        keep_freed_memory()
+    data = DeviceData.load(dataset, device, padding=config["augmentation"]["padding"], mean=None, std=None)
+    workshop = Workshop(config, dataset, data, device, workers=workers)
+    return workshop.data_path(graph=False) if way is None else workshop.side(way)
 
 
 def _busy(side: Side, device: torch.device) -> float:

@@ -41,8 +41,8 @@ def _ladder(record: dict[str, Any], lines: list[dict[str, Any]]) -> Table:
         "Memory: the most bytes of tensors at once in the training process, from building the network to the second"
         f" block of steps; not the dataset ({count(record['dataset_bytes'])}B of pixels, once on the device), not the"
         " batches in the usual loop's workers. On a CPU that of side-by-side trials is one trial's, multiplied.",
-        "Freed memory kept: glibc is told to keep what a step frees (src/hybridsep/train/allocator.py). What it holds"
-        " by then helps the ways timed after it a little, the usual loop too.",
+        "On a CPU every way runs in a process of its own. Freed memory kept: glibc is told to keep what a step frees"
+        " (src/hybridsep/train/allocator.py).",
         "Data: of the usual loop, the share of its time spent waiting for batches; of ours, the time of the gather"
         f" alone by that of a step. {_verdict(lines)}",
     ]

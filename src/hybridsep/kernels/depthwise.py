@@ -5,38 +5,18 @@ backward 3 B (read x and the output's gradient, write the input's gradient). The
 4 B.
 """
 
-import threading
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from hybridsep.errors import ConfigError
 from hybridsep.kernels.blocks import choose, cut, power_of_two
+from hybridsep.kernels.launch import LAUNCH, interpreted, load
 
-# Triton promises nothing about two threads that compile or launch one kernel for the first time at once.
-_LAUNCH = threading.Lock()
 # Registers a thread, so that 32 warps share a multiprocessor forward and 16 backward.
 _FORWARD_REGISTERS, _BACKWARD_REGISTERS = 64, 128
 _ALLOWED = (torch.float32, torch.bfloat16)
-
-
-def programs() -> Any:
-    """Return the module of Triton programs. Raises ConfigError where Triton is not installed."""
-    try:
-        from hybridsep.kernels import programs as compiled
-    except ImportError as error:
-        raise ConfigError(
-            f"kernels=triton needs the package triton, which is not here ({error}); kernels=library is allowed"
-        ) from error
-    return compiled
-
-
-def interpreted() -> bool:
-    """Return whether Triton's interpreter runs the programs (TRITON_INTERPRET=1), on a CPU."""
-    compiled = programs()
-    return not isinstance(compiled.correlate, compiled.triton.JITFunction)
 
 
 def depthwise_conv3x3(x: Tensor, weight: Tensor, *, one_pass: bool = True) -> Tensor:
@@ -113,8 +93,8 @@ def _correlate(x: Tensor, filters: Tensor, *, flip: bool) -> Tensor:
     blocks = choose(height, width, chs)
     y = torch.empty_like(x, memory_format=torch.channels_last)
     grid = images * -(-height // blocks.rows) * -(-width // blocks.columns) * -(-chs // blocks.channels)
-    with torch.cuda.device_of(x), _LAUNCH:
-        programs().correlate[(grid,)](
+    with torch.cuda.device_of(x), LAUNCH:
+        load("programs").correlate[(grid,)](
             x,
             filters,
             y,
@@ -141,8 +121,8 @@ def _gradients(
     partial = torch.empty((slabs.slabs, 9, chs), dtype=torch.float32, device=x.device)
     dw = torch.empty((chs, 1, 3, 3), dtype=weight_dtype, device=x.device)
     channel_blocks = -(-chs // blocks.channels)
-    with torch.cuda.device_of(x), _LAUNCH:
-        programs().gradients[(slabs.slabs * channel_blocks,)](
+    with torch.cuda.device_of(x), LAUNCH:
+        load("programs").gradients[(slabs.slabs * channel_blocks,)](
             x,
             gradient,
             filters,
@@ -160,7 +140,7 @@ def _gradients(
             num_warps=blocks.warps,
             maxnreg=_BACKWARD_REGISTERS,
         )
-        programs().add_slabs[(9, -(-chs // 16))](
+        load("programs").add_slabs[(9, -(-chs // 16))](
             partial, dw, SLABS=slabs.slabs, POWER=power_of_two(slabs.slabs), C=chs, CHS=16, num_warps=4
         )
     return dx, dw

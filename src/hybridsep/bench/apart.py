@@ -1,0 +1,102 @@
+"""A side in a process of its own, for what belongs to a process and not to a side: what the C library does with freed
+memory, and what other sides have left of it.
+
+All sides wait but the one that is being timed.
+"""
+
+import functools
+import multiprocessing
+import signal
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from typing import Any
+
+from hybridsep.bench.rounds import Side
+from hybridsep.load import own_seconds
+
+
+class Apart:
+    """The side that `make(*arguments)` returns in a new process; `shares` are that side's, if it has any.
+
+    `seconds` is the processor time of its process so far. `make` and the arguments must be picklable. An exception
+    there is raised here; a process that died raises RuntimeError.
+    """
+
+    def __init__(self, make: Callable[..., Side], *arguments: Any):
+        self._connection, other = _context().Pipe()
+        # No daemon: a DataLoader's workers are processes of it.
+        self._process = _context().Process(target=_serve, args=(other, make, arguments))
+        self._process.start()
+        other.close()
+        self.work: float = self._answer()
+        self.shares: list[float] = []
+        self.seconds = 0.0
+
+    def block(self, steps: int) -> Callable[[], None]:
+        self._ask("block", steps)
+        return functools.partial(self._ask, "run")
+
+    def end(self) -> None:
+        self.shares, self.seconds = self._ask("end")
+
+    def close(self) -> None:
+        """End the process."""
+        self._connection.close()
+        self._process.join()
+
+    def _ask(self, *question: Any) -> Any:
+        try:
+            self._connection.send(question)
+        except OSError:
+            pass  # it has died, and the answer will say so
+        return self._answer()
+
+    def _answer(self) -> Any:
+        try:
+            answer = self._connection.recv()
+        except (EOFError, OSError):
+            self._process.join()
+            raise RuntimeError(f"a timed process ended with status {self._process.exitcode}") from None
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+@functools.cache
+def _context() -> Any:
+    # Forked from a process that has imported torch and run nothing of it: quick to make, and no thread is half there.
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["hybridsep.bench.throughput"])
+    return context
+
+
+def _serve(connection: Connection, make: Callable[..., Side], arguments: tuple[Any, ...]) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that asks ends, and this one with it
+    run: Callable[[], None] | None = None
+
+    def answer(word: str = "", *given: Any) -> Any:
+        nonlocal side, run
+        if word == "":
+            side = make(*arguments)
+            return side.work
+        if word == "block":
+            run = side.block(*given)
+        elif word == "run":
+            run()
+        else:
+            side.end()
+            return getattr(side, "shares", []), own_seconds()
+        return None
+
+    side: Any = None
+    question: tuple[Any, ...] = ()
+    while True:
+        try:
+            found = answer(*question)
+        except Exception as error:
+            found = error
+        try:
+            connection.send(found)
+            question = connection.recv()
+        except (EOFError, OSError):
+            return
