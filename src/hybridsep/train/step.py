@@ -16,6 +16,9 @@ from hybridsep.data.batches import EpochPlan, evaluation_batches, gather, pad_im
 from hybridsep.train.optimiser import SGD
 from hybridsep.train.precision import autocast
 
+# Images. With 500, a core evaluated 12,800 images/s in place of 26,400 (separable, size=small, bfloat16).
+EVALUATION_BATCH = 250
+
 
 @dataclass(frozen=True)
 class DeviceData:
@@ -124,7 +127,7 @@ class TrainingStep:
 
 @torch.inference_mode()
 def logits_of(
-    network: nn.Module, data: DeviceData, *, size: int, precision: str, batch_size: int = 250
+    network: nn.Module, data: DeviceData, *, size: int, precision: str, batch_size: int = EVALUATION_BATCH
 ) -> torch.Tensor:
     """Return float32 logits (images, classes) of `network` in evaluation mode for the test images of `data`."""
     network.eval()
