@@ -72,6 +72,8 @@ def _context() -> Any:
 
 def _serve(connection: Connection, make: Callable[..., Side], arguments: tuple[Any, ...]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that asks ends, and this one with it
+    # The workers of the usual loop's DataLoader are started as a user's would be, and counted as this process's.
+    multiprocessing.set_start_method(multiprocessing.get_all_start_methods()[0], force=True)
     run: Callable[[], None] | None = None
 
     def answer(word: str = "", *given: Any) -> Any:
