@@ -25,7 +25,8 @@ from hybridsep.report.table import Column, Table
 from hybridsep.train.step import DeviceData
 
 CPU = torch.device("cpu")
-WAYS = ladder(at_once=2, gpu=False, bfloat16=True, glibc=True)
+HERE = {"gpu": False, "bfloat16": True, "glibc": True, "grouped": False, "compiled": False}
+WAYS = ladder(at_once=2, **HERE)
 TINY = ("size=tiny", "data=synthetic", "schedule.batch_size=16")
 
 
@@ -54,6 +55,35 @@ def test_every_way_trains_the_same_network_on_the_same_batches(workshop):
     exact = workshop.side(dataclasses.replace(WAYS[4], bfloat16=False))
     exact.block(7)()
     assert float(exact.step.losses[:3].mean()) == pytest.approx(device, rel=1e-4)
+
+
+def test_a_switch_stands_where_it_applies_and_what_is_tried_aside_is_not_built_on():
+    narrow = ladder(at_once=2, **{**HERE, "grouped": True, "compiled": True})
+    assert [way.name for way in narrow[5:]] == [
+        "+ freed memory kept",
+        "+ groups merged",
+        "+ CUDA graph",
+        "torch.compile, aside",
+        "+ 2 trials at once",
+        "+ Triton kernels",
+    ]
+    assert [way.merged for way in narrow[5:]] == [False, True, True, True, True, True]
+    assert [way.name for way in narrow if way.compiled] == ["torch.compile, aside"]
+    # Our runs merge no groups on a GPU, so what they do comes first there.
+    gpu_ways = ladder(at_once=10, gpu=True, bfloat16=True, glibc=True, grouped=True, compiled=False)
+    assert [way.name for way in gpu_ways if way.merged] == ["+ groups merged"] == [gpu_ways[-1].name]
+    assert gpu_ways[-1].triton and gpu_ways[-1].graph
+
+
+@pytest.mark.slow
+def test_a_compiled_network_trains_the_same(workshop):
+    """Needs a C++ compiler and most of a minute."""
+    plain, compiled = (workshop.side(dataclasses.replace(WAYS[4], compiled=way)) for way in (False, True))
+    for side in (plain, compiled):
+        side.block(4)()
+        side.end()
+    torch.testing.assert_close(compiled.step.losses, plain.step.losses, rtol=3e-2, atol=0)
+    assert workshop.memory(dataclasses.replace(WAYS[4], compiled=True)) == workshop.memory(WAYS[4])
 
 
 def test_trials_side_by_side_are_those_of_one_alone(workshop):
@@ -201,7 +231,7 @@ def test_throughput_and_its_files(tmp_path, capsys):
     record = json.loads((tmp_path / "bench/throughput-tiny-cpu.json").read_text())
     assert record["machine"]["threads"] == 1 and record["versions"]["torch"] and record["busy_elsewhere"] >= 0
     ways = {way["name"]: way for way in record["models"][0]["ways"]}
-    assert list(ways) == [way.name for way in ladder(at_once=record["at_once"], gpu=False, bfloat16=True, glibc=True)]
+    assert list(ways) == [way.name for way in ladder(at_once=record["at_once"], **HERE)]
     for name, way in ways.items():
         if "CUDA" in name or "Triton" in name:
             assert way["missing"] == "needs a GPU"

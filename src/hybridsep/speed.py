@@ -194,8 +194,7 @@ def _make(config: dict[str, Any], device: torch.device) -> tuple[dict[str, Any],
     network = build.network_factory(config, classes=classes)()
     initialise(network, study_seed=config["seed"], trial=0)
     network.to(device=device, memory_format=torch.channels_last)
-    if config["kernels"] == "triton":
-        kernels.install(network)
+    kernels.suit(network, config["kernels"])
     data = _random_data(config, device)
     inference = [
         Inference(network, data, batch, size=size, number_format=config["precision"])

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from hybridsep import kernels
 from hybridsep.bench import rows
 from hybridsep.bench.rounds import Side
 from hybridsep.bench.usual import Gathered, HostLoop, Loaded, plain_sgd
@@ -32,23 +33,35 @@ class Way:
     bfloat16: bool = False
     device_state: bool = False  # fused optimiser, learning rates and counters on the device: `TrainingStep`
     kept: bool = False  # memory that a step frees stays in the process, which is the caller's affair
+    merged: bool = False  # narrow groups of convolutions: `hybridsep.kernels.merge_groups`
     graph: bool = False
+    compiled: bool = False  # the whole network by `torch.compile`
     at_once: int = 1
     triton: bool = False  # our kernels
+    aside: bool = False  # tried beside the others; the ways after it do without
     missing: str = ""
 
 
-def ladder(*, at_once: int, gpu: bool, bfloat16: bool, glibc: bool) -> list[Way]:
-    """Return the ways, each with one switch more than the one before; a switch that this machine lacks stays off."""
+def ladder(*, at_once: int, gpu: bool, bfloat16: bool, glibc: bool, grouped: bool, compiled: bool) -> list[Way]:
+    """Return the ways, each with one switch more than the one before; a switch that this machine lacks stays off.
+
+    `grouped`: the network has narrow groups, which our runs merge on a CPU, and on a GPU not before this shows it
+    quicker. `compiled`: try torch.compile too.
+    """
+    merge = [("+ groups merged", {"merged": True}, "")] if grouped else []
+    compile_ = [("torch.compile, aside", {"compiled": True, "aside": True}, "")] if compiled else []
     switches = (
         ("+ data on device", {"data_on_device": True}, ""),
         ("+ channels-last", {"channels_last": True}, ""),
         ("+ bfloat16", {"bfloat16": True}, "" if bfloat16 else "needs bfloat16 arithmetic"),
         ("+ fused SGD, device state", {"device_state": True}, ""),
         ("+ freed memory kept", {"kept": True}, "needs a CPU and glibc" if gpu or not glibc else ""),
+        *([] if gpu else merge),
         ("+ CUDA graph", {"graph": True}, "" if gpu else "needs a GPU"),
+        *compile_,
         (f"+ {at_once} trials at once", {"at_once": at_once}, ""),
         ("+ Triton kernels", {"triton": True}, "" if gpu else "needs a GPU"),
+        *(merge if gpu else []),
     )
     last = Way("usual loop")
     ways = [last]
@@ -56,8 +69,8 @@ def ladder(*, at_once: int, gpu: bool, bfloat16: bool, glibc: bool) -> list[Way]
         if missing:
             ways.append(replace(last, name=name, missing=missing))
         else:
-            last = replace(last, name=name, **switch)
-            ways.append(last)
+            ways.append(replace(last, name=name, **switch))
+            last = last if ways[-1].aside else ways[-1]
     return ways
 
 
@@ -101,7 +114,8 @@ class Workshop:
         Not counted: the dataset, and batches that the usual loop's workers hold. On a CPU one trial of several that run
         side by side is counted, and multiplied.
         """
-        counted = way if way.data_on_device else replace(way, data_on_device=True)
+        # What counts the tensors sees operations, and compiled ones are none.
+        counted = replace(way, data_on_device=True, compiled=False)
         times = 1
         if way.at_once > 1 and self._device.type != "cuda":
             counted, times = replace(counted, at_once=1), way.at_once
@@ -149,10 +163,9 @@ class Workshop:
     def _trial(self, way: Way, trial: int) -> "DeviceLoop":
         config, schedule = self._config, self._config["schedule"]
         network, generator = rows.network(config, self._device, classes=len(self._dataset.classes), trial=trial)
+        if way.merged:
+            kernels.merge_groups(network)
         if way.triton:
-            # Imported here because only this needs Triton.
-            from hybridsep import kernels
-
             kernels.install(network)
         optimiser = sgd(
             network,
@@ -161,7 +174,7 @@ class Workshop:
             weight_decay=schedule["weight_decay"],
         )
         step = TrainingStep(
-            network,
+            torch.compile(network) if way.compiled else network,
             optimiser,
             self._data,
             self.plans.plan(trial=trial, epoch=1),

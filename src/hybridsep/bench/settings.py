@@ -21,6 +21,7 @@ class Throughput:
     seconds: float = MISSING
     at_once: int | None = None
     workers: int | None = None
+    compile: bool = MISSING
     starts: int = MISSING
 
 

@@ -15,6 +15,7 @@ from hybridsep.bench.settings import Settings
 from hybridsep.bench.throughput_tables import tables
 from hybridsep.data import Dataset
 from hybridsep.errors import ConfigError
+from hybridsep.kernels import narrow_groups
 from hybridsep.load import Elsewhere
 from hybridsep.timing import spread
 from hybridsep.train import precision
@@ -36,8 +37,13 @@ def run(settings: Settings, *, command: str) -> None:
     on_gpu = device.type == "cuda"
     at_once = given.at_once or (10 if on_gpu else max(2, usable_cores()))
     workers = given.workers if given.workers is not None else min(8, usable_cores())
-    glibc = platform.libc_ver()[0] == "glibc"
-    ways = ladder(at_once=at_once, gpu=on_gpu, bfloat16=precision.native_bfloat16(device), glibc=glibc)
+    here = {
+        "at_once": at_once,
+        "gpu": on_gpu,
+        "bfloat16": precision.native_bfloat16(device),
+        "glibc": platform.libc_ver()[0] == "glibc",
+        "compiled": given.compile,
+    }
     dataset = rows.dataset(train=given.images)
     copies, products = gpu.reached(device) if on_gpu else ([], [])
     record = {
@@ -53,6 +59,8 @@ def run(settings: Settings, *, command: str) -> None:
     }
     begun = time.monotonic()
     for number, config in enumerate(configs, 1):
+        network, _ = rows.network(config, torch.device("cpu"), classes=len(dataset.classes))
+        ways = ladder(**here, grouped=bool(narrow_groups(network)))
         measured = _measure(config, dataset, ways, device, settings, elsewhere, workers=workers)
         record["models"].append(measured)
         best = max(measured["ways"], key=lambda way: (way["ratio"] or {"median": 0})["median"])
@@ -107,6 +115,7 @@ def _measure(
             "name": way.name,
             "missing": way.missing,
             "graph": way.graph and not way.missing,
+            "aside": way.aside,
             "ratio": None,
         }
         if not way.missing:
@@ -127,7 +136,7 @@ def _measure(
                 "busy_share": busy[at],
                 "rounds": own,
             }
-            before = own
+            before = before if way.aside else own
         lines.append(line)
     least = need.of(config, classes=len(dataset.classes), height=dataset.train_images.shape[1])
     return {

@@ -42,7 +42,8 @@ def _ladder(record: dict[str, Any], lines: list[dict[str, Any]]) -> Table:
         f" block of steps; not the dataset ({count(record['dataset_bytes'])}B of pixels, once on the device), not the"
         " batches in the usual loop's workers. On a CPU that of side-by-side trials is one trial's, multiplied.",
         "On a CPU every way runs in a process of its own. Freed memory kept: glibc is told to keep what a step frees"
-        " (src/hybridsep/train/allocator.py).",
+        " (src/hybridsep/train/allocator.py). Groups merged: of convolutions with 2 to 4 channels a group, up to 16"
+        " channels at a time (src/hybridsep/kernels/grouped.py). Aside: tried, and not in the ways after it.",
         "Data: of the usual loop, the share of its time spent waiting for batches; of ours, the time of the gather"
         f" alone by that of a step. {_verdict(lines)}",
     ]
@@ -69,7 +70,7 @@ def _models(record: dict[str, Any]) -> Table:
     """One line for each model: its best way against the usual loop."""
 
     def best(model: dict[str, Any]) -> dict[str, Any]:
-        measured = [way for way in model["ways"] if not way["missing"]]
+        measured = [way for way in model["ways"] if not way["missing"] and not way["aside"]]
         return max(measured, key=lambda way: way["images_per_second"]["median"])
 
     columns = [
@@ -148,7 +149,7 @@ def _verdict(lines: list[dict[str, Any]]) -> str:
     """Say whether the data path keeps to its share in our complete step, the last measured way of one trial."""
     shares = {}
     for line in lines:
-        if not line["missing"] and line["data_share"]:
+        if not line["missing"] and not line["aside"] and line["data_share"]:
             shares[line["row"]] = line["data_share"]["median"]
     over = [row for row, share in shares.items() if share > MOST_DATA_SHARE]
     limit = f"{100 * MOST_DATA_SHARE:.0f} %"

@@ -1,4 +1,4 @@
-"""Put the Triton kernels into a network that is already built."""
+"""Put other ways of carrying layers out into a network that is already built."""
 
 from collections import Counter
 from typing import NamedTuple
@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from hybridsep.errors import ConfigError
 from hybridsep.kernels.depthwise import depthwise_conv3x3
+from hybridsep.kernels.grouped import merge_groups
 from hybridsep.kernels.launch import interpreted, load
 from hybridsep.kernels.norm import batch_norm_act
 from hybridsep.modules.layers import ConvNormAct
@@ -63,6 +64,18 @@ class TritonFractalLayer(fractalnet.Layer):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.norm(self.dropout(self.module(x)))
+
+
+def suit(network: nn.Module, chosen: str) -> None:
+    """Let the layers of `network` run as `kernels=chosen` says (library or triton), and as its device is quick at.
+
+    Raises ConfigError as `install` does.
+    """
+    if chosen == "triton":
+        install(network)
+    if next(network.parameters()).device.type == "cpu":
+        # On a GPU it is to be measured first (`bench throughput` does).
+        merge_groups(network)
 
 
 def install(network: nn.Module) -> Installed:

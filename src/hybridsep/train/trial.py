@@ -63,8 +63,7 @@ class Trial:
         self.network = build()
         initialise(self.network, study_seed=self._seed, trial=self._trial)
         self.network.to(device=device, memory_format=torch.channels_last)
-        if config["kernels"] == "triton":
-            kernels.install(self.network)
+        kernels.suit(self.network, config["kernels"])
         self._dropout = torch.Generator(device)
         give_generator(self.network, self._dropout)
         self._optimiser = sgd(

@@ -1,0 +1,77 @@
+"""Merged groups: the grouped convolution itself, its parameters and its gradients, and where they are put."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from hybridsep import build
+from hybridsep.bench import rows
+from hybridsep.kernels import MergedGroups, merge_groups, narrow_groups, suit
+
+
+def convolution(in_chs: int, out_chs: int, groups: int, **options) -> nn.Conv2d:
+    generator = torch.Generator().manual_seed(in_chs + groups)
+    made = nn.Conv2d(in_chs, out_chs, 3, padding=1, groups=groups, bias=False, dtype=torch.float64, **options)
+    with torch.no_grad():
+        made.weight.normal_(generator=generator)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("in_chs", "out_chs", "groups", "merged"),
+    [
+        (64, 64, 32, 8),  # ResNeXt's first stage at size=paper
+        (128, 128, 32, 4),
+        (32, 64, 16, 8),  # twice as many outputs
+        (18, 18, 6, 3),  # 3 channels a group: 5 would fit, 3 divide 6
+        (9, 9, 3, 3),
+        (14, 14, 7, 7),
+    ],
+)
+def test_merged_groups_are_the_grouped_convolution(in_chs, out_chs, groups, merged):
+    plain = convolution(in_chs, out_chs, groups)
+    other = copy.deepcopy(plain)
+    assert merge_groups(other) == 1 and other.merged == merged
+    assert other.block_diagonal().shape == (out_chs, merged * in_chs // groups, 3, 3)
+    assert list(other.state_dict()) == ["weight"] and torch.equal(other.weight, plain.weight)
+    x = torch.randn(3, in_chs, 6, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    found = []
+    for module in (plain, other):
+        given = x.clone().requires_grad_()
+        y = module(given)
+        (y * torch.linspace(-1, 1, y.numel(), dtype=y.dtype).view_as(y)).sum().backward()
+        found.append((y, given.grad, module.weight.grad))
+    for one, two in zip(*found, strict=True):
+        torch.testing.assert_close(one, two, rtol=1e-12, atol=1e-12)
+
+
+def test_only_what_is_slow_is_merged():
+    kept = nn.ModuleList(
+        [
+            convolution(8, 8, 8),  # depthwise
+            convolution(32, 32, 4),  # 8 channels a group
+            convolution(32, 32, 1),
+            convolution(4, 4, 1),
+            convolution(64, 64, 32, padding_mode="reflect"),
+            nn.Conv2d(64, 64, 3, padding=1, groups=32),  # with a bias
+        ]
+    )
+    assert not narrow_groups(kept) and merge_groups(kept) == 0 and {type(each) for each in kept} == {nn.Conv2d}
+
+
+def test_a_network_on_a_cpu_gets_them_and_stays_itself():
+    words = ("model=resnext", "size=small", "data=synthetic")
+    plain, _ = rows.network(rows.compose(words), torch.device("cpu"), classes=10)
+    other = copy.deepcopy(plain)
+    suit(other, "library")
+    names = [name for name, module in other.named_modules() if type(module) is MergedGroups]
+    assert names == ["stages.2.0.module.grouped.conv", "stages.2.1.module.grouped.conv"]
+    assert list(other.state_dict()) == list(plain.state_dict())
+    images = torch.randn(8, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    torch.testing.assert_close(other.eval()(images), plain.eval()(images), rtol=1e-4, atol=1e-5)
+    with torch.device("meta"):
+        elsewhere = build.network_factory(rows.compose(words), classes=10)()
+    suit(elsewhere, "library")
+    assert narrow_groups(elsewhere), "a GPU has to show it quicker first"
