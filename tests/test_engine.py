@@ -20,7 +20,7 @@ from hybridsep.networks.stochastic import give_generator
 from hybridsep.train import graph
 from hybridsep.train.beside import fitting, side_by_side
 from hybridsep.train.plans import Plans
-from hybridsep.train.step import DeviceData, TrainingStep, logits_of
+from hybridsep.train.step import DeviceData, Evaluation, TrainingStep
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc can be told")
@@ -190,6 +190,25 @@ def test_every_call_of_a_replayed_step_is_done_exactly_once(monkeypatch):
     assert len(calls) == 4  # three as they are, one recorded
 
 
+def test_step_and_evaluation_are_what_a_lane_replays(tmp_path, monkeypatch):
+    made, places, evaluate = [], [], Evaluation.__call__
+
+    def stepper(self, step, *, generator=None):
+        made.append(step)
+        return step
+
+    def noted(self):
+        evaluate(self)
+        places.append(self.logits.data_ptr())
+
+    monkeypatch.setattr(graph.Lane, "stepper", stepper)
+    monkeypatch.setattr(Evaluation, "__call__", noted)
+    trainer = Trainer()
+    trainer(tmp_path)
+    assert trainer.outcome.finished == 1 and len(made) == 2
+    assert len(places) > 1 and len(set(places)) == 1, "a captured evaluation writes to one place"
+
+
 def composed(*overrides: str) -> dict:
     configuration.register()
     with initialize_config_dir(str(configuration.config_dir()), version_base="1.3"):
@@ -254,7 +273,10 @@ def test_nothing_in_a_step_or_an_evaluation_on_a_gpu_lies_on_the_host_or_waits_f
         step()
         step()
         assert step.losses.device == step.wrong.device == device
-        assert logits_of(network, data, size=plans.size, precision="bfloat16").device == device
+        evaluation = Evaluation(network, data, size=plans.size, precision="bfloat16")
+        evaluation()
+        evaluation()
+        assert evaluation.logits.device == device and evaluation.logits.shape == (100, 10)
 
 
 GPU_ROWS = [
@@ -268,7 +290,8 @@ GPU_ROWS = [
     ("model=hybrid", "kernels=triton"),
     ("model=darknet", "model.network.width_ratio=0.125", "augmentation=darknet", "augmentation.crop=12"),
 ]
-ON_GPU = ("device=cuda", "data.source.train=512", "data.source.test=100", "schedule.epochs=3")
+# Six epochs, because the evaluation is captured at its fourth.
+ON_GPU = ("device=cuda", "data.source.train=512", "data.source.test=100", "schedule.epochs=6")
 
 
 @pytest.mark.gpu

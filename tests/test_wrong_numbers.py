@@ -16,7 +16,7 @@ from test_faults import stop_in_epoch
 from hybridsep import records
 from hybridsep.errors import RecordError
 from hybridsep.report import folders
-from hybridsep.train import study, trial
+from hybridsep.train import step, study
 from hybridsep.train.step import TrainingStep
 
 
@@ -48,7 +48,7 @@ def test_a_trial_that_diverges_ends_with_its_step_and_the_study_goes_on(tmp_path
 
 def test_a_test_loss_that_is_infinite_is_a_divergence(tmp_path, monkeypatch):
     trainer = Trainer()
-    monkeypatch.setattr(trial, "logits_of", lambda *arguments, **keywords: torch.full((20, 10), float("-inf")))
+    monkeypatch.setattr(step, "logits_of", lambda *arguments, **keywords: torch.full((20, 10), float("-inf")))
     trainer(tmp_path)
     record = strict(trainer.folder(tmp_path))
     assert record["status"] == "diverged"

@@ -20,7 +20,7 @@ from hybridsep.data import Dataset
 from hybridsep.errors import ConfigError
 from hybridsep.report.table import Column, Table, count, number
 from hybridsep.train import precision
-from hybridsep.train.step import EVALUATION_BATCH, DeviceData, logits_of
+from hybridsep.train.step import DeviceData, evaluation_batch, logits_of
 
 _OURS = Way("ours", data_on_device=True, channels_last=True, bfloat16=True, device_state=True)
 _TRIAL_SECONDS = ("floor", "sum", "triton", "unfused", "launching")
@@ -53,8 +53,9 @@ def run(settings: Settings, *, command: str) -> None:
 def line(config: dict[str, Any], *, trials: int, settings: Settings) -> dict[str, Any]:
     """Return the needs of one row and its times on the chip: of a step (seconds), and of all trials (hours)."""
     batch, epochs, floor = config["schedule"]["batch_size"], config["schedule"]["epochs"], settings.floor
+    at_once = evaluation_batch(torch.device("cuda"))
     # Two steps an epoch, so that the second one draws no plan.
-    dataset = rows.dataset(train=max(10, 2 * batch), test=EVALUATION_BATCH)
+    dataset = rows.dataset(train=max(10, 2 * batch), test=at_once)
     least = need.of(config, classes=len(dataset.classes), height=dataset.train_images.shape[1])
     (training, training_saved), (evaluating, evaluating_saved) = unfused(config, dataset)
     steps = floor.train_images // batch
@@ -69,12 +70,12 @@ def line(config: dict[str, Any], *, trials: int, settings: Settings) -> dict[str
     )
     evaluation = seconds(
         settings.chip,
-        floor_bytes=least.evaluation_bytes(EVALUATION_BATCH),
-        flops=least.evaluation_flops(EVALUATION_BATCH),
+        floor_bytes=least.evaluation_bytes(at_once),
+        flops=least.evaluation_flops(at_once),
         real=evaluating,
         saved_bytes=evaluating_saved,
     )
-    evaluations = floor.test_images / EVALUATION_BATCH
+    evaluations = floor.test_images / at_once
     trial = {kind: epochs * (steps * step[kind] + evaluations * evaluation[kind]) for kind in _TRIAL_SECONDS}
     moved_bytes = training.read + training.written
     return {

@@ -1,4 +1,5 @@
-"""A trial's lane on a device: on a GPU a stream of its own, on which the training step is captured once and replayed.
+"""A trial's lane on a device: on a GPU a stream of its own, on which training step and evaluation are captured once
+each and replayed.
 
 Lanes share nothing but the dataset, so that a trial gives the same bits whether it runs alone or beside others.
 """
@@ -70,8 +71,11 @@ class Lane:
     def __exit__(self, *_: object) -> None:
         self._entered.close()
 
-    def stepper(self, step: Callable[[], None], *, generator: torch.Generator) -> Callable[[], None]:
-        """Return the call that does one step here: a captured one's replay on a GPU, `step` itself elsewhere."""
+    def stepper(self, step: Callable[[], None], *, generator: torch.Generator | None = None) -> Callable[[], None]:
+        """Return the call that does one step here: a captured one's replay on a GPU, `step` itself elsewhere.
+
+        A step is the same work on the same tensors each time: a training step, or a whole evaluation.
+        """
         if self._stream is None or not self._cuda_graph:
             return step
         return Replay(step, generator=generator, stream=self._stream)

@@ -17,7 +17,7 @@ from hybridsep.networks.stochastic import give_generator
 from hybridsep.train.graph import Lane
 from hybridsep.train.optimiser import initialise, learning_rates, sgd
 from hybridsep.train.plans import Plans
-from hybridsep.train.step import DeviceData, TrainingStep, logits_of
+from hybridsep.train.step import DeviceData, Evaluation, TrainingStep
 
 
 class Diverged(Exception):
@@ -56,7 +56,7 @@ class Trial:
         self.history: list[dict[str, Any]] = []
         self.steps_done = 0
         self._seconds = self._training_seconds = 0.0
-        self._logits: torch.Tensor | None = None
+        self._logits: torch.Tensor | None = None  # of the network as it is now
 
     def _make(self, config: dict[str, Any], build: Callable[[], nn.Module], device: torch.device) -> None:
         schedule = self._schedule
@@ -82,6 +82,8 @@ class Trial:
             precision=self._precision,
         )
         self._advance = self._lane.stepper(self._step, generator=self._dropout)
+        self._evaluation = Evaluation(self.network, self._data, size=self._plans.size, precision=self._precision)
+        self._evaluate = self._lane.stepper(self._evaluation)
         keys = ("learning_rate", "warmup_epochs", "decay", "decay_steps", "decay_factor", "decay_power")
         rates = learning_rates(
             epochs=schedule["epochs"], steps_per_epoch=self.steps, **{key: schedule[key] for key in keys}
@@ -136,6 +138,7 @@ class Trial:
             where = f"step {broken[0] + 1} of {self.steps} in epoch {epoch}"
             raise Diverged(f"the training loss is {losses[broken[0]]} at {where}; the last good epoch is {epoch - 1}")
         self._evaluate()
+        self._logits = self._evaluation.logits
         labels = self._data.test_labels
         test_loss = float(functional.cross_entropy(self._logits, labels))
         if not math.isfinite(test_loss):
@@ -160,11 +163,8 @@ class Trial:
         """Return the logits (test images, classes) of the network as it is now."""
         if self._logits is None:
             self._evaluate()
+            self._logits = self._evaluation.logits
         return self._logits.cpu().numpy()
-
-    def _evaluate(self) -> None:
-        with self._lane.eager():
-            self._logits = logits_of(self.network, self._data, size=self._plans.size, precision=self._precision)
 
     def state(self) -> dict[str, Any]:
         """Return all that a resumed run needs, on the CPU; in the middle of an epoch too."""
