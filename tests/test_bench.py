@@ -13,7 +13,21 @@ import pytest
 import torch
 from torch import nn
 
-from hybridsep.bench import floor, fused, gpu, need, numerics, output, rounds, rows, scaling, settings, startup, traffic
+from hybridsep.bench import (
+    floor,
+    fused,
+    gpu,
+    need,
+    numerics,
+    output,
+    profile,
+    rounds,
+    rows,
+    scaling,
+    settings,
+    startup,
+    traffic,
+)
 from hybridsep.bench.__main__ import COMMANDS, main
 from hybridsep.bench.apart import Apart
 from hybridsep.bench.ladder import Beside, Workshop, ladder
@@ -224,6 +238,46 @@ def test_what_bfloat16_changes_is_small_and_leaves_the_network_alone(workshop):
     assert numerics.cosine(torch.tensor([3.0, 4.0]), torch.tensor([4.0, 3.0])) == pytest.approx(0.96)
 
 
+def test_operations_are_sorted_by_what_they_do():
+    x, g = [128, 64, 8, 8], [128, 32, 8, 8]
+    found = profile.sort(
+        [
+            ("aten::mkldnn_convolution", [x, [64, 1, 3, 3], []], 1.0),
+            ("aten::convolution_backward", [x, x, [64, 1, 3, 3], []], 2.0),
+            ("aten::mkldnn_convolution", [x, [64, 16, 3, 3], []], 4.0),
+            ("aten::cudnn_convolution", [x, [32, 64, 1, 1], []], 8.0),
+            ("aten::convolution_backward", [g, x, [32, 64, 3, 3]], 16.0),
+            ("aten::native_batch_norm_backward", [x], 32.0),
+            ("aten::max_pool2d_with_indices_backward", [x], 64.0),
+            ("aten::_fused_sgd_", [], 128.0),
+            ("autograd::engine::evaluate_function: ConvolutionBackward0", [], 256.0),
+        ]
+    )
+    assert found == {
+        "depthwise, forward": 1.0,
+        "depthwise, backward": 2.0,
+        "grouped, forward": 4.0,
+        "1x1, forward": 8.0,
+        "3x3, backward": 16.0,
+        "norm": 32.0,
+        "pooling": 64.0,
+        "optimiser": 128.0,
+        "rest": 256.0,
+    }
+
+
+def test_profile_and_its_files(tmp_path, capsys):
+    words = "profile size=tiny models=[separable,resnext] batch=16 threads=1 profile.steps=2 profile.untimed=1".split()
+    assert main([*words, f"results={tmp_path}"]) == 0, capsys.readouterr().err
+    record = json.loads((tmp_path / "bench/profile-tiny-cpu.json").read_text())
+    separable, resnext = (line["shares"] for line in record["lines"])
+    for shares in (separable, resnext):
+        assert set(shares) == set(profile.KINDS) and sum(shares.values()) == pytest.approx(1)
+        assert all(shares[kind] > 0 for kind in ("1x1, forward", "1x1, backward", "norm", "activation", "optimiser"))
+    assert separable["depthwise, backward"] > 0 and separable["grouped, forward"] == 0
+    assert "| separable |" in (tmp_path / "bench/profile-tiny-cpu.md").read_text()
+
+
 def test_throughput_and_its_files(tmp_path, capsys):
     words = "size=tiny models=separable batch=16 threads=1 throughput.images=64 throughput.rounds=2".split()
     words += ["throughput.seconds=0.001", "throughput.starts=0", "throughput.workers=0", f"results={tmp_path}"]
@@ -304,7 +358,7 @@ def test_labels_are_of_the_device_and_no_host():
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["thruput"], "'thruput' is not key=value, or one of throughput, floor, numerics, scaling, kernels"),
+        (["thruput"], "'thruput' is not key=value, or one of throughput, profile, floor, numerics, scaling, kernels"),
         (["throughput", "floor"], "throughput and floor are two commands"),
         (["throughput.round=3"], "did you mean throughput.rounds?"),
         (["batch=1"], "batch=1 is not allowed: a whole number from 2"),

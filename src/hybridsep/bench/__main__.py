@@ -7,11 +7,12 @@ import sys
 from hybridsep.bench import settings
 from hybridsep.errors import ConfigError, UserError
 
-COMMANDS = ("throughput", "floor", "numerics", "scaling", "kernels")
+COMMANDS = ("throughput", "profile", "floor", "numerics", "scaling", "kernels")
 HELP = """\
 hybridsep.bench: what training costs, measured. Writes results/bench/NAME.json and NAME.md.
 
   python -m hybridsep.bench                     throughput: the usual loop against ours, one switch at a time
+  python -m hybridsep.bench profile             where the time of our step goes, per kind of operation
   python -m hybridsep.bench floor               bytes and operations that each row needs, and hours at a chip's rates
   python -m hybridsep.bench numerics            what bfloat16 changes, per module
   python -m hybridsep.bench scaling             time and memory of run over trials and widths, of report over runs

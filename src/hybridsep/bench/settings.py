@@ -40,6 +40,12 @@ class Numerics:
 
 
 @dataclass
+class Profile:
+    steps: int = MISSING
+    untimed: int = MISSING
+
+
+@dataclass
 class Scaling:
     trials: list[int] = MISSING
     widths: list[int] = MISSING
@@ -78,6 +84,7 @@ class Settings:
     throughput: Throughput = field(default_factory=Throughput)
     floor: Floor = field(default_factory=Floor)
     numerics: Numerics = field(default_factory=Numerics)
+    profile: Profile = field(default_factory=Profile)
     scaling: Scaling = field(default_factory=Scaling)
     kernels: Kernels = field(default_factory=Kernels)
     chip: Chip = field(default_factory=Chip)
@@ -121,6 +128,8 @@ def check(settings: Settings) -> None:
     whole("numerics.steps", settings.numerics.steps, 1)
     whole("numerics.images", settings.numerics.images, max(10, 2 * settings.batch))
     positive("numerics.learning_rate", settings.numerics.learning_rate)
+    whole("profile.steps", settings.profile.steps, 1)
+    whole("profile.untimed", settings.profile.untimed, 1)
     for value in scaling.trials:
         whole("scaling.trials", value, 1, 1000)
     for value in scaling.widths:

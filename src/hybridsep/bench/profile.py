@@ -1,0 +1,150 @@
+"""`bench profile`: where the time of our training step goes, per kind of operation; what to speed up next.
+
+The step runs operation by operation under torch.profiler. On a GPU only the time of its kernels counts, which a
+captured graph replays; on a CPU the own time of the operations.
+"""
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import torch
+
+from hybridsep.bench import output, rows
+from hybridsep.bench.ladder import Way, Workshop
+from hybridsep.bench.settings import Settings
+from hybridsep.data import Dataset
+from hybridsep.load import Elsewhere
+from hybridsep.report.table import Column, Table, number
+from hybridsep.train import precision
+from hybridsep.train.step import DeviceData
+
+_CONVOLUTIONS = ("depthwise", "grouped", "1x1", "3x3")
+
+
+def _both(kind: str) -> tuple[str, str]:
+    """Return the two directions of a kind of convolution."""
+    return f"{kind}, forward", f"{kind}, backward"
+
+
+# By words in the operation's name; the first that fits counts. Casts and copies are what autocast adds.
+_OTHERS = {
+    "norm": ("batch_norm",),
+    "activation": ("threshold", "clamp_min", "relu"),
+    "pooling": ("pool", "fill_", "zero_"),
+    "copies": ("copy_", "cat", "_to_copy"),
+    "optimiser": ("sgd",),
+}
+KINDS = (*(way for kind in _CONVOLUTIONS for way in _both(kind)), *_OTHERS, "rest")
+
+
+def run(settings: Settings, *, command: str) -> None:
+    """Profile every model, print the table and write it."""
+    size, given = settings.size or "small", settings.profile
+    configs = [
+        rows.compose([f"model={model}", f"size={size}", "data=synthetic", f"schedule.batch_size={settings.batch}"])
+        for model in settings.models
+    ]
+    elsewhere = Elsewhere()
+    device = precision.resolve_device(settings.device)
+    threads = precision.prepare(device, settings.threads)
+    dataset = rows.dataset(train=max(10, 4 * settings.batch))
+    lines = []
+    for config in configs:
+        lines.append(of(config, dataset, device, steps=given.steps, untimed=given.untimed))
+        output.say(f"{config['row']}: {lines[-1]['milliseconds']:.1f} ms a step")
+    record = {
+        "command": command,
+        "size": size,
+        "batch": settings.batch,
+        "steps": given.steps,
+        "lines": lines,
+        "busy_elsewhere": elsewhere.cores(),
+        **output.origin(str(device), threads),
+    }
+    name = f"profile-{size}-{output.label(settings.label, record['machine'])}"
+    output.write(settings.results, name, record, [_table(record)])
+
+
+def of(config: dict[str, Any], dataset: Dataset, device: torch.device, *, steps: int, untimed: int) -> dict[str, Any]:
+    """Return the shares of `KINDS` in the time of `steps` steps, after `untimed` ones that fill memory and caches."""
+    # Else the profiler's library reports its own starts, and on a CPU that there is no GPU.
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")
+    from torch.profiler import ProfilerActivity, profile
+
+    on_gpu = device.type == "cuda"
+    data = DeviceData.load(dataset, device, padding=config["augmentation"]["padding"], mean=None, std=None)
+    bfloat16 = precision.native_bfloat16(device)
+    way = Way("ours", data_on_device=True, channels_last=True, bfloat16=bfloat16, device_state=True, merged=not on_gpu)
+    loop = Workshop(config, dataset, data, device, workers=0).side(way)
+    loop.block(untimed)()
+    work = loop.block(steps)
+    activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if on_gpu else [])]
+    with profile(activities=activities, record_shapes=True) as profiler:
+        work()
+    events = profiler.key_averages(group_by_input_shape=True)
+    measure = "self_device_time_total" if on_gpu else "self_cpu_time_total"
+    spent = sort((event.key, event.input_shapes, getattr(event, measure)) for event in events)
+    total = sum(spent.values())
+    return {
+        "row": config["row"],
+        "title": config["model"]["title"],
+        "milliseconds": total / steps / 1e3,
+        "shares": {kind: spent[kind] / total for kind in KINDS},
+    }
+
+
+def sort(events: Iterable[tuple[str, Sequence[Any], float]]) -> Counter[str]:
+    """Return the time of each of `KINDS` from (name of the operation, shapes of its arguments, its own time)."""
+    spent: Counter[str] = Counter()
+    for name, shapes, time in events:
+        spent[_kind(name, shapes)] += time
+    return spent
+
+
+def _kind(name: str, shapes: Sequence[Any]) -> str:
+    if "conv" in name and len(shapes) > 2:
+        backward = "backward" in name
+        image, weight = (shapes[1], shapes[2]) if backward else (shapes[0], shapes[1])
+        if len(image) == len(weight) == 4:
+            return _both(_convolution(image[1], weight))[backward]
+    return next((kind for kind, words in _OTHERS.items() if any(word in name for word in words)), "rest")
+
+
+def _convolution(in_chs: int, weight: Sequence[int]) -> str:
+    if weight[1] < in_chs:
+        return "depthwise" if weight[1] == 1 else "grouped"
+    return "1x1" if weight[2] == 1 else "3x3"
+
+
+def _table(record: dict[str, Any]) -> Table:
+    def share(*kinds: str) -> Any:
+        return lambda line: f"{100 * sum(line['shares'][kind] for kind in kinds):.0f} %"
+
+    headings = {"activation": "Act", "pooling": "Pool", "optimiser": "SGD"}
+    columns = [
+        Column("Row", lambda line: line["row"], wide=True),
+        Column("ms", lambda line: number(line["milliseconds"], 1)),
+        *(Column(kind.capitalize(), share(*_both(kind))) for kind in _CONVOLUTIONS),
+        Column("Backward", share(*(_both(kind)[1] for kind in _CONVOLUTIONS))),
+        *(Column(headings.get(kind, kind.capitalize()), share(kind)) for kind in (*_OTHERS, "rest")),
+    ]
+    notes = [
+        f"Shares of the operations' own time in {record['steps']} steps of one trial, by torch.profiler. It adds to the"
+        " time of each, so this is good for shares and not for speed (`bench throughput`). Depthwise to 3x3: forward"
+        " and backward of convolutions; Inception's average pooling is carried out as a depthwise one on a CPU."
+        " Backward: of all convolutions together. Pool: with the clearing of its gradient. Copies: casts to bfloat16,"
+        " changes of layout, concatenation.",
+    ]
+    heading = [*output.head(record), f"Size {record['size']}, batch {record['batch']}, built-in 32x32 images."]
+    return Table(
+        "profile",
+        "Where the time of a step goes",
+        columns,
+        record["lines"],
+        (),
+        heading=heading,
+        warning=output.warning(record),
+        notes=notes,
+    )
