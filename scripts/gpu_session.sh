@@ -3,6 +3,8 @@
 #   scripts/gpu_session.sh OUT MINUTES [overrides ...]
 #   scripts/gpu_session.sh out 9 experiment=figure4 data=cifar10_jpeg data.path=cifar10-jpeg.tar.xz
 #   ONLY=study scripts/gpu_session.sh out 9 experiment=figure4 ...      # tests, bench or study alone
+# Short blocks, so that the benchmark takes some minutes. torch.compile, which takes a minute a row, when there is time:
+#   python -m hybridsep.bench throughput size=paper throughput.compile=true models=[separable,inception] label=compile
 # MINUTES are those of the study. Unpack an earlier session's OUT/state.tar.gz here first, and it goes on where it was.
 set -euo pipefail
 out=${1:?usage: scripts/gpu_session.sh OUT MINUTES [overrides ...]}
@@ -15,7 +17,9 @@ if [[ $only == *tests* ]]; then
   "$python" -m pytest -m gpu -q -o addopts= 2>&1 | tee "$out/gpu-tests.log" || echo "not all GPU tests passed: see $out/gpu-tests.log"
 fi
 if [[ $only == *bench* ]]; then
-  "$python" -m hybridsep.bench throughput size=paper 2>&1 | tee "$out/bench.log" || echo "no benchmark: see $out/bench.log"
+  "$python" -m hybridsep.bench throughput size=paper throughput.rounds=5 throughput.seconds=0.3 2>&1 \
+    | tee "$out/bench.log" || echo "no benchmark: see $out/bench.log"
+  "$python" -m hybridsep.bench profile size=paper 2>&1 | tee "$out/profile.log" || echo "no profile: see $out/profile.log"
   "$python" -m hybridsep.bench kernels 2>&1 | tee "$out/kernels.log" || echo "no kernels' benchmark: see $out/kernels.log"
   tar -czf "$out/bench.tar.gz" results/bench
 fi

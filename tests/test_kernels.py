@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import threading
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,15 @@ HERE = Path(__file__).parent
 needs_triton = pytest.mark.skipif(sys.platform != "linux", reason="Triton is made for Linux")
 
 
+def triton_version() -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in metadata.version("triton").split(".")[:2])
+    except metadata.PackageNotFoundError:
+        return (0, 0)
+
+
 @needs_triton
+@pytest.mark.skipif(triton_version() < (3, 7), reason="the interpreter of Triton 3.6 fails with NumPy 2.4 and later")
 def test_numbers_in_the_interpreter(tmp_path):
     """A process of its own, because Triton fixes its mode when it is imported."""
     command = [

@@ -81,7 +81,8 @@ def of(config: dict[str, Any], dataset: Dataset, device: torch.device, *, steps:
     loop.block(untimed)()
     work = loop.block(steps)
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if on_gpu else [])]
-    with profile(activities=activities, record_shapes=True) as profiler:
+    # Without acc_events torch 2.11 warns of cycles, of which there is one.
+    with profile(activities=activities, record_shapes=True, acc_events=True) as profiler:
         work()
     events = profiler.key_averages(group_by_input_shape=True)
     measure = "self_device_time_total" if on_gpu else "self_cpu_time_total"
