@@ -13,6 +13,7 @@ import pytest
 import torch
 from torch import nn
 
+from hybridsep import timing
 from hybridsep.bench import (
     floor,
     fused,
@@ -26,6 +27,7 @@ from hybridsep.bench import (
     scaling,
     settings,
     startup,
+    throughput_tables,
     traffic,
 )
 from hybridsep.bench.__main__ import COMMANDS, main
@@ -295,6 +297,27 @@ def test_throughput_and_its_files(tmp_path, capsys):
     assert 0 < ways["usual loop"]["data_share"]["median"] < 1
     text = (tmp_path / "bench/throughput-tiny-cpu.md").read_text()
     assert f"`python -m hybridsep.bench throughput {' '.join(words)}`" in text and text.count("needs a GPU") >= 2
+
+
+def test_all_rows_together_are_their_harmonic_mean():
+    def model(row, usual, best):
+        ways = [
+            {"name": "usual loop", "missing": "", "aside": False, "rounds": usual},
+            {"name": "ours", "missing": "", "aside": False, "rounds": best},
+            {"name": "compiled", "missing": "", "aside": True, "rounds": [1e9, 1e9]},
+            {"name": "CUDA graph", "missing": "needs a GPU", "aside": False},
+        ]
+        for way in ways[:3]:
+            way["images_per_second"] = timing.spread(way["rounds"])
+        return {"row": row, "macs": 1000, "ways": ways}
+
+    record = {"models": [model("a", [100.0, 100.0], [400.0, 400.0]), model("b", [50.0, 50.0], [100.0, 100.0])]}
+    table = throughput_tables._models(record)
+    cells = [[column.text(line) for column in table.columns] for line in table.lines]
+    # A hundred images of each take 1 + 2 s, and 0.25 + 1 s: 2.4 times as fast, and not the mean of 4 and 2.
+    assert cells[2] == ["all rows", "", "67 ± 0", "160 ± 0", "x 2.40 ± 0.00", ""]
+    assert [line[4:] for line in cells[:2]] == [["x 4.00 ± 0.00", "ours"], ["x 2.00 ± 0.00", "ours"]]
+    assert len(throughput_tables._models({"models": record["models"][:1]}).lines) == 1
 
 
 class Fragile:

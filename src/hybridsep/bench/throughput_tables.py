@@ -1,10 +1,13 @@
 """The tables of `bench throughput`, from its record."""
 
-from collections.abc import Callable
+import statistics
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from hybridsep.bench import output
+from hybridsep.bench.rounds import ratios
 from hybridsep.report.table import Column, Table, count, number
+from hybridsep.timing import spread
 
 MOST_DATA_SHARE = 0.03  # of a step's time, by design
 
@@ -67,21 +70,31 @@ def _ladder(record: dict[str, Any], lines: list[dict[str, Any]]) -> Table:
 
 
 def _models(record: dict[str, Any]) -> Table:
-    """One line for each model: its best way against the usual loop."""
-
-    def best(model: dict[str, Any]) -> dict[str, Any]:
-        measured = [way for way in model["ways"] if not way["missing"] and not way["aside"]]
-        return max(measured, key=lambda way: way["images_per_second"]["median"])
-
+    """One line for each model: its best way against the usual loop; and one for all of them, as many images of each."""
+    lines = []
+    for model in record["models"]:
+        usual, *ours = [way for way in model["ways"] if not way["missing"] and not way["aside"]]
+        best = max(ours, key=lambda way: way["images_per_second"]["median"])
+        found = {"usual": usual["rounds"], "best": best["rounds"], "way": best["name"]}
+        lines.append({"row": model["row"], "macs": count(model["macs"]), **found})
+    if len(lines) > 1:
+        together = {side: _harmonic([line[side] for line in lines]) for side in ("usual", "best")}
+        lines.append({"row": "all rows", "macs": "", **together, "way": ""})
     columns = [
-        Column("Row", lambda model: model["row"], wide=True),
-        Column("MACs", lambda model: count(model["macs"])),
-        Column("Usual, images/s", lambda model: _spread(model["ways"][0]["images_per_second"], 0)),
-        Column("Best, images/s", lambda model: _spread(best(model)["images_per_second"], 0)),
-        Column("Ratio", lambda model: f"x {_spread(best(model)['ratio'], 2)}"),
-        Column("Way", lambda model: best(model)["name"], wide=True),
+        Column("Row", lambda line: line["row"], wide=True),
+        Column("MACs", lambda line: line["macs"]),
+        Column("Usual, images/s", lambda line: _spread(spread(line["usual"]), 0)),
+        Column("Best, images/s", lambda line: _spread(spread(line["best"]), 0)),
+        Column("Ratio", lambda line: f"x {_spread(spread(ratios(line['best'], line['usual'])), 2)}"),
+        Column("Way", lambda line: line["way"], wide=True),
     ]
-    return Table("models", "Per module: the usual loop and the best way", columns, record["models"], ())
+    note = "All rows: the harmonic mean, as a study trains every row on as many images."
+    return Table("models", "Per module: the usual loop and the best way", columns, lines, (), notes=[note])
+
+
+def _harmonic(rates: Sequence[Sequence[float]]) -> list[float]:
+    """Return the harmonic mean over the models, round by round."""
+    return [statistics.harmonic_mean(found) for found in zip(*rates, strict=True)]
 
 
 def _starts(starts: list[dict[str, Any]]) -> Table:
