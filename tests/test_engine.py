@@ -25,16 +25,20 @@ from hybridsep.train.step import DeviceData, Evaluation, TrainingStep
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc can be told")
 def test_memory_that_a_step_frees_is_there_for_the_next():
-    """The kernel counts the pages that it had to give: none in the best of eight rounds, and thousands without us."""
+    """The kernel counts the pages that it had to give: none in the best of 32 rounds, and thousands without us.
+
+    The first two to nine rounds still need new ones, because small things lie between the freed ones and hold them
+    apart. 38 MB are more than glibc ever takes from its heap on its own.
+    """
     code = (
         "import resource, sys, torch\n"
         "from hybridsep.train.allocator import keep_freed_memory\n"
         "assert sys.argv[1] != 'kept' or keep_freed_memory()\n"
         "def faults():\n"
         "    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
-        "    torch.ones(1 << 24)\n"
+        "    torch.ones(9 << 20)\n"
         "    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before\n"
-        "print(min(faults() for _ in range(8)))\n"
+        "print(min(faults() for _ in range(32)))\n"
     )
     kept, given_back = (
         int(subprocess.run([sys.executable, "-c", code, word], capture_output=True, text=True, check=True).stdout)
