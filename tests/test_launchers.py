@@ -26,12 +26,13 @@ ROWS = ("separable", "resnext")
 class Command:
     """A sweep in a process of its own; every job is one trial of one row."""
 
-    def __init__(self, root: Path, launcher: str, *overrides: str):
+    def __init__(self, root: Path, launcher: str, *overrides: str, start_new_session: bool = False):
         self.results = root / "results"
         arguments = [f"hydra/launcher={launcher}", *TINY, EPOCHS, "trial=0,1", *overrides]
         arguments += [f"model={','.join(ROWS)}", f"results={self.results}", f"data_dir={root / 'data'}"]
         command = [sys.executable, "-m", "hybridsep.run", "-m", *arguments]
-        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+        pipes = {"stderr": subprocess.PIPE, "stdout": subprocess.DEVNULL, "text": True}
+        self.process = subprocess.Popen(command, **pipes, start_new_session=start_new_session)
 
     def end(self) -> tuple[int, str]:
         said = self.process.communicate()[1]
@@ -105,6 +106,40 @@ def test_a_wish_to_stop_reaches_the_workers(tmp_path):
     assert re.search(r"separable trial-00: stopped after epoch .* \(SIGTERM\); the same command goes on", said), said
     assert records.read(command.folder("separable", 0))["status"] == "interrupted"
     assert not command.folder("resnext", 1).exists()
+
+
+def test_one_worker_is_this_process_and_its_jobs_are_not_lost(run, tmp_path):
+    words = ("-m", "hydra/launcher=joblib", "hydra.launcher.n_jobs=1", *TINY, "schedule.epochs=1", "trial=0,1")
+    status, said = run(*words, results=str(tmp_path))
+    assert status == 0 and "2 of 2 jobs done" in said and "lost" not in said, said
+    for number in range(2):
+        log = next(tmp_path.glob(f"sweeps/*/job-000{number}.log")).read_text()
+        assert f"separable trial-0{number}: finished" in log, log
+    status, said = run(*words, results=str(tmp_path))
+    assert status == 0 and said.count("already finished") == 2, said
+
+
+def test_a_sweep_whose_notes_cannot_be_written_is_refused(run, tmp_path):
+    (tmp_path / "file").write_text("")
+    status, said = run("-m", "hydra/launcher=joblib", *TINY, results=str(tmp_path / "file"))
+    assert status == 2 and said.startswith("hybridsep: results= cannot be written: ") and said.count("\n") == 1, said
+
+
+def test_on_a_terminal_no_bar_stands_beside_the_lines_of_the_workers(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")  # rich takes this for a terminal
+    status, said = run("-m", "hydra/launcher=joblib", "hydra.launcher.n_jobs=0", *TINY, results=str(tmp_path))
+    assert status == 2 and "n_jobs == 0" in said and "study, trials" not in said, said
+
+
+def test_a_launcher_without_a_sweep_is_refused(run, tmp_path):
+    status, said = run("hydra/launcher=joblib", *TINY, results=str(tmp_path))
+    assert (status, said) == (2, "hybridsep: hydra/launcher=joblib starts the jobs of a sweep: add -m\n")
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_sweep_cannot_be_shown_and_says_so_in_a_line(run):
+    status, said = run("-m", "--cfg=job", *TINY)
+    assert (status, said) == (2, "hybridsep: -m starts jobs, and --cfg and --info only show: give one of them\n")
 
 
 def extra(launcher: str) -> str | None:

@@ -20,6 +20,10 @@ class JobEnd:
     errors: list[str] = field(default_factory=list)
     log: str = ""
 
+    @property
+    def done(self) -> bool:
+        return not (self.stopped or self.lost or self.failed or self.diverged or self.errors)
+
 
 def conclude(ends: Iterable[JobEnd], say: Callable[[str], None]) -> int:
     """Say which trials failed, diverged or were lost, each with its log; return the exit status of the command."""

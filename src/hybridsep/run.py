@@ -24,11 +24,14 @@ _ends: list[JobEnd] = []  # how the jobs ended that ran in the main process
 
 def job(config: DictConfig) -> None:
     """Do one job; Hydra calls it once, or once for each job of a sweep, here or in a launcher's worker process."""
-    if os.getpid() == _main_process:
+    if wrong := sweep.idle_launcher():
+        _ends.append(JobEnd(errors=[wrong]))
+    elif os.getpid() == _main_process and workers.Announce.sweep is None:
         stopped = any(end.stopped for end in _ends)
         _ends.append(one_job.do(config, planned=sweep.planned_trials, stopped=stopped))
     else:
-        one_job.screen.cache_clear()  # a worker's jobs are counted each for itself
+        # A worker, or what joblib takes for its only one: this process. A worker's jobs are counted each for itself.
+        one_job.screen.cache_clear()
         workers.tell(lambda: one_job.do(config, planned=len))
 
 
@@ -60,7 +63,13 @@ def main() -> None:
 
 
 def _say(line: str) -> None:
-    one_job.screen(_main_process).say(line)
+    if workers.Announce.sweep is None:
+        one_job.screen(_main_process).say(line)
+    else:
+        # Bars of this process would know of no trial, and break up the lines of the workers.
+        from hybridsep.monitor import Lines
+
+        Lines().say(line)
 
 
 if __name__ == "__main__":

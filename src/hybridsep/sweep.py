@@ -41,6 +41,14 @@ def register() -> None:
     OmegaConf.register_new_resolver("workers", lambda: _gpus() or len(os.sched_getaffinity(0)), replace=True)
 
 
+def idle_launcher() -> str:
+    """Return what is wrong when a launcher was chosen that Hydra does not use, as without a sweep; else nothing."""
+    hydra = HydraConfig.get()
+    if hydra.mode == RunMode.MULTIRUN or hydra.launcher._target_ == BASIC:
+        return ""
+    return f"hydra/launcher={hydra.runtime.choices['hydra/launcher']} starts the jobs of a sweep: add -m"
+
+
 def _gpus() -> int:
     import torch
 

@@ -68,6 +68,7 @@ class Announce(Callback):
 
     sweep: Sweep | None = None
     todo: set[int] | None = None  # None: all
+    unwritable: OSError | None = None
     say: Callable[[str], None] = print
     stopped: Callable[[], bool] = bool
 
@@ -76,7 +77,11 @@ class Announce(Callback):
         if launcher == BASIC or launcher not in Plugins.instance().class_name_to_class:
             return
         sweep = Sweep(Path(config.hydra.sweep.dir), names(jobs(config.hydra)))
-        sweep.begin(set(range(len(sweep.names))) if Announce.todo is None else Announce.todo)
+        try:
+            sweep.begin(set(range(len(sweep.names))) if Announce.todo is None else Announce.todo)
+        except OSError as error:  # Hydra would turn it into a warning, and meets the same next
+            Announce.unwritable = error
+            return
         Announce.sweep = sweep
         if Announce.todo is None:
             Announce.say(f"{len(sweep.names)} jobs; what each says, and how it ended: {sweep.folder}")
@@ -88,7 +93,8 @@ def launch(start: Callable[[], None], *, stopped: Callable[[], bool], say: Calla
     Empty when no launcher was used: then every job ran in this process. Raises ConfigError when the launcher cannot
     begin.
     """
-    Announce.sweep, Announce.todo, Announce.say, Announce.stopped = None, None, say, stopped
+    Announce.sweep, Announce.todo, Announce.unwritable = None, None, None
+    Announce.say, Announce.stopped = say, stopped
     ends: dict[int, JobEnd] = {}
     deaths: Counter[int] = Counter()
     while True:
@@ -108,10 +114,12 @@ def launch(start: Callable[[], None], *, stopped: Callable[[], bool], say: Calla
         deaths.update(begun)
         todo = [number for number in missing if deaths[number] < _TIMES - 1]
         todo = todo or [number for number in missing if deaths[number] < _TIMES][:1]
-        if stopped():
-            return [ends.get(number) or JobEnd(stopped=True) for number in range(len(sweep.names))]
-        if died is None or not begun or not todo:
-            return [ends.get(number) or sweep.lost(number) for number in range(len(sweep.names))]
+        if stopped() or died is None or not begun or not todo:
+            rest = (lambda _: JobEnd(stopped=True)) if stopped() else sweep.lost
+            every = [ends.get(number) or rest(number) for number in range(len(sweep.names))]
+            done = sum(end.done for end in every)
+            say(f"{done} of {len(every)} jobs done{'; the same command goes on' if stopped() else ''}")
+            return every
         say(f"a worker died ({_reason(died)}) during {'; '.join(sweep.names[number] for number in begun)}: going on")
         Announce.sweep, Announce.todo = None, set(todo)
 
@@ -121,10 +129,14 @@ def _workers_death(error: Exception) -> Exception:
     unknown = re.search(r"Unknown plugin class : 'hydra_plugins\.(\w+)\.", str(error))
     if unknown and unknown[1] in _EXTRAS:
         raise ConfigError(f"this launcher is not installed: pip install 'hybridsep[{_EXTRAS[unknown[1]]}]'") from None
+    if isinstance(error, ValueError) and str(error).startswith("Only one of --run"):
+        raise ConfigError("-m starts jobs, and --cfg and --info only show: give one of them") from None
     if isinstance(error, BrokenProcessPool) or type(error).__module__.startswith("ray.exceptions"):
         if "ray" in sys.modules:
             sys.modules["ray"].shutdown()  # with what still runs of this attempt
         return error
+    if Announce.unwritable is not None:
+        raise ConfigError(f"results= cannot be written: {Announce.unwritable}") from None
     if Announce.sweep is not None and not Announce.sweep.told() and not isinstance(error, UserError):
         text = " ".join(str(error).split())
         raise ConfigError(f"hydra/launcher: no job was begun: {type(error).__name__}: {text[:300]}") from None
@@ -140,7 +152,7 @@ def _passed_on(stopped: Callable[[], bool]) -> Iterator[None]:
         passed: set[int] = set()
         while not over.wait(0.5):
             if stopped() and Announce.sweep is not None:
-                here = {told for told in Announce.sweep.told().values() if isinstance(told, int)}
+                here = {told for told in Announce.sweep.told().values() if isinstance(told, int)} - {os.getpid()}
                 for process in here - passed:
                     with contextlib.suppress(OSError):
                         os.kill(process, signal.SIGTERM)
