@@ -177,6 +177,20 @@ def test_submitit_requeues_a_preempted_job_which_goes_on(run, tmp_path):
 
 
 @pytest.mark.launchers
+def test_ctrl_c_lets_the_jobs_of_submitit_save(tmp_path):
+    pytest.importorskip("submitit")
+    command = Command(tmp_path, "submitit_local", "schedule.epochs=1000", start_new_session=True)
+    command.worker("separable", 0)
+    os.killpg(command.process.pid, signal.SIGINT)  # as a terminal does: to submitit's processes too
+    status, said = command.end()
+    assert status == 75 and said.endswith("0 of 4 jobs done; the same command goes on\n"), said
+    assert "Traceback" not in said, said
+    assert records.read(command.folder("separable", 0))["status"] == "interrupted"
+    notes = [json.loads(path.read_text()) for path in command.results.glob("sweeps/*/job-*.json")]
+    assert notes and all(note.get("stopped") for note in notes), notes
+
+
+@pytest.mark.launchers
 def test_ray_begins_a_killed_task_again(run, tmp_path):
     pytest.importorskip("ray")
     command, said, logs = fail_and_kill(tmp_path, "ray")

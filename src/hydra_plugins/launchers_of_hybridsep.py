@@ -23,6 +23,8 @@ from hybridsep import workers
 from hybridsep.config import config_dir
 from hybridsep.errors import ConfigError
 
+_KEYBOARD = {signal.SIGINT}
+
 # The plugins have stored configurations under the names of our presets in conf/hydra/launcher. A preset says all, and
 # Hydra would complain of two.
 _stored = ConfigStore.instance().repo.get("hydra", {}).get("launcher", {})
@@ -116,6 +118,7 @@ if importlib.util.find_spec("hydra_plugins.hydra_submitit_launcher") is not None
         _LEAVES = False
 
         def __call__(self, *arguments: Any) -> JobReturn:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _KEYBOARD)
             # submitit shows its processes GPUs 0, 1 and so on, whichever were visible where the command was typed.
             if self._visible is None:
                 os.environ.pop("CUDA_VISIBLE_DEVICES", None)
@@ -133,5 +136,11 @@ if importlib.util.find_spec("hydra_plugins.hydra_submitit_launcher") is not None
                     time.sleep(0.1)
                 if workers.Announce.stopped():
                     break
-                jobs.append(executor.submit(self, *given))
+                # A terminal's Ctrl-C reaches every process, and submitit's between us and the job would kill it within
+                # a second. What is blocked here is blocked there, and waits here until it is not.
+                signal.pthread_sigmask(signal.SIG_BLOCK, _KEYBOARD)
+                try:
+                    jobs.append(executor.submit(self, *given))
+                finally:
+                    signal.pthread_sigmask(signal.SIG_UNBLOCK, _KEYBOARD)
             return jobs
