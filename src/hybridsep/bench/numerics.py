@@ -29,10 +29,7 @@ def run(settings: Settings, *, command: str) -> None:
     device = precision.resolve_device(settings.device)
     size, given = settings.size or "small", settings.numerics
     threads = precision.prepare(device, settings.threads)
-    configs = [
-        rows.compose([f"model={model}", f"size={size}", "data=synthetic", f"schedule.batch_size={settings.batch}"])
-        for model in settings.models
-    ]
+    configs = rows.of_models(settings.models, size=size, batch=settings.batch)
     dataset = rows.dataset(train=given.images)
     lines = []
     for config in configs:

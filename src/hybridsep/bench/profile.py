@@ -42,10 +42,7 @@ KINDS = (*(way for kind in _CONVOLUTIONS for way in _both(kind)), *_OTHERS, "res
 def run(settings: Settings, *, command: str) -> None:
     """Profile every model, print the table and write it."""
     size, given = settings.size or "small", settings.profile
-    configs = [
-        rows.compose([f"model={model}", f"size={size}", "data=synthetic", f"schedule.batch_size={settings.batch}"])
-        for model in settings.models
-    ]
+    configs = rows.of_models(settings.models, size=size, batch=settings.batch)
     elsewhere = Elsewhere()
     device = precision.resolve_device(settings.device)
     threads = precision.prepare(device, settings.threads)

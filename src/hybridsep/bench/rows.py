@@ -23,6 +23,12 @@ def compose(words: Sequence[str]) -> dict[str, Any]:
     return build.plain(_composed(words))
 
 
+def of_models(models: Sequence[str], *, size: str, batch: int) -> list[dict[str, Any]]:
+    """Return the plain configurations of these models on the built-in data. Raises ConfigError."""
+    words = (f"size={size}", "data=synthetic", f"schedule.batch_size={batch}")
+    return [compose([f"model={model}", *words]) for model in models]
+
+
 def of_experiment(experiment: str) -> tuple[list[str], int]:
     """Return `(rows, trials of each)` that an experiment's file sweeps over. Raises ConfigError."""
     swept = _composed([f"experiment={experiment}"], hydra_too=True).hydra.sweeper.params or {}

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from hybridsep import build
 from hybridsep.bench import gpu, need, output, rows, startup
 from hybridsep.bench.apart import Apart
 from hybridsep.bench.ladder import Way, Workshop, ladder, own_determinism, usable_cores
@@ -28,7 +29,7 @@ _PROFILED_STEPS = 20
 def run(settings: Settings, *, command: str) -> None:
     """Measure every model, print the tables and write them."""
     given, size = settings.throughput, settings.size or "small"
-    configs = [_configuration(model, size, settings.batch) for model in settings.models]
+    configs = rows.of_models(settings.models, size=size, batch=settings.batch)
     elsewhere = Elsewhere()
     # First, because a GPU that this process has taken is not there for the processes that are started.
     starts = startup.measure(device=settings.device, starts=given.starts) if given.starts else []
@@ -59,7 +60,8 @@ def run(settings: Settings, *, command: str) -> None:
     }
     begun = time.monotonic()
     for number, config in enumerate(configs, 1):
-        network, _ = rows.network(config, torch.device("cpu"), classes=len(dataset.classes))
+        with torch.device("meta"):  # only its layers are asked for
+            network = build.network_factory(config, classes=len(dataset.classes))()
         ways = ladder(**here, grouped=bool(narrow_groups(network)))
         measured = _measure(config, dataset, ways, device, settings, elsewhere, workers=workers)
         record["models"].append(measured)
@@ -69,10 +71,6 @@ def run(settings: Settings, *, command: str) -> None:
     record |= {"busy_elsewhere": elsewhere.cores(), **output.origin(str(device), threads)}
     name = f"throughput-{size}-{output.label(settings.label, record['machine'])}"
     output.write(settings.results, name, record, tables(record))
-
-
-def _configuration(model: str, size: str, batch: int) -> dict[str, Any]:
-    return rows.compose([f"model={model}", f"size={size}", "data=synthetic", f"schedule.batch_size={batch}"])
 
 
 def _measure(
