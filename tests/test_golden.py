@@ -1,0 +1,129 @@
+"""What a change of structure must not change: composed configurations, identities, and the bits of a tiny training.
+
+`python tests/test_golden.py` writes `tests/golden/` anew; a commit that does so says why.
+"""
+
+import functools
+import hashlib
+import json
+import platform
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import hydra
+import numpy as np
+import pytest
+import torch
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import OmegaConf
+
+from hybridsep import config
+from hybridsep.identity import identity, without_places
+
+GOLDEN = Path(__file__).parent / "golden"
+# How a training is carried out; no part of any identity.
+_CARRIED_OUT = ("kernels", "compile", "results", "data_dir", "hydra")
+_COMMANDS = {
+    "quick": ("separable", "inception", "resnext", "reformulated_inception", "separable_equivalent", "hybrid"),
+    "figure5_quick": ("fractalnet_separable", "fractalnet"),
+    "figure6_quick": ("darknet_separable", "darknet"),
+}
+_ROWS = tuple(row for rows in _COMMANDS.values() for row in rows)
+_TINY = (
+    *("data.source.train=64", "data.source.test=40", "schedule.epochs=1", "schedule.warmup_epochs=0"),
+    *("schedule.batch_size=16", "threads=1", "precision=float32", "study=golden", "trial=1"),
+)
+
+
+def _choices(group: str) -> list[str]:
+    folder = config.config_dir() / group
+    return sorted(str(path.relative_to(folder).with_suffix("")) for path in folder.glob("*.yaml"))
+
+
+def compositions() -> list[list[str]]:
+    """Return the overrides that are held fast: every model at every size, and every other choice once."""
+    rows = [*_choices("model"), *(f"variant/{name}" for name in _choices("model/variant"))]
+    found = [[f"model={row}", f"size={size}"] for row in rows for size in _choices("size")]
+    others = ("data", "augmentation", "schedule", "experiment")
+    found += [[f"{group}={name}"] for group in others for name in _choices(group)]
+    return [[*overrides, "data.path=somewhere/images.tar"] for overrides in found]
+
+
+def composed() -> dict[str, dict[str, str]]:
+    """Return `{overrides: {"sha256" of what --cfg job shows, "identity" of trial 1}}`."""
+    config.register()
+    GlobalHydra.instance().clear()
+    found = {}
+    with hydra.initialize_config_dir(str(config.config_dir()), version_base="1.3"):
+        for overrides in compositions():
+            shown = OmegaConf.to_container(hydra.compose("config", overrides), resolve=True)
+            digest = identity(shown, 1)
+            kept = {key: value for key, value in without_places(shown).items() if key not in _CARRIED_OUT}
+            text = json.dumps(kept, sort_keys=True)
+            found[" ".join(overrides)] = {"sha256": hashlib.sha256(text.encode()).hexdigest(), "identity": digest}
+    return found
+
+
+def trained(results: Path) -> dict[str, np.ndarray]:
+    """Train every row for four steps with the command a user types; return its logits (40, classes) in float16."""
+    for experiment, rows in _COMMANDS.items():
+        words = [f"experiment={experiment}", f"model={','.join(rows)}", *_TINY, f"results={results}"]
+        command = [sys.executable, "-m", "hybridsep.run", *words, f"data_dir={results}"]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+    found = {}
+    for row in _ROWS:
+        with np.load(results / "runs" / "golden" / row / "trial-01" / "predictions.npz") as content:
+            found[row] = content["logits"]
+    return found
+
+
+@functools.cache
+def machine() -> str:
+    """Return what the last bits of a sum depend on: the library and the processor, whose caches it blocks for."""
+    about = Path("/proc/cpuinfo")
+    lines = about.read_text().splitlines() if about.exists() else [platform.processor()]
+    named = ("vendor_id", "cpu family", "model\t", "cache size")
+    processor = ", ".join(dict.fromkeys(re.sub(r"\s+", " ", line) for line in lines if line.startswith(named)))
+    return f"torch {torch.__version__.partition('+')[0]}, {torch.backends.cpu.get_cpu_capability()}, {processor}"
+
+
+def digests(logits: dict[str, np.ndarray]) -> dict[str, str]:
+    return {row: hashlib.sha256(value.tobytes()).hexdigest()[:16] for row, value in logits.items()}
+
+
+def test_configurations_and_identities():
+    assert composed() == json.loads((GOLDEN / "configurations.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def logits(tmp_path_factory):
+    return trained(tmp_path_factory.mktemp("golden"))
+
+
+@pytest.mark.parametrize("row", _ROWS)
+def test_a_tiny_training(logits, row):
+    wanted = np.load(GOLDEN / "logits.npz")[row].astype(np.float32)
+    # Other machines sum in another order; four steps carry that no further than the third digit.
+    np.testing.assert_allclose(logits[row].astype(np.float32), wanted, rtol=0.02, atol=0.02)
+
+
+def test_the_same_bits_on_the_same_machine(logits):
+    known = json.loads((GOLDEN / "bits.json").read_text())
+    if machine() in known:
+        assert digests(logits) == known[machine()]
+
+
+if __name__ == "__main__":
+    import tempfile
+
+    GOLDEN.mkdir(exist_ok=True)
+    (GOLDEN / "configurations.json").write_text(json.dumps(composed(), indent=1) + "\n")
+    with tempfile.TemporaryDirectory() as folder:
+        fresh = trained(Path(folder))
+    np.savez_compressed(GOLDEN / "logits.npz", **fresh)
+    place = GOLDEN / "bits.json"
+    bits = json.loads(place.read_text()) if place.exists() else {}
+    place.write_text(json.dumps({**bits, machine(): digests(fresh)}, indent=1, sort_keys=True) + "\n")
