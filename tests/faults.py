@@ -196,9 +196,10 @@ class Trainer:
     def __init__(self, *overrides: str):
         from hydra import compose, initialize_config_dir
 
-        from hybridsep import build, config
-        from hybridsep.train.stop import Stop
-        from hybridsep.train.study import Row
+        from hybridsep import config
+        from hybridsep.launch.stop import Stop
+        from hybridsep.train import build
+        from hybridsep.train.row import Row
 
         config.register()
         with initialize_config_dir(str(config.config_dir()), version_base="1.3"):
@@ -207,15 +208,15 @@ class Trainer:
         self._row = Row(build.plain(composed), monitor=self.listener, stop=self.stop)
 
     def folder(self, results: Path, trial: int = 0) -> Path:
-        from hybridsep import records
+        from hybridsep.runs import records
 
         return records.run_folder(results, self._row.config["study"], self._row.config["row"], trial)
 
     def __call__(self, results: Path, *, trials: Iterable[int] = (0,), strike: Strike | None = None) -> Disk:
         """Train, and return the disk with its trace; `outcome` and `listener.lines` tell how it went."""
-        from hybridsep.train.study import Outcome
+        from hybridsep.train.row import RowResult
 
-        self.outcome = Outcome()
+        self.outcome = RowResult()
         self.listener.lines.clear()
         self.stop.reason = ""
         self._row.config = {**self._row.config, "results": str(results)}
@@ -273,7 +274,8 @@ def train_quietly(trainer: Trainer, results: Path, **options: Any) -> int | None
 
 def command(*arguments: str, on_step: Callable[[int], None] | None = None) -> None:
     """Be `python -m hybridsep.run` with `arguments`; `on_step` is done after every step."""
-    from hybridsep import monitor, run
+    from hybridsep import run
+    from hybridsep.launch import progress as monitor
 
     if on_step is not None:
         monitor._TrialLines.step = lambda self, done: on_step(done)
@@ -288,7 +290,7 @@ def _server() -> Any:
     # All that a trainer imports: it takes seconds.
     needed = ["torch", "torch.utils.tensorboard.summary", "tensorboard.summary.writer.record_writer"]
     context.set_forkserver_preload(
-        [*needed, "hybridsep.train.study", "hydra", "hydra._internal.utils", "pandas", "pytest"]
+        [*needed, "hybridsep.train.row", "hydra", "hydra._internal.utils", "pandas", "pytest"]
     )
     return context
 

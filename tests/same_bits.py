@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
-from hybridsep import records
+from hybridsep.runs import records
 from hybridsep.train import checkpoint
 
 FILES = {"record.json", "history.csv", "predictions.npz", "checkpoint.pt", "checkpoint-previous.pt", "tensorboard"}

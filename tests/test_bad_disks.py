@@ -11,8 +11,8 @@ from faults import Child, Strike, Trainer, clean, command, full_from, read_only_
 from same_bits import assert_same
 from test_faults import stop_in_epoch
 
-from hybridsep import records
 from hybridsep.errors import RecordError
+from hybridsep.runs import records
 from hybridsep.train import checkpoint
 
 

@@ -13,10 +13,8 @@ import pytest
 import torch
 from torch import nn
 
-from hybridsep import timing
 from hybridsep.bench import (
     floor,
-    fused,
     gpu,
     need,
     numerics,
@@ -28,15 +26,16 @@ from hybridsep.bench import (
     settings,
     startup,
     throughput_tables,
+    timing,
     traffic,
 )
 from hybridsep.bench.__main__ import COMMANDS, main
 from hybridsep.bench.apart import Apart
+from hybridsep.bench.contention import own_seconds
 from hybridsep.bench.ladder import Beside, Workshop, ladder
 from hybridsep.bench.usual import Loaded
 from hybridsep.data.batches import normalise
 from hybridsep.errors import ConfigError, RecordError
-from hybridsep.load import own_seconds
 from hybridsep.report.table import Column, Table
 from hybridsep.train.step import DeviceData
 
@@ -81,7 +80,6 @@ def test_a_switch_stands_where_it_applies_and_what_is_tried_aside_is_not_built_o
         "+ CUDA graph",
         "torch.compile, aside",
         "+ 2 trials at once",
-        "+ Triton kernels",
     ]
     assert [way.merged for way in narrow[5:]] == [False, True, True, True, True, True]
     assert [way.name for way in narrow if way.compiled] == ["torch.compile, aside"]
@@ -195,17 +193,6 @@ def test_bytes_moved_counted_by_hand():
     assert count(step.step)[0] >= 8000 and count(step.step)[1] >= 4000
 
 
-def test_bytes_that_our_kernels_save_counted_by_hand():
-    words = ["size.widths=[2]", "size.depth=1", "size.stem_stride=1", "augmentation.crop=4"]
-    config = rows.compose(["model=separable", *TINY, *words])
-    network, _ = rows.network(config, CPU, classes=10)
-    images = torch.ones(3, 3, 4, 4)
-    # Three images of 2 x 4 x 4 values of 4 bytes: two ReLUs behind BatchNorm of 5 passes, a depthwise convolution of 1.
-    assert fused.saved(network.train(), lambda: network(images)) == (2 * 5 + 1) * 3 * 32 * 4
-    assert fused.saved(network.eval(), lambda: network(images)) == 2 * 2 * 3 * 32 * 4
-    assert not any(module._forward_pre_hooks for module in network.modules())
-
-
 def test_seconds_on_a_chip():
     chip = settings.Chip("made up", bytes_per_second=100.0, flops_per_second=1000.0, seconds_per_launch=0.5)
     found = floor.seconds(chip, floor_bytes=200, flops=3000, real=traffic.Moved(300, 100, 7), saved_bytes=150)
@@ -220,8 +207,8 @@ def test_a_row_of_the_floor_adds_up():
     )
     step, unfused = line["step_seconds"], line["step_bytes"]["unfused"]
     assert line["steps_per_epoch"] == 4 and line["launches"] > 50
-    assert unfused > line["step_bytes"]["triton"] > line["step_bytes"]["floor"]
-    assert step["unfused"] > step["triton"] > step["sum"] > step["floor"] > 0
+    assert unfused > line["step_bytes"]["floor"]
+    assert step["unfused"] > step["sum"] > step["floor"] > 0
     # Three trials, two epochs, four steps and an evaluation each.
     assert 3 * 2 * 4 * step["floor"] < 3600 * line["row_hours"]["floor"] < 3 * 2 * 40 * step["floor"]
 
@@ -381,7 +368,7 @@ def test_labels_are_of_the_device_and_no_host():
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["thruput"], "'thruput' is not key=value, or one of throughput, profile, floor, numerics, scaling, kernels"),
+        (["thruput"], "'thruput' is not key=value, or one of throughput, profile, floor, numerics, scaling"),
         (["throughput", "floor"], "throughput and floor are two commands"),
         (["throughput.round=3"], "did you mean throughput.rounds?"),
         (["batch=1"], "batch=1 is not allowed: a whole number from 2"),
@@ -393,7 +380,6 @@ def test_labels_are_of_the_device_and_no_host():
         (["numerics", "models=[separable,nope]"], "nope"),
         (["floor", "floor.experiments=nope"], "nope"),
         (["floor", "floor.experiments=quick", "batch=1000", "floor.train_images=10"], "batch=1000 is not allowed"),
-        (["kernels", "device=cpu"], "kernels needs a GPU"),
         (["numerics", "device=cuda:99"], "cuda:99"),
     ],
 )
@@ -445,12 +431,3 @@ def test_throughput_on_a_gpu(tmp_path, capsys):
     for way in record["models"][0]["ways"]:
         assert not way["missing"] and 0 < way["busy_share"] <= 1 and way["memory_bytes"] > 0
     assert record["reached"]["bytes_per_second"]["median"] > 1e11
-
-
-@pytest.mark.gpu
-def test_kernels_on_a_gpu(tmp_path):
-    assert main(["kernels", "batch=8", "kernels.rounds=2", "kernels.seconds=0.005", f"results={tmp_path}"]) == 0
-    (path,) = (tmp_path / "bench").glob("kernels-*.json")
-    lines = json.loads(path.read_text())["lines"]
-    assert {line["what"] for line in lines} == {"forward", "backward"}
-    assert {line["kind"] for line in lines} == {"depthwise", "norm, ReLU"}

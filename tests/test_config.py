@@ -11,8 +11,10 @@ import yaml
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import MISSING
 
-from hybridsep import build, config, identity
+from hybridsep import config
+from hybridsep.config import identity, schema
 from hybridsep.errors import ConfigError
+from hybridsep.train import build
 
 
 @pytest.fixture
@@ -199,13 +201,13 @@ def test_network_keywords_of_the_wrong_type(compose):
 
 
 def test_schema_and_files_state_the_same_keys():
-    for group, schema in (
-        ("size", config.SizeConfig),
-        ("schedule", config.ScheduleConfig),
-        ("augmentation", config.AugmentationConfig),
+    for group, dataclass in (
+        ("size", schema.SizeConfig),
+        ("schedule", schema.ScheduleConfig),
+        ("augmentation", schema.AugmentationConfig),
     ):
-        keys = {entry.name for entry in dataclasses.fields(schema)}
-        needed = {entry.name for entry in dataclasses.fields(schema) if entry.default == MISSING}
+        keys = {entry.name for entry in dataclasses.fields(dataclass)}
+        needed = {entry.name for entry in dataclasses.fields(dataclass) if entry.default == MISSING}
         whole = [
             path for path in Path(config.config_dir() / group).glob("*.yaml") if "defaults:" not in path.read_text()
         ]

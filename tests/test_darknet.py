@@ -10,7 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from hybridsep.errors import ConfigError
 from hybridsep.modules.dense import Dense
-from hybridsep.networks import Slot
+from hybridsep.networks import ModuleFactory
 from hybridsep.networks.darknet import DarkNet
 
 # The CIFAR-10 network of the YAML files.
@@ -23,7 +23,7 @@ PAPER = {
     "head_act_layer": "leaky_relu",
     "dropout": 0.5,
 }
-DENSE = Slot(Dense, {})
+DENSE = ModuleFactory(Dense, {})
 SEPARABLE = slot("separable")
 SLIM = {"cifar": 1 / 32, "reference": 1 / 8}
 

@@ -29,7 +29,7 @@ from hybridsep.data import Dataset, archive, channel_statistics, cifar10, imagef
 from hybridsep.data.images import decode
 from hybridsep.data.subset import evaluation_subset, redrawn_subset
 from hybridsep.errors import ConfigError, DataError
-from hybridsep.seeds import stream
+from hybridsep.runs.seeds import stream
 
 CONF = Path(__file__).parents[1] / "conf" / "data"
 

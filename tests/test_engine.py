@@ -13,13 +13,11 @@ from hydra import compose, initialize_config_dir
 from same_bits import assert_same
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from hybridsep import build
 from hybridsep import config as configuration
-from hybridsep.errors import ConfigError
 from hybridsep.networks.stochastic import give_generator
-from hybridsep.train import graph
-from hybridsep.train.beside import fitting, side_by_side
-from hybridsep.train.plans import Plans
+from hybridsep.train import build, graph
+from hybridsep.train.concurrent import fitting, run_concurrently
+from hybridsep.train.sampler import AugmentationSampler
 from hybridsep.train.step import DeviceData, Evaluation, TrainingStep
 
 
@@ -110,12 +108,6 @@ def test_a_wish_to_stop_reaches_all_trials_under_way_and_they_go_on(tmp_path):
         assert_same(trainer.folder(tmp_path / "beside", trial), trainer.folder(tmp_path / "alone", trial), f"{trial}")
 
 
-def test_our_kernels_are_refused_on_a_cpu_before_anything_is_written(tmp_path):
-    with pytest.raises(ConfigError, match="kernels=triton needs device=cuda, not cpu; kernels=library"):
-        Trainer("kernels=triton")(tmp_path)
-    assert not list(tmp_path.iterdir())
-
-
 def test_as_many_trials_as_fit_and_never_none():
     assert fitting(10, free_bytes=130 * 10**9, trial_bytes=4 * 10**9) == 10
     assert fitting(10, free_bytes=13 * 10**9, trial_bytes=2 * 10**9) == 4  # 0.8 * 13 / (1.3 * 2)
@@ -137,7 +129,7 @@ def test_every_item_is_done_once_and_never_more_than_asked_for_at_a_time(at_once
             done.append(item)
             running -= 1
 
-    side_by_side(range(9), do, at_once=at_once)
+    run_concurrently(range(9), do, at_once=at_once)
     assert sorted(done) == list(range(9)) and most == at_once
 
 
@@ -149,7 +141,7 @@ def test_the_first_error_is_raised_and_nothing_is_begun_after_it():
         raise OSError(f"item {item}")
 
     with pytest.raises(OSError, match="item"):
-        side_by_side(range(100), do, at_once=2)
+        run_concurrently(range(100), do, at_once=2)
     assert len(begun) <= 2
 
 
@@ -187,7 +179,7 @@ def test_every_call_of_a_replayed_step_is_done_exactly_once(monkeypatch):
         calls.append("called")
         (cuda.recorded if cuda.recording else cuda.done).append("done")
 
-    replay = graph.Replay(step, generator=torch.Generator(), stream="a stream")
+    replay = graph.GraphRunner(step, generator=torch.Generator(), stream="a stream")
     for number in range(1, 9):
         replay()
         assert len(cuda.done) == number
@@ -263,7 +255,7 @@ def test_nothing_in_a_step_or_an_evaluation_on_a_gpu_lies_on_the_host_or_waits_f
         with torch.device(device):
             network = build.network_factory(config, classes=10)()
         give_generator(network, torch.Generator())
-        plans = Plans(config["augmentation"], count=256, height=32, batch_size=64, study_seed=0)
+        plans = AugmentationSampler(config["augmentation"], count=256, height=32, batch_size=64, study_seed=0)
         step = TrainingStep(
             network,
             Optimiser(network.parameters()),

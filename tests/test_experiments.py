@@ -3,9 +3,9 @@
 import pytest
 import yaml
 
-from hybridsep import records
 from hybridsep.config import config_dir
 from hybridsep.report.__main__ import main as report
+from hybridsep.runs import records
 
 SHORT = (
     "data.source.train=64",

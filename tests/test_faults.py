@@ -18,7 +18,7 @@ import pytest
 from faults import SMALL, Child, Strike, Trainer, clean, command, train_quietly
 from same_bits import FILES, assert_same
 
-from hybridsep import records
+from hybridsep.runs import records
 
 STEPS = 4  # of an epoch of SMALL
 

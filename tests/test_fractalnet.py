@@ -11,12 +11,13 @@ from torch import nn
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from hybridsep import build, config
+from hybridsep import config
 from hybridsep.errors import ConfigError
 from hybridsep.modules import Cost
 from hybridsep.modules.dense import Dense
-from hybridsep.networks import Slot
+from hybridsep.networks import ModuleFactory
 from hybridsep.networks.fractalnet import DropPath, FractalNet, block_joins
+from hybridsep.train import build
 
 # The CIFAR-10 network of the YAML files.
 PAPER = {
@@ -30,7 +31,7 @@ PAPER = {
     "evaluation_column": "all",
 }
 SMALL = PAPER | {"widths": [4, 6], "dropout": [0.0, 0.3]}
-DENSE = Slot(Dense, {})
+DENSE = ModuleFactory(Dense, {})
 SEPARABLE = slot("separable")
 
 

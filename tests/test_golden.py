@@ -20,7 +20,7 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
 from hybridsep import config
-from hybridsep.identity import identity, without_places
+from hybridsep.config.identity import identity, without_places
 
 GOLDEN = Path(__file__).parent / "golden"
 # How a training is carried out; no part of any identity.

@@ -19,11 +19,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from test_faults import stop_in_epoch
 
-from hybridsep import records
+from hybridsep.config.identity import identity
 from hybridsep.errors import RecordError
-from hybridsep.identity import identity
+from hybridsep.runs import records
 from hybridsep.train import checkpoint
-from hybridsep.train.study import _result
+from hybridsep.train.row import _result
 
 TIMES = int(os.environ.get("HYBRIDSEP_SOAK", "1"))
 

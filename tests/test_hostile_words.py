@@ -15,10 +15,12 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from test_hostile import cases, one_line
 
-from hybridsep import build, config, records
+from hybridsep import config
+from hybridsep.config.identity import identity
 from hybridsep.errors import ConfigError
-from hybridsep.identity import identity
-from hybridsep.sweep import _keys, explain
+from hybridsep.launch.sweep import _keys, explain
+from hybridsep.runs import records
+from hybridsep.train import build
 
 SPECIAL = [
     "",

@@ -15,9 +15,9 @@ import pytest
 from conftest import TINY
 from same_bits import assert_same
 
-from hybridsep import records
 from hybridsep.errors import ConfigError
-from hybridsep.outcome import JobEnd, conclude
+from hybridsep.launch.result import JobResult, conclude
+from hybridsep.runs import records
 
 EPOCHS = "schedule.epochs=40"  # seconds: long enough to be met in the middle
 ROWS = ("separable", "resnext")
@@ -244,9 +244,9 @@ def test_watching_ends_when_nothing_is_left_to_train(tmp_path, capsys):
 def test_what_is_said_at_the_end():
     lines: list[str] = []
     ends = [
-        JobEnd(failed={"resnext trial-01": "no space; see a/b"}, diverged={"hybrid trial-02": "at step 3; see c"}),
-        JobEnd(name="model=inception", lost=True, log="x.log"),
-        JobEnd(failed={"resnext trial-07": "no space; see d"}),
+        JobResult(failed={"resnext trial-01": "no space; see a/b"}, diverged={"hybrid trial-02": "at step 3; see c"}),
+        JobResult(name="model=inception", lost=True, log="x.log"),
+        JobResult(failed={"resnext trial-07": "no space; see d"}),
     ]
     assert conclude(ends, lines.append) == 1
     assert lines == [
@@ -258,8 +258,8 @@ def test_what_is_said_at_the_end():
         "1 lost: model=inception; the same command tries it again",
         "  model=inception: its process ended without a word (killed, or out of memory), log x.log",
     ]
-    assert conclude([JobEnd(), JobEnd(stopped=True, failed={"a trial-00": ""})], lines.append) == 75
-    assert conclude([JobEnd(stopped=True), JobEnd(errors=["wrong"])], lines.append) == 2
+    assert conclude([JobResult(), JobResult(stopped=True, failed={"a trial-00": ""})], lines.append) == 75
+    assert conclude([JobResult(stopped=True), JobResult(errors=["wrong"])], lines.append) == 2
     assert conclude([], lines.append) == 0
 
 
@@ -275,7 +275,7 @@ def test_a_worker_keeps_to_its_share_of_the_cores(monkeypatch):
 _CLAIM = """
 import sys
 from pathlib import Path
-from hybridsep.train.claim import claim
+from hybridsep.train.device_lock import claim
 print(claim(sys.argv[2].split(","), Path(sys.argv[1])), flush=True)
 sys.stdin.read()
 """
@@ -287,7 +287,7 @@ def claimer(folder: Path, devices: str) -> subprocess.Popen:
 
 
 def test_processes_claim_different_gpus_and_the_dead_free_theirs(tmp_path, monkeypatch):
-    from hybridsep.train import claim
+    from hybridsep.train import device_lock as claim
 
     monkeypatch.setattr(claim, "_held", {})
     owners = [claimer(tmp_path, "a,b") for _ in range(2)]

@@ -19,17 +19,17 @@ from hybridsep.modules.inception import AveragePool
 from hybridsep.modules.inception import widths as inception_widths
 from hybridsep.modules.layers import scaled
 from hybridsep.modules.resnext import widths as resnext_widths
-from hybridsep.networks.slot import Slot, keyword_types
+from hybridsep.networks.factory import ModuleFactory, keyword_types
 
 CONF = Path(__file__).parents[1] / "conf" / "model"
 ROWS = ("separable", "inception", "resnext", "reformulated_inception", "separable_equivalent", "hybrid")
 
 
-def slot(row: str, **changes) -> Slot:
+def slot(row: str, **changes) -> ModuleFactory:
     """The row's slot as its YAML file states it, with some keywords changed."""
     stated = dict(yaml.safe_load((CONF / f"{row}.yaml").read_text(encoding="utf-8"))["module"])
     cls = getattr(modules, stated.pop("_target_").rpartition(".")[2])
-    return Slot(cls, {**stated, **changes})
+    return ModuleFactory(cls, {**stated, **changes})
 
 
 SLOTS = {row: slot(row) for row in ROWS} | {
@@ -315,7 +315,7 @@ def test_bad_keywords_are_one_line(row, changes, named):
 
 def test_missing_keyword_is_named():
     with pytest.raises(ConfigError, match=r"model\.module\.inner_ratio: missing"):
-        Slot(Inception, {})
+        ModuleFactory(Inception, {})
 
 
 def test_too_narrow_for_four_towers():

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hybridsep import records
 from hybridsep.bench import fabricate
 from hybridsep.report import __main__ as command
 from hybridsep.report import settings
+from hybridsep.runs import records
 
 
 @pytest.fixture(scope="module")

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hybridsep import records
 from hybridsep.bench import fabricate
-from hybridsep.identity import identity
+from hybridsep.config.identity import identity
 from hybridsep.report import __main__ as command
+from hybridsep.runs import records
 
 ROWS = {"separable": 8.0, "resnext": 9.0, "hybrid": 8.0}
 

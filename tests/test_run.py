@@ -10,9 +10,9 @@ import pytest
 import torch
 from conftest import TINY
 
-from hybridsep import records
-from hybridsep.records import read, read_history, read_predictions
-from hybridsep.seeds import seed
+from hybridsep.runs import records
+from hybridsep.runs.records import read, read_history, read_predictions
+from hybridsep.runs.seeds import seed
 from hybridsep.train.optimiser import initialise, learning_rates, sgd
 
 ROWS = "separable,inception,resnext,reformulated_inception,separable_equivalent,hybrid"

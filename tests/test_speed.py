@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import nn
 
-from hybridsep.load import Elsewhere
-from hybridsep.memory import held_bytes, peak_bytes
+from hybridsep.bench.contention import CpuContention
+from hybridsep.bench.memory import held_bytes, peak_bytes
+from hybridsep.bench.speed import Inference, spread, time_in_rounds
 from hybridsep.report import settings, speed
-from hybridsep.speed import Inference, spread, time_in_rounds
 
 QUICK = (
     "experiment=speed_quick",
@@ -214,6 +214,6 @@ def test_nothing_measured_is_no_table(tmp_path):
 
 
 def test_work_of_this_process_is_not_work_elsewhere():
-    elsewhere = Elsewhere()
+    elsewhere = CpuContention()
     sum(range(1_000_000))
     assert elsewhere.cores() is None or elsewhere.cores() >= 0

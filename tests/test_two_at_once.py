@@ -10,7 +10,7 @@ import pytest
 from faults import Child, Trainer, clean, command, train_quietly
 from same_bits import assert_same
 
-from hybridsep import records
+from hybridsep.runs import records
 
 
 def every_trial_is_trained_once(root: Path, processes: int, trials: int) -> None:

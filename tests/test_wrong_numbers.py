@@ -13,10 +13,11 @@ from faults import Trainer, clean, train_quietly
 from same_bits import assert_same
 from test_faults import stop_in_epoch
 
-from hybridsep import records
 from hybridsep.errors import RecordError
 from hybridsep.report import folders
-from hybridsep.train import step, study
+from hybridsep.runs import records
+from hybridsep.train import row as study
+from hybridsep.train import step
 from hybridsep.train.step import TrainingStep
 
 

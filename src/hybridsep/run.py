@@ -13,20 +13,20 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from hybridsep import config as configuration
-from hybridsep import job as one_job
-from hybridsep import sweep, workers
 from hybridsep.errors import UserError
-from hybridsep.outcome import JobEnd, conclude
+from hybridsep.launch import job as one_job
+from hybridsep.launch import sweep, workers
+from hybridsep.launch.result import JobResult, conclude
 
 _main_process = 0  # the process that main() runs in; 0 in a launcher's workers
-_ends: list[JobEnd] = []  # how the jobs ended that ran in the main process
+_ends: list[JobResult] = []  # how the jobs ended that ran in the main process
 
 
 def job(config: DictConfig) -> None:
     """Do one job; Hydra calls it once, or once for each job of a sweep, here or in a launcher's worker process."""
     if wrong := sweep.idle_launcher():
-        _ends.append(JobEnd(errors=[wrong]))
-    elif os.getpid() == _main_process and workers.Announce.sweep is None:
+        _ends.append(JobResult(errors=[wrong]))
+    elif os.getpid() == _main_process and workers.SweepCallback.sweep is None:
         stopped = any(end.stopped for end in _ends)
         _ends.append(one_job.do(config, planned=sweep.planned_trials, stopped=stopped))
     else:
@@ -52,7 +52,7 @@ def main() -> None:
         try:
             _ends.extend(workers.launch(run, stopped=stop.requested, say=_say))
         except (HydraException, OmegaConfBaseException, UserError, OverflowError) as error:
-            _ends.append(JobEnd(errors=[sweep.explain(error)]))
+            _ends.append(JobResult(errors=[sweep.explain(error)]))
         finally:
             if one_job.screen.cache_info().currsize:
                 one_job.screen(_main_process).close()
@@ -63,11 +63,11 @@ def main() -> None:
 
 
 def _say(line: str) -> None:
-    if workers.Announce.sweep is None:
+    if workers.SweepCallback.sweep is None:
         one_job.screen(_main_process).say(line)
     else:
         # Bars of this process would know of no trial, and break up the lines of the workers.
-        from hybridsep.monitor import Lines
+        from hybridsep.launch.progress import Lines
 
         Lines().say(line)
 

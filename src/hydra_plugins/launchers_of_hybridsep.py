@@ -18,10 +18,10 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.singleton import Singleton
 from hydra.core.utils import JobReturn, JobStatus
 
-from hybridsep import job as one_job
-from hybridsep import workers
 from hybridsep.config import config_dir
 from hybridsep.errors import ConfigError
+from hybridsep.launch import job as one_job
+from hybridsep.launch import workers
 
 _KEYBOARD = {signal.SIGINT}
 
@@ -86,7 +86,7 @@ if importlib.util.find_spec("hydra_plugins.hydra_submitit_launcher") is not None
             folder = Path(self.config.hydra.sweep.dir)
             returned = [self._returned(job, folder, given) for job, given in zip(jobs, arguments, strict=False)]
             if not all(job.done() for job in jobs):
-                workers.Announce.say(f"left in the queue: job {jobs[0].job_id.split('_')[0]} (scancel ends it)")
+                workers.SweepCallback.say(f"left in the queue: job {jobs[0].job_id.split('_')[0]} (scancel ends it)")
             return returned
 
         def _returned(self, job: Any, folder: Path, given: tuple[Any, ...]) -> JobReturn:
@@ -95,7 +95,7 @@ if importlib.util.find_spec("hydra_plugins.hydra_submitit_launcher") is not None
 
             untold = JobReturn(overrides=given[0], status=JobStatus.COMPLETED)
             while not job.done():
-                if self._LEAVES and workers.Announce.stopped():
+                if self._LEAVES and workers.SweepCallback.stopped():
                     return untold
                 time.sleep(0.5)
             try:
@@ -134,7 +134,7 @@ if importlib.util.find_spec("hydra_plugins.hydra_submitit_launcher") is not None
             for given in arguments:
                 while sum(not job.done() for job in jobs) >= at_once:
                     time.sleep(0.1)
-                if workers.Announce.stopped():
+                if workers.SweepCallback.stopped():
                     break
                 # A terminal's Ctrl-C reaches every process, and submitit's between us and the job would kill it within
                 # a second. What is blocked here is blocked there, and waits here until it is not.

@@ -7,7 +7,7 @@ import sys
 from hybridsep.bench import settings
 from hybridsep.errors import ConfigError, UserError
 
-COMMANDS = ("throughput", "profile", "floor", "numerics", "scaling", "kernels")
+COMMANDS = ("throughput", "profile", "floor", "numerics", "scaling")
 HELP = """\
 hybridsep.bench: what training costs, measured. Writes results/bench/NAME.json and NAME.md.
 
@@ -16,7 +16,6 @@ hybridsep.bench: what training costs, measured. Writes results/bench/NAME.json a
   python -m hybridsep.bench floor               bytes and operations that each row needs, and hours at a chip's rates
   python -m hybridsep.bench numerics            what bfloat16 changes, per module
   python -m hybridsep.bench scaling             time and memory of run over trials and widths, of report over runs
-  python -m hybridsep.bench kernels             our Triton kernels against the library's (needs a GPU)
   python -m hybridsep.bench throughput size=tiny models=[separable,hybrid] throughput.rounds=3
 
 Every key with its value (set with key=value; what each means stands in conf/bench.yaml):

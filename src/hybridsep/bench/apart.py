@@ -11,8 +11,8 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any
 
+from hybridsep.bench.contention import own_seconds
 from hybridsep.bench.rounds import Side
-from hybridsep.load import own_seconds
 
 
 class Apart:

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from hybridsep import records
+from hybridsep.config.identity import identity
 from hybridsep.data.subset import evaluation_subset
-from hybridsep.identity import identity
+from hybridsep.runs import records
 
 CLASSES = 10
 WHEN = "2026-01-01T00:00:00+00:00"

@@ -1,9 +1,8 @@
 """`bench floor`: hours that each row of the paper's figures needs at least on a chip, on paper.
 
 Between two ends: the floor, at which everything but convolutions is fused away (`need.py`), and the same step with
-nothing fused, counted operation by operation (`traffic.py`), at the chip's full bandwidth and matrix rate. Between
-them, what our own kernels leave of the latter (`fused.py`). The time that Python takes to launch the operations one by
-one stands beside it.
+nothing fused, counted operation by operation (`traffic.py`), at the chip's full bandwidth and matrix rate. The
+time that Python takes to launch the operations one by one stands beside it.
 """
 
 from typing import Any
@@ -12,7 +11,6 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from hybridsep.bench import need, output, rows
-from hybridsep.bench.fused import saved
 from hybridsep.bench.ladder import Way, Workshop
 from hybridsep.bench.settings import Chip, Settings
 from hybridsep.bench.traffic import Moved, moved
@@ -23,7 +21,7 @@ from hybridsep.train import precision
 from hybridsep.train.step import DeviceData, evaluation_batch, logits_of
 
 _OURS = Way("ours", data_on_device=True, channels_last=True, bfloat16=True, device_state=True)
-_TRIAL_SECONDS = ("floor", "sum", "triton", "unfused", "launching")
+_TRIAL_SECONDS = ("floor", "sum", "unfused", "launching")
 
 
 def run(settings: Settings, *, command: str) -> None:
@@ -37,7 +35,7 @@ def run(settings: Settings, *, command: str) -> None:
             words = [f"experiment={experiment}", f"model={model}", f"size={size}"]
             config = rows.compose([*words, f"schedule.batch_size={settings.batch}"])
             lines.append({"experiment": experiment, **line(config, trials=trials, settings=settings)})
-            hours = [f"{lines[-1]['row_hours'][kind]:.2f}" for kind in ("floor", "triton", "unfused")]
+            hours = [f"{lines[-1]['row_hours'][kind]:.2f}" for kind in ("floor", "unfused")]
             output.say(f"{experiment}, {config['row']}: {' to '.join(hours)} h for {trials} trials")
     record = {
         "command": command,
@@ -57,7 +55,7 @@ def line(config: dict[str, Any], *, trials: int, settings: Settings) -> dict[str
     # Two steps an epoch, so that the second one draws no plan.
     dataset = rows.dataset(train=max(10, 2 * batch), test=at_once)
     least = need.of(config, classes=len(dataset.classes), height=dataset.train_images.shape[1])
-    (training, training_saved), (evaluating, evaluating_saved) = unfused(config, dataset)
+    training, evaluating = unfused(config, dataset)
     steps = floor.train_images // batch
     if steps == 0:
         raise ConfigError(f"batch={batch} is not allowed: at most floor.train_images={floor.train_images}")
@@ -66,14 +64,12 @@ def line(config: dict[str, Any], *, trials: int, settings: Settings) -> dict[str
         floor_bytes=least.training_bytes(batch),
         flops=least.training_flops(batch),
         real=training,
-        saved_bytes=training_saved,
     )
     evaluation = seconds(
         settings.chip,
         floor_bytes=least.evaluation_bytes(at_once),
         flops=least.evaluation_flops(at_once),
         real=evaluating,
-        saved_bytes=evaluating_saved,
     )
     evaluations = floor.test_images / at_once
     trial = {kind: epochs * (steps * step[kind] + evaluations * evaluation[kind]) for kind in _TRIAL_SECONDS}
@@ -88,7 +84,6 @@ def line(config: dict[str, Any], *, trials: int, settings: Settings) -> dict[str
         "params": least.params,
         "step_bytes": {
             "floor": least.training_bytes(batch),
-            "triton": moved_bytes - training_saved,
             "unfused": moved_bytes,
         },
         "launches": training.launches,
@@ -97,11 +92,11 @@ def line(config: dict[str, Any], *, trials: int, settings: Settings) -> dict[str
     }
 
 
-def seconds(chip: Chip, *, floor_bytes: int, flops: int, real: Moved, saved_bytes: int) -> dict[str, float]:
+def seconds(chip: Chip, *, floor_bytes: int, flops: int, real: Moved) -> dict[str, float]:
     """Return the seconds of one step on the chip.
 
     floor: the larger of memory and matrix time; sum: both, one after the other; unfused: all that is moved when every
-    operation reads and writes memory, and the matrix time; triton: the same without `saved_bytes`; launching: the
+    operation reads and writes memory, and the matrix time; launching: the
     host's time to launch each operation.
     """
     moved_bytes = real.read + real.written
@@ -111,17 +106,13 @@ def seconds(chip: Chip, *, floor_bytes: int, flops: int, real: Moved, saved_byte
         "matrix": matrix,
         "floor": max(memory, matrix),
         "sum": memory + matrix,
-        "triton": (moved_bytes - saved_bytes) / chip.bytes_per_second + matrix,
         "unfused": moved_bytes / chip.bytes_per_second + matrix,
         "launching": real.launches * chip.seconds_per_launch,
     }
 
 
-def unfused(config: dict[str, Any], dataset: Dataset) -> list[tuple[Moved, int]]:
-    """Return what a training step, and the evaluation of the dataset's test images, move when nothing is fused.
-
-    With each stand the bytes of it that `kernels=triton` saves.
-    """
+def unfused(config: dict[str, Any], dataset: Dataset) -> list[Moved]:
+    """Return what a training step, and the evaluation of the dataset's test images, move when nothing is fused."""
     device, padding = torch.device("cpu"), config["augmentation"]["padding"]
     data = DeviceData.load(dataset, device, padding=padding, mean=None, std=None)
     workshop = Workshop(config, dataset, data, device, workers=0)
@@ -134,7 +125,7 @@ def unfused(config: dict[str, Any], dataset: Dataset) -> list[tuple[Moved, int]]
     # Fake tensors have shapes and no values: every operation of the step is called, none computes.
     with FakeTensorMode(allow_non_fake_inputs=True):
         loop.run(1)  # makes the momentum
-        return [(moved(call), saved(network, call)) for call in (lambda: loop.run(1), evaluate)]
+        return [moved(call) for call in (lambda: loop.run(1), evaluate)]
 
 
 def _tables(record: dict[str, Any]) -> list[Table]:
@@ -164,7 +155,6 @@ def _tables(record: dict[str, Any]) -> list[Table]:
         Column("Activations", value(lambda entry: count(entry["per_image"]["activations"]))),
         Column("MACs", value(lambda entry: count(entry["per_image"]["macs"]))),
         Column("GB, floor", value(lambda entry: number(entry["step_bytes"]["floor"] / 1e9))),
-        Column("GB, Triton", value(lambda entry: number(entry["step_bytes"]["triton"] / 1e9))),
         Column("GB, unfused", value(lambda entry: number(entry["step_bytes"]["unfused"] / 1e9))),
         Column("Launches", value(lambda entry: str(entry["launches"]))),
     ]
@@ -175,7 +165,6 @@ def _tables(record: dict[str, Any]) -> list[Table]:
         Column("Launch, ms", milliseconds("launching")),
         Column("Floor, h", hours("floor")),
         Column("Sum, h", hours("sum")),
-        Column("Triton, h", hours("triton")),
         Column("Unfused, h", hours("unfused")),
         Column("Launch, h", hours("launching")),
     ]
@@ -192,8 +181,6 @@ def _tables(record: dict[str, Any]) -> list[Table]:
         "Unfused: what the operations of the actual step, as PyTorch calls them on a CPU, read and write one by one,"
         " plus the matrix time. What a captured graph reaches lies between sum and unfused where kernels run at the"
         " chip's rates, and above where they do not (depthwise and grouped convolutions).",
-        "Triton: unfused, without the bytes that kernels=triton saves: the activations behind BatchNorm as passes of"
-        " their own, and a depthwise convolution's second reading of the gradient (src/hybridsep/bench/fused.py).",
         f"Launch: operations of a step x {chip['seconds_per_launch'] * 1e6:g} us each, if Python launches them one by"
         " one; a captured graph takes that away.",
     )

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 import torch
 
 from hybridsep.bench.rounds import alternate
-from hybridsep.timing import synchronise
+from hybridsep.bench.timing import synchronise
 
 _COPY_BYTES = 1 << 30
 _SIDE = 8192

@@ -9,17 +9,17 @@ from typing import Any
 import numpy as np
 import torch
 
-from hybridsep import kernels
 from hybridsep.bench import rows
+from hybridsep.bench.memory import peak_bytes
 from hybridsep.bench.rounds import Side
 from hybridsep.bench.usual import Gathered, HostLoop, Loaded, plain_sgd
 from hybridsep.data import Dataset
 from hybridsep.data.batches import EpochPlan, gather
-from hybridsep.memory import peak_bytes
-from hybridsep.train.beside import side_by_side
+from hybridsep.modules.grouped import merge_groups
+from hybridsep.train.concurrent import run_concurrently
 from hybridsep.train.graph import Lane
 from hybridsep.train.optimiser import sgd
-from hybridsep.train.plans import Plans
+from hybridsep.train.sampler import AugmentationSampler
 from hybridsep.train.step import DeviceData, TrainingStep
 
 
@@ -33,11 +33,10 @@ class Way:
     bfloat16: bool = False
     device_state: bool = False  # fused optimiser, learning rates and counters on the device: `TrainingStep`
     kept: bool = False  # memory that a step frees stays in the process, which is the caller's affair
-    merged: bool = False  # narrow groups of convolutions: `hybridsep.kernels.merge_groups`
+    merged: bool = False  # narrow groups of convolutions: `hybridsep.modules.grouped`
     graph: bool = False
     compiled: bool = False  # the whole network by `torch.compile`
     at_once: int = 1
-    triton: bool = False  # our kernels
     aside: bool = False  # tried beside the others; the ways after it do without
     missing: str = ""
 
@@ -60,7 +59,6 @@ def ladder(*, at_once: int, gpu: bool, bfloat16: bool, glibc: bool, grouped: boo
         ("+ CUDA graph", {"graph": True}, "" if gpu else "needs a GPU"),
         *compile_,
         (f"+ {at_once} trials at once", {"at_once": at_once}, ""),
-        ("+ Triton kernels", {"triton": True}, "" if gpu else "needs a GPU"),
         *(merge if gpu else []),
     )
     last = Way("usual loop")
@@ -93,7 +91,7 @@ class Workshop:
         self._config, self._dataset, self._data, self._device = config, dataset, data, device
         self._workers, self._learning_rate = workers, learning_rate
         self.batch = config["schedule"]["batch_size"]
-        self.plans = Plans(
+        self.plans = AugmentationSampler(
             config["augmentation"],
             count=len(data.train_images),
             height=data.test_images.shape[1],
@@ -164,9 +162,7 @@ class Workshop:
         config, schedule = self._config, self._config["schedule"]
         network, generator = rows.network(config, self._device, classes=len(self._dataset.classes), trial=trial)
         if way.merged:
-            kernels.merge_groups(network)
-        if way.triton:
-            kernels.install(network)
+            merge_groups(network)
         optimiser = sgd(
             network,
             momentum=schedule["momentum"],
@@ -194,7 +190,7 @@ class DeviceLoop:
         step: TrainingStep,
         lane: Lane,
         generator: torch.Generator,
-        plans: Plans,
+        plans: AugmentationSampler,
         *,
         trial: int,
         learning_rate: float,
@@ -241,7 +237,7 @@ class Beside:
             torch.set_num_threads(max(1, self._threads // len(self._trials)))
         for trial in self._trials:
             trial.block(steps)
-        return lambda: side_by_side(self._trials, lambda trial: trial.run(steps), at_once=len(self._trials))
+        return lambda: run_concurrently(self._trials, lambda trial: trial.run(steps), at_once=len(self._trials))
 
     def end(self) -> None:
         torch.set_num_threads(self._threads)
@@ -250,7 +246,7 @@ class Beside:
 class DataPath:
     """The part of our step that makes a batch: draws, pixels, labels. With `graph` it is captured and replayed."""
 
-    def __init__(self, data: DeviceData, plans: Plans, batch: int, *, graph: bool):
+    def __init__(self, data: DeviceData, plans: AugmentationSampler, batch: int, *, graph: bool):
         self.work = float(batch)
         self._data, self._constants, self._graph = data, plans.constants, None
         device = data.train_images.device

@@ -16,8 +16,8 @@ from typing import Any
 
 import torch
 
-from hybridsep import build
 from hybridsep.bench.traffic import meta_like, product_outputs
+from hybridsep.train import build
 
 _BYTES = 2  # of a bfloat16 value
 _PARAMETER_BYTES = 24

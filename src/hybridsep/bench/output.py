@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hybridsep import provenance, records
 from hybridsep.errors import RecordError
 from hybridsep.report import terminal
 from hybridsep.report.speed import DISTURBED
 from hybridsep.report.table import Table, markdown
+from hybridsep.runs import provenance, records
 
 FORMAT = 1
 _MAKERS = re.compile(r"^(nvidia|amd|intel)[ -]+|geforce |graphics ", re.IGNORECASE)

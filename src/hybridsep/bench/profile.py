@@ -12,10 +12,10 @@ from typing import Any
 import torch
 
 from hybridsep.bench import output, rows
+from hybridsep.bench.contention import CpuContention
 from hybridsep.bench.ladder import Way, Workshop
 from hybridsep.bench.settings import Settings
 from hybridsep.data import Dataset
-from hybridsep.load import Elsewhere
 from hybridsep.report.table import Column, Table, number
 from hybridsep.train import precision
 from hybridsep.train.step import DeviceData
@@ -43,7 +43,7 @@ def run(settings: Settings, *, command: str) -> None:
     """Profile every model, print the table and write it."""
     size, given = settings.size or "small", settings.profile
     configs = rows.of_models(settings.models, size=size, batch=settings.batch)
-    elsewhere = Elsewhere()
+    elsewhere = CpuContention()
     device = precision.resolve_device(settings.device)
     threads = precision.prepare(device, settings.threads)
     dataset = rows.dataset(train=max(10, 4 * settings.batch))

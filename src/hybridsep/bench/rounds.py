@@ -5,7 +5,7 @@ from typing import Protocol
 
 import torch
 
-from hybridsep.timing import seconds_of, steps_lasting
+from hybridsep.bench.timing import seconds_of, steps_lasting
 
 
 class Side(Protocol):

@@ -9,12 +9,13 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 from torch import nn
 
-from hybridsep import build, seeds
 from hybridsep import config as configuration
 from hybridsep.data import Dataset
 from hybridsep.errors import ConfigError
+from hybridsep.launch.sweep import explain
 from hybridsep.networks.stochastic import give_generator
-from hybridsep.sweep import explain
+from hybridsep.runs import seeds
+from hybridsep.train import build
 from hybridsep.train.optimiser import initialise
 
 

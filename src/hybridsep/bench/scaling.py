@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from hybridsep.bench import fabricate, output
+from hybridsep.bench.contention import CpuContention
 from hybridsep.bench.settings import Settings, shape
 from hybridsep.errors import ConfigError
-from hybridsep.load import Elsewhere
 from hybridsep.report.table import Column, Table, number
 
 _WIDTHS = (16, 32, 64)  # of conf/size/tiny.yaml
@@ -34,7 +34,7 @@ print(json.dumps([seconds, processor, peak, os.waitstatus_to_exitcode(status)]))
 
 def run(settings: Settings, *, command: str) -> None:
     """Measure every command once, print the table and write it."""
-    elsewhere = Elsewhere()
+    elsewhere = CpuContention()
     with tempfile.TemporaryDirectory() as folder:
         lines = []
         for line in _measured(settings, Path(folder)):

@@ -7,8 +7,7 @@ from typing import Any
 
 from omegaconf import MISSING
 
-from hybridsep import overrides
-from hybridsep.config import config_dir
+from hybridsep.config import config_dir, overrides
 from hybridsep.errors import ConfigError
 
 _SHAPE = re.compile(r"([1-9][0-9]{0,4})x([1-9][0-9]{0,4})x([1-9][0-9]{0,3})", re.ASCII)
@@ -55,12 +54,6 @@ class Scaling:
 
 
 @dataclass
-class Kernels:
-    rounds: int = MISSING
-    seconds: float = MISSING
-
-
-@dataclass
 class Chip:
     """Figures of a chip: memory bandwidth, dense bfloat16 matrix rate, and the host's time for one kernel launch."""
 
@@ -86,7 +79,6 @@ class Settings:
     numerics: Numerics = field(default_factory=Numerics)
     profile: Profile = field(default_factory=Profile)
     scaling: Scaling = field(default_factory=Scaling)
-    kernels: Kernels = field(default_factory=Kernels)
     chip: Chip = field(default_factory=Chip)
 
 
@@ -138,8 +130,6 @@ def check(settings: Settings) -> None:
     whole("scaling.images", scaling.images, 100)
     for shape in scaling.folders:
         require(bool(_SHAPE.fullmatch(shape)), "scaling.folders", shape, "studies x rows x trials, such as 1x6x10")
-    whole("kernels.rounds", settings.kernels.rounds, 1)
-    positive("kernels.seconds", settings.kernels.seconds)
     for key in ("bytes_per_second", "flops_per_second", "seconds_per_launch"):
         positive(f"chip.{key}", getattr(settings.chip, key))
 

@@ -6,8 +6,8 @@ import tempfile
 import time
 from collections.abc import Sequence
 
+from hybridsep.bench.timing import spread
 from hybridsep.errors import ConfigError
-from hybridsep.timing import spread
 
 # One trial of one step.
 _ONE_STEP = (

@@ -7,19 +7,18 @@ from typing import Any
 
 import torch
 
-from hybridsep import build
 from hybridsep.bench import gpu, need, output, rows, startup
 from hybridsep.bench.apart import Apart
+from hybridsep.bench.contention import CpuContention
 from hybridsep.bench.ladder import Way, Workshop, ladder, own_determinism, usable_cores
 from hybridsep.bench.rounds import Side, alternate, ratios
 from hybridsep.bench.settings import Settings
 from hybridsep.bench.throughput_tables import tables
+from hybridsep.bench.timing import spread
 from hybridsep.data import Dataset
 from hybridsep.errors import ConfigError
-from hybridsep.kernels import narrow_groups
-from hybridsep.load import Elsewhere
-from hybridsep.timing import spread
-from hybridsep.train import precision
+from hybridsep.modules.grouped import narrow_groups
+from hybridsep.train import build, precision
 from hybridsep.train.allocator import keep_freed_memory
 from hybridsep.train.step import DeviceData
 
@@ -30,7 +29,7 @@ def run(settings: Settings, *, command: str) -> None:
     """Measure every model, print the tables and write them."""
     given, size = settings.throughput, settings.size or "small"
     configs = rows.of_models(settings.models, size=size, batch=settings.batch)
-    elsewhere = Elsewhere()
+    elsewhere = CpuContention()
     # First, because a GPU that this process has taken is not there for the processes that are started.
     starts = startup.measure(device=settings.device, starts=given.starts) if given.starts else []
     device = precision.resolve_device(settings.device)
@@ -79,7 +78,7 @@ def _measure(
     ways: list[Way],
     device: torch.device,
     settings: Settings,
-    elsewhere: Elsewhere,
+    elsewhere: CpuContention,
     *,
     workers: int,
 ) -> dict[str, Any]:

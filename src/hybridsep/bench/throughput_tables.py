@@ -6,8 +6,8 @@ from typing import Any
 
 from hybridsep.bench import output
 from hybridsep.bench.rounds import ratios
+from hybridsep.bench.timing import spread
 from hybridsep.report.table import Column, Table, count, number
-from hybridsep.timing import spread
 
 MOST_DATA_SHARE = 0.03  # of a step's time, by design
 
@@ -46,7 +46,7 @@ def _ladder(record: dict[str, Any], lines: list[dict[str, Any]]) -> Table:
         " batches in the usual loop's workers. On a CPU that of side-by-side trials is one trial's, multiplied.",
         "On a CPU every way runs in a process of its own. Freed memory kept: glibc is told to keep what a step frees"
         " (src/hybridsep/train/allocator.py). Groups merged: of convolutions with 2 to 4 channels a group, up to 16"
-        " channels at a time (src/hybridsep/kernels/grouped.py). Aside: tried, and not in the ways after it.",
+        " channels at a time (src/hybridsep/modules/grouped.py). Aside: tried, and not in the ways after it.",
         "Data: of the usual loop, the share of its time spent waiting for batches; of ours, the time of the gather"
         f" alone by that of a step. {_verdict(lines)}",
     ]

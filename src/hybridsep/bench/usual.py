@@ -17,8 +17,8 @@ from torch.nn import functional
 from torch.utils.data import DataLoader
 
 from hybridsep.data.batches import EpochPlan, gather
-from hybridsep.train.plans import Plans
 from hybridsep.train.precision import autocast
+from hybridsep.train.sampler import AugmentationSampler
 from hybridsep.train.step import DeviceData
 
 
@@ -101,7 +101,7 @@ class Gathered:
 
     ahead = 0
 
-    def __init__(self, data: DeviceData, plans: Plans, *, trial: int, channels_last: bool):
+    def __init__(self, data: DeviceData, plans: AugmentationSampler, *, trial: int, channels_last: bool):
         self._data, self._plans, self._trial = data, plans, trial
         self._format = torch.channels_last if channels_last else torch.contiguous_format
         self._epoch = 0

@@ -16,7 +16,7 @@ from torch.nn.functional import pad
 
 from hybridsep.data.jitter import draw_jitter, jitter
 from hybridsep.errors import ConfigError
-from hybridsep.seeds import stream
+from hybridsep.runs.seeds import stream
 
 
 class EpochPlan(NamedTuple):

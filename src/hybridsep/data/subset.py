@@ -3,7 +3,7 @@
 import numpy as np
 
 from hybridsep.errors import ConfigError
-from hybridsep.seeds import stream
+from hybridsep.runs.seeds import stream
 
 
 def evaluation_subset(*, mode: str, images: int, available: int, study_seed: int, trial: int) -> np.ndarray:

@@ -14,7 +14,7 @@ import numpy as np
 
 from hybridsep.data.dataset import Dataset
 from hybridsep.errors import ConfigError
-from hybridsep.seeds import stream
+from hybridsep.runs.seeds import stream
 
 _PATTERNS = ("horizontal", "vertical", "diagonal", "plaid", "rings")
 _RELATIONS = {"green": (1.0, -1.0, 1.0), "blue": (1.0, 1.0, -1.0)}

@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hybridsep import seeds
 from hybridsep.equivalence.forms import Channels, Form, Function, Weights
 from hybridsep.equivalence.identities import Identity
+from hybridsep.runs import seeds
 
 # Differences are shares of the largest value compared. Float64 rounding stays below 1e-12 in these sizes.
 TOLERANCE = 1e-10

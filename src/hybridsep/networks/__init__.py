@@ -1,6 +1,6 @@
 """Networks with a slot for the module under test."""
 
-from hybridsep.networks.slot import Slot
+from hybridsep.networks.factory import ModuleFactory
 from hybridsep.networks.stack import Stack
 
-__all__ = ["Slot", "Stack"]
+__all__ = ["ModuleFactory", "Stack"]

@@ -14,7 +14,7 @@ from hybridsep.errors import ConfigError
 from hybridsep.modules import cost
 from hybridsep.modules.cost import Cost
 from hybridsep.modules.layers import ConvNormAct, activation
-from hybridsep.networks.slot import Slot
+from hybridsep.networks.factory import ModuleFactory
 from hybridsep.networks.stack import Layer
 from hybridsep.networks.stochastic import Dropout
 
@@ -48,7 +48,7 @@ class DarkNet(nn.Module):
 
     def __init__(
         self,
-        module: Slot,
+        module: ModuleFactory,
         *,
         in_chs: int,
         classes: int,

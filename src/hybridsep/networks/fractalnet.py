@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from hybridsep.errors import ConfigError
 from hybridsep.modules import cost
 from hybridsep.modules.cost import Cost
-from hybridsep.networks.slot import Slot
+from hybridsep.networks.factory import ModuleFactory
 from hybridsep.networks.stochastic import Dropout
 
 
@@ -90,7 +90,7 @@ class DropPath(nn.Module):
 class Layer(nn.Module):
     """Module, dropout, BatchNorm, ReLU: (N, in_chs, H, W) -> (N, out_chs, H, W)."""
 
-    def __init__(self, module: Slot, in_chs: int, out_chs: int, *, dropout: float):
+    def __init__(self, module: ModuleFactory, in_chs: int, out_chs: int, *, dropout: float):
         super().__init__()
         self.module = module(in_chs, out_chs)
         self.dropout = Dropout(dropout)
@@ -103,7 +103,7 @@ class Layer(nn.Module):
 class Block(nn.Module):
     """A fractal of `columns` columns: (N, in_chs, H, W) -> (N, out_chs, H, W); layer i of column c is `columns.c.i`."""
 
-    def __init__(self, module: Slot, in_chs: int, out_chs: int, *, columns: int, dropout: float):
+    def __init__(self, module: ModuleFactory, in_chs: int, out_chs: int, *, columns: int, dropout: float):
         super().__init__()
         self.columns = nn.ModuleList(
             nn.ModuleList(
@@ -148,7 +148,7 @@ class FractalNet(nn.Module):
 
     def __init__(
         self,
-        module: Slot,
+        module: ModuleFactory,
         *,
         in_chs: int,
         classes: int,

@@ -7,12 +7,12 @@ from hybridsep.errors import ConfigError
 from hybridsep.modules import cost
 from hybridsep.modules.cost import Cost
 from hybridsep.modules.layers import ConvNormAct, activation
-from hybridsep.networks.slot import Slot
+from hybridsep.networks.factory import ModuleFactory
 from hybridsep.networks.stochastic import Dropout
 
 
 def stack_cost(
-    module: Slot,
+    module: ModuleFactory,
     *,
     in_chs: int,
     classes: int,
@@ -48,7 +48,7 @@ class Layer(nn.Module):
     `residual` adds the layer's input before the activation where the widths are equal, and changes nothing elsewhere.
     """
 
-    def __init__(self, module: Slot, in_chs: int, out_chs: int, *, act_layer: str, residual: bool):
+    def __init__(self, module: ModuleFactory, in_chs: int, out_chs: int, *, act_layer: str, residual: bool):
         super().__init__()
         self.module = module(in_chs, out_chs)
         self.norm = nn.BatchNorm2d(out_chs)
@@ -71,7 +71,7 @@ class Stack(nn.Module):
 
     def __init__(
         self,
-        module: Slot,
+        module: ModuleFactory,
         *,
         in_chs: int,
         classes: int,

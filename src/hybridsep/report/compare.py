@@ -8,7 +8,7 @@ import numpy as np
 from hybridsep.report import agreement, difference, noise
 from hybridsep.report.sample import Sample, Subset
 from hybridsep.report.settings import Choices
-from hybridsep.seeds import stream
+from hybridsep.runs.seeds import stream
 
 
 @dataclass(frozen=True)

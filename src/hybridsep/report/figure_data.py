@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from hybridsep import records
 from hybridsep.errors import RecordError, UserError
 from hybridsep.report.agreement import disagreement_matrix
 from hybridsep.report.compare import Comparison
 from hybridsep.report.folders import Problem
 from hybridsep.report.sample import Sample
+from hybridsep.runs import records
 
 # What a picture can show; the tables have the rest.
 MOST_ROWS = 24

@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from hybridsep import records
+from hybridsep.config.identity import identity, science
 from hybridsep.data.subset import evaluation_subset
 from hybridsep.errors import ConfigError, RecordError, UserError
-from hybridsep.identity import identity, science
+from hybridsep.runs import records
 
 
 @dataclass(frozen=True, slots=True)

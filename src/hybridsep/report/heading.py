@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
-from hybridsep.identity import flatten
+from hybridsep.config.identity import flatten
 from hybridsep.report.folders import Run
 from hybridsep.report.sample import Sample
 from hybridsep.report.settings import Choices, Paper

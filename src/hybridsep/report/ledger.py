@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from hybridsep.config.identity import flatten
 from hybridsep.errors import ConfigError
-from hybridsep.identity import flatten
 from hybridsep.report import heading, verdicts
 from hybridsep.report.compare import Comparison
 from hybridsep.report.sample import Sample

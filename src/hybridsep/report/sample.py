@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from hybridsep.config.identity import flatten
 from hybridsep.data.subset import evaluation_subset
 from hybridsep.errors import UserError
-from hybridsep.identity import flatten
 from hybridsep.report import experiments
 from hybridsep.report.folders import Problem, Run, common_part
 from hybridsep.report.settings import Choices, Paper, RowSpec, TableSpec

@@ -9,8 +9,7 @@ import yaml
 from omegaconf import MISSING, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from hybridsep import overrides
-from hybridsep.config import config_dir
+from hybridsep.config import config_dir, overrides
 from hybridsep.errors import ConfigError
 
 SUBSETS = ("recorded", "paper", "fixed", "all")

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hybridsep.identity import flatten
+from hybridsep.config.identity import flatten
 from hybridsep.report.folders import Problem
 from hybridsep.report.settings import Choices, Paper
 from hybridsep.report.table import MISSING, Column, Table, count, number

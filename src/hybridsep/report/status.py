@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from hybridsep import records
 from hybridsep.errors import ConfigError, UserError
 from hybridsep.report import difference, experiments, folders, sample
 from hybridsep.report.compare import samples_of
@@ -15,6 +14,7 @@ from hybridsep.report.folders import Problem, Run
 from hybridsep.report.sample import Sample
 from hybridsep.report.settings import Choices, Paper
 from hybridsep.report.table import MISSING, Column, Table, number, ranges
+from hybridsep.runs import records
 
 STATES = ("running", "interrupted", "failed", "diverged", "unusable", "missing")
 

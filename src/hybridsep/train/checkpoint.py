@@ -14,8 +14,8 @@ from typing import Any
 
 import torch
 
-from hybridsep import records
 from hybridsep.errors import RecordError
+from hybridsep.runs import records
 
 NAME = "checkpoint.pt"
 PREVIOUS = "checkpoint-previous.pt"

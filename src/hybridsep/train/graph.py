@@ -14,7 +14,7 @@ import torch
 _EAGER = threading.Lock()
 
 
-class Replay:
+class GraphRunner:
     """Calls `step` as a CUDA graph: the first calls of it run as they are, the next one is captured, then replayed.
 
     The calls before the capture are training like all others; they make the optimiser's state and let the libraries
@@ -78,7 +78,7 @@ class Lane:
         """
         if self._stream is None or not self._cuda_graph:
             return step
-        return Replay(step, generator=generator, stream=self._stream)
+        return GraphRunner(step, generator=generator, stream=self._stream)
 
     def eager(self) -> contextlib.AbstractContextManager:
         """Return the context for device work that is no step: on a GPU one lane at a time, never beside a capture."""

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hybridsep import seeds
+from hybridsep.runs import seeds
 
 
 @torch.no_grad()

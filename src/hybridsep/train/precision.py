@@ -7,14 +7,14 @@ import torch
 
 from hybridsep.errors import ConfigError
 from hybridsep.train.allocator import keep_freed_memory
-from hybridsep.train.claim import claim
+from hybridsep.train.device_lock import claim
 
 
 def resolve_device(device: str) -> torch.device:
     """Return the device for `device=auto|cpu|cuda|cuda:N`. Raises ConfigError when it is not there.
 
-    `auto` claims a visible GPU that no other process of this project has (`hybridsep.train.claim`); a named one is not
-    claimed.
+    `auto` claims a visible GPU that no other process of this project has (`hybridsep.train.device_lock`); a named one
+    is not claimed.
     """
     available = torch.cuda.device_count()
     if device == "auto":

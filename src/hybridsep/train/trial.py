@@ -11,12 +11,13 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from hybridsep import kernels, seeds
-from hybridsep.identity import science
+from hybridsep.config.identity import science
+from hybridsep.modules.grouped import merge_groups
 from hybridsep.networks.stochastic import give_generator
+from hybridsep.runs import seeds
 from hybridsep.train.graph import Lane
 from hybridsep.train.optimiser import initialise, learning_rates, sgd
-from hybridsep.train.plans import Plans
+from hybridsep.train.sampler import AugmentationSampler
 from hybridsep.train.step import DeviceData, Evaluation, TrainingStep
 
 
@@ -44,7 +45,7 @@ class Trial:
         schedule = config["schedule"]
         self._schedule, self._precision = schedule, config["precision"]
         self._data, self._trial, self._seed, self._lane = data, trial, _stream_seed(config), lane
-        self._plans = Plans(
+        self._plans = AugmentationSampler(
             config["augmentation"],
             count=len(data.train_images),
             height=data.test_images.shape[1],
@@ -63,7 +64,8 @@ class Trial:
         self.network = build()
         initialise(self.network, study_seed=self._seed, trial=self._trial)
         self.network.to(device=device, memory_format=torch.channels_last)
-        kernels.suit(self.network, config["kernels"])
+        if device.type == "cpu":
+            merge_groups(self.network)
         self._dropout = torch.Generator(device)
         give_generator(self.network, self._dropout)
         self._optimiser = sgd(

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass
-class JobEnd:
+class JobResult:
     """How one job ended.
 
     `failed`, `diverged`: trial -> where to read why. `lost`: the process ended without a word (killed, out of memory).
@@ -25,7 +25,7 @@ class JobEnd:
         return not (self.stopped or self.lost or self.failed or self.diverged or self.errors)
 
 
-def conclude(ends: Iterable[JobEnd], say: Callable[[str], None]) -> int:
+def conclude(ends: Iterable[JobResult], say: Callable[[str], None]) -> int:
     """Say which trials failed, diverged or were lost, each with its log; return the exit status of the command."""
     ends = list(ends)
     for word in ("failed", "diverged"):

@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 
-class Elsewhere:
+class CpuContention:
     """Counts processor time from its construction on. Linux tells; elsewhere the answer is None.
 
     Processes that this one started count as its own once they have ended.

@@ -52,7 +52,7 @@ def _processor() -> str:
 
 def git_state() -> dict[str, Any]:
     """Return `{"commit", "dirty"}` of the checkout this package runs from; both None when it is an installed copy."""
-    source = Path(__file__).resolve().parents[2]
+    source = Path(__file__).resolve().parents[3]
     if not (source / "pyproject.toml").is_file():
         return {"commit": None, "dirty": None}
     try:

@@ -16,7 +16,7 @@ from hybridsep.config import Config
 from hybridsep.data import Dataset
 from hybridsep.errors import ConfigError
 from hybridsep.modules import Separable
-from hybridsep.networks import Slot
+from hybridsep.networks import ModuleFactory
 from hybridsep.networks.match import match_inner_ratio
 
 
@@ -38,7 +38,9 @@ def dataset(config: dict[str, Any]) -> Dataset:
         raise ConfigError(f"data.source: {_one_line(error)}") from None
 
 
-def network_factory(config: dict[str, Any], *, classes: int, slot: Slot | None = None) -> Callable[[], nn.Module]:
+def network_factory(
+    config: dict[str, Any], *, classes: int, slot: ModuleFactory | None = None
+) -> Callable[[], nn.Module]:
     """Return a function that builds the (not yet initialised) network of a plain configuration."""
     make = _target(config["model"]["network"], "model.network")
     filled = partial(make, slot or _slot(config), in_chs=3, classes=classes)
@@ -52,11 +54,11 @@ def network_factory(config: dict[str, Any], *, classes: int, slot: Slot | None =
     return build
 
 
-def _slot(config: dict[str, Any]) -> Slot:
+def _slot(config: dict[str, Any]) -> ModuleFactory:
     keywords = dict(config["model"]["module"])
     target = keywords.pop("_target_", None)
     try:
-        return Slot(hydra.utils.get_class(target), keywords)
+        return ModuleFactory(hydra.utils.get_class(target), keywords)
     except (ImportError, ValueError, TypeError, InstantiationException) as error:
         if isinstance(error, ConfigError):
             raise
@@ -73,13 +75,13 @@ def matched(config: dict[str, Any], *, classes: int, height: int, width: int) ->
         return config
     slot = _slot(config)
 
-    def params(candidate: Slot) -> int:
+    def params(candidate: ModuleFactory) -> int:
         # Only the shapes are asked for, and building on "meta" allocates none of them.
         with torch.device("meta"):
             network = network_factory(config, classes=classes, slot=candidate)()
         return network.cost(height, width).params
 
-    baseline = params(Slot(Separable, {"intermediate_activation": "none"}))
+    baseline = params(ModuleFactory(Separable, {"intermediate_activation": "none"}))
     ratio = match_inner_ratio(lambda value: params(slot.with_keywords(inner_ratio=value)), baseline)
     result = copy.deepcopy(config)
     result["model"]["module"]["inner_ratio"] = ratio

@@ -1,25 +1,15 @@
-"""What a person sees of a running study: progress bars on a terminal, readable lines elsewhere, TensorBoard."""
+"""What a person sees of a running study: progress bars on a terminal, readable lines elsewhere."""
 
 import contextlib
-import os
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 _LINE_EVERY_SECONDS = 10.0
-_CURVES = (
-    ("loss/train", "train_loss"),
-    ("loss/test", "test_loss"),
-    ("error/train", "train_error"),
-    ("error/test", "test_error"),
-    ("learning rate", "learning_rate"),
-    ("speed/images per second", "images_per_second"),
-)
 
 
 class TrialMonitor(Protocol):
@@ -224,62 +214,3 @@ def _figures(row: Mapping[str, Any]) -> str:
 def _duration(seconds: float) -> str:
     minutes, hours = seconds / 60, seconds / 3600
     return f"{hours:.1f} h" if hours >= 1 else f"{minutes:.0f} min" if minutes >= 1 else f"{seconds:.0f} s"
-
-
-class Curves:
-    """The TensorBoard folder of one trial, made anew from the history when a run begins or resumes.
-
-    So a killed run leaves no point twice and no line that doubles back: the curve is the history, epoch by epoch.
-    Raises OSError when the folder cannot be written.
-    """
-
-    def __init__(self, folder: Path, history: Sequence[Mapping[str, Any]], hyperparameters: Mapping[str, Any]):
-        # Imported here because it takes a second, and only training needs it. The records are written by our own hand:
-        # SummaryWriter writes from a thread, which on a full disk prints a traceback and can lose points in silence.
-        from tensorboard.summary.writer.record_writer import RecordWriter
-        from torch.utils.tensorboard.summary import hparams
-
-        folder.mkdir(parents=True, exist_ok=True)
-        for old in folder.glob("*tfevents*"):
-            old.unlink()
-        self._file = open(folder / f"events.out.tfevents.{time.time():.6f}", "wb")
-        try:
-            self._records = RecordWriter(self._file)
-            self._write(file_version="brain.Event:2")
-            flat = {
-                key: value if isinstance(value, int | float | str) else str(value)
-                for key, value in hyperparameters.items()
-            }
-            for summary in hparams(flat, {"error/test": 0.0}):
-                self._write(summary=summary)
-            for row in history:
-                self._write_row(row)
-            self._flush()
-        except BaseException:
-            self.close()
-            raise
-
-    def add(self, row: Mapping[str, Any]) -> None:
-        """Add the points of one epoch, durably."""
-        self._write_row(row)
-        self._flush()
-
-    def close(self) -> None:
-        # What `add` could not write then is not written now either; the error has been raised.
-        with contextlib.suppress(OSError):
-            self._file.close()
-
-    def _write_row(self, row: Mapping[str, Any]) -> None:
-        from tensorboard.compat.proto.summary_pb2 import Summary
-
-        values = [Summary.Value(tag=tag, simple_value=row[key]) for tag, key in _CURVES]
-        self._write(summary=Summary(value=values), step=row["epoch"])
-
-    def _write(self, **content: Any) -> None:
-        from tensorboard.compat.proto.event_pb2 import Event
-
-        self._records.write(Event(wall_time=time.time(), **content).SerializeToString())
-
-    def _flush(self) -> None:
-        self._file.flush()
-        os.fsync(self._file.fileno())

@@ -12,7 +12,7 @@ from hybridsep.modules.cost import Cost
 
 
 @dataclass(frozen=True)
-class Slot:
+class ModuleFactory:
     """A module class and its keyword arguments; `slot(in_chs, out_chs)` builds one.
 
     Raises ConfigError, naming `model.module.<keyword>`, when a keyword is unknown, missing or of the wrong type.
@@ -41,7 +41,7 @@ class Slot:
         """Return the module's cost without building it."""
         return self.cls.cost(in_chs, out_chs, height, width, **self.keywords)
 
-    def with_keywords(self, **changes: Any) -> "Slot":
+    def with_keywords(self, **changes: Any) -> "ModuleFactory":
         """Return a slot with some keywords changed."""
         return replace(self, keywords={**self.keywords, **changes})
 

@@ -57,7 +57,7 @@ def _gpus() -> int:
 
 def where(config: DictConfig, label: str) -> str:
     """Return, in a line, why the trial `row trial-03` ended and the file or folder that says more."""
-    from hybridsep import records
+    from hybridsep.runs import records
 
     row, trial = label.split()
     folder = records.run_folder(Path(config.results), config.study, row, int(trial.removeprefix("trial-")))

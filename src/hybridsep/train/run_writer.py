@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from hybridsep import provenance, records
+from hybridsep.config.identity import flatten, identity, science, without_places
 from hybridsep.data import Dataset
 from hybridsep.data.subset import evaluation_subset
-from hybridsep.identity import flatten, identity, science, without_places
 from hybridsep.modules.cost import Cost
-from hybridsep.monitor import Curves
+from hybridsep.runs import provenance, records
 from hybridsep.train import checkpoint
+from hybridsep.train.tensorboard import Curves
 from hybridsep.train.trial import Trial
 
 
@@ -23,7 +23,7 @@ def label(folder: Path) -> str:
     return f"{folder.parts[-2]} {folder.parts[-1]}"
 
 
-class Journal:
+class RunWriter:
     """Keeps one trial's folder, whose lock the caller holds. `before` is the record of the trial's last start, or None.
 
     The checkpoint of an epoch is written first: it is what counts after a kill, and all else is made again from it.

@@ -6,8 +6,8 @@ Inference goes from a normalised batch on the device to its logits, in evaluatio
 PyTorch launches it (eagerly). Blocks of training and of inference at each batch size follow one another in rounds, so
 that a machine that slows down slows all of them.
 
-Memory is the most bytes of tensors that exist at once during one step (`hybridsep.memory`): parameters and buffers, in
-training also momentum and gradients, the batch, and every activation and temporary; not the dataset.
+Memory is the most bytes of tensors that exist at once during one step (`hybridsep.bench.memory`): parameters and
+buffers, in training also momentum and gradients, the batch, and every activation and temporary; not the dataset.
 """
 
 import datetime
@@ -21,21 +21,22 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hybridsep import build, kernels, provenance, records, seeds
+from hybridsep.bench.contention import CpuContention
+from hybridsep.bench.memory import held_bytes, peak_bytes
+from hybridsep.bench.timing import seconds_of, spread, steps_lasting
 from hybridsep.data import Dataset
 from hybridsep.data.batches import EpochPlan, evaluation_batches
 from hybridsep.errors import ConfigError, RecordError
-from hybridsep.load import Elsewhere
-from hybridsep.memory import held_bytes, peak_bytes
+from hybridsep.launch.progress import Monitor
+from hybridsep.launch.stop import Stop
 from hybridsep.modules.cost import Cost
-from hybridsep.monitor import Monitor
+from hybridsep.modules.grouped import merge_groups
 from hybridsep.networks.stochastic import give_generator
-from hybridsep.timing import seconds_of, spread, steps_lasting
-from hybridsep.train import precision
+from hybridsep.runs import provenance, records, seeds
+from hybridsep.train import build, precision
 from hybridsep.train.optimiser import initialise, sgd
-from hybridsep.train.plans import Plans
+from hybridsep.train.sampler import AugmentationSampler
 from hybridsep.train.step import DeviceData, TrainingStep
-from hybridsep.train.stop import Stop
 
 FORMAT = 1
 _BATCHES_OF_DATA = 4
@@ -48,7 +49,6 @@ _RECORDED = (
     "match",
     "seed",
     "speed",
-    "kernels",
 )  # the configuration that matters here
 
 
@@ -81,7 +81,7 @@ class Training:
             weight_decay=schedule["weight_decay"],
         )
         give_generator(network, torch.Generator(device).manual_seed(seeds.seed(config["seed"], "dropout", 0, 1)))
-        plans = Plans(
+        plans = AugmentationSampler(
             config["augmentation"],
             count=len(data.train_images),
             height=data.test_images.shape[1],
@@ -156,7 +156,7 @@ def measure(config: dict[str, Any], *, monitor: Monitor, stop: Stop) -> dict[str
     try:
         config, cost, workloads = _make(config, device)
         seconds, repeats = settings["seconds_per_measurement"], settings["repeats"]
-        elsewhere = Elsewhere()
+        elsewhere = CpuContention()
         measurements = time_in_rounds(workloads, device, seconds=seconds, repeats=repeats, stop=stop)
     except torch.OutOfMemoryError:
         batches = f"speed.train_batch={settings['train_batch']} with inference_batches={settings['inference_batches']}"
@@ -194,7 +194,8 @@ def _make(config: dict[str, Any], device: torch.device) -> tuple[dict[str, Any],
     network = build.network_factory(config, classes=classes)()
     initialise(network, study_seed=config["seed"], trial=0)
     network.to(device=device, memory_format=torch.channels_last)
-    kernels.suit(network, config["kernels"])
+    if device.type == "cpu":
+        merge_groups(network)
     data = _random_data(config, device)
     inference = [
         Inference(network, data, batch, size=size, number_format=config["precision"])

@@ -133,7 +133,6 @@ class Config:
     threads: int | None = None
     trials_at_once: int | None = None
     cuda_graph: bool = True
-    kernels: str = "library"
     max_minutes: float | None = None
 
 
@@ -144,7 +143,7 @@ def stem(path: str | None) -> str:
 
 def config_dir() -> Path:
     """Folder of the YAML files: inside the installed package, or `conf/` at the top of a source checkout."""
-    package = Path(__file__).resolve().parent
+    package = Path(__file__).resolve().parents[1]
     for candidate in (package / "conf", package.parents[1] / "conf"):
         if (candidate / "config.yaml").is_file():
             return candidate
@@ -275,6 +274,5 @@ def check(config: Config) -> None:
     )
     at_once = config.trials_at_once
     _require(at_once is None or at_once >= 1, "trials_at_once", at_once, f"{positive}, or null to let it be chosen")
-    _choice("kernels", config.kernels, ("library", "triton"))
     minutes = config.max_minutes
     _require(minutes is None or minutes > 0, "max_minutes", minutes, "above 0, or null for no limit")

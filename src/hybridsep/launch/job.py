@@ -9,16 +9,16 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from hybridsep import config as configuration
-from hybridsep import sweep
 from hybridsep.errors import UserError
-from hybridsep.outcome import JobEnd
-from hybridsep.train.stop import Stop
+from hybridsep.launch import sweep
+from hybridsep.launch.result import JobResult
+from hybridsep.launch.stop import Stop
 
 
 @functools.cache
 def screen(_process: int):
     """Return what shows progress, one for all jobs in a process."""
-    from hybridsep.monitor import monitor
+    from hybridsep.launch.progress import monitor
 
     return monitor()
 
@@ -29,13 +29,13 @@ def stop(_process: int) -> Stop:
     return Stop()
 
 
-def do(config: DictConfig, *, planned: Callable[[list[int]], int], stopped: bool = False) -> JobEnd:
+def do(config: DictConfig, *, planned: Callable[[list[int]], int], stopped: bool = False) -> JobResult:
     """Do the job that `config` describes. Nothing is raised but what ends a process: what goes wrong is in the answer.
 
     `planned`: trials of this job -> trials of all that is shown as one progress. `stopped`: an earlier job was, and
     said so.
     """
-    end = JobEnd()
+    end = JobResult()
     try:
         trials = configuration.parse_trials(config.trial)
         configuration.check(config)
@@ -47,7 +47,8 @@ def do(config: DictConfig, *, planned: Callable[[list[int]], int], stopped: bool
                     monitor.say(f"{config.row}: not begun ({wish.reason}); the same command goes on")
                 end.stopped = True
             elif config.task == "speed":
-                from hybridsep import build, speed
+                from hybridsep.bench import speed
+                from hybridsep.train import build
 
                 end.stopped = speed.measure(build.plain(config), monitor=monitor, stop=wish) is None
             else:
@@ -61,12 +62,12 @@ def do(config: DictConfig, *, planned: Callable[[list[int]], int], stopped: bool
     return end
 
 
-def _train(config: DictConfig, trials: list[int], end: JobEnd, monitor, wish: Stop) -> None:
+def _train(config: DictConfig, trials: list[int], end: JobResult, monitor, wish: Stop) -> None:
     # Imported after the first checks: torch takes seconds, and a mistyped value should be answered at once.
-    from hybridsep import build
-    from hybridsep.train.study import Outcome, Row
+    from hybridsep.train import build
+    from hybridsep.train.row import Row, RowResult
 
-    outcome = Outcome()
+    outcome = RowResult()
     try:
         Row(build.plain(config), monitor=monitor, stop=wish).run(trials, outcome)
     finally:

@@ -5,7 +5,7 @@ from typing import Any
 from hybridsep.data.batches import EpochPlan, plan_epoch
 
 
-class Plans:
+class AugmentationSampler:
     """The draws of a study over `count` training images of `height` pixels, from a plain `augmentation` configuration.
 
     `size` is the side of a crop, `hole` that of the cutout (0: none); `jittered` says whether colours change. They are

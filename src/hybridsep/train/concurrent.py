@@ -16,7 +16,7 @@ def fitting(trials: int, *, free_bytes: int, trial_bytes: int) -> int:
     return max(1, min(trials, int(_SHARE_OF_MEMORY * free_bytes / (_FRAGMENTATION * max(1, trial_bytes)))))
 
 
-def side_by_side(items: Iterable[Item], do: Callable[[Item], None], *, at_once: int) -> None:
+def run_concurrently(items: Iterable[Item], do: Callable[[Item], None], *, at_once: int) -> None:
     """Call `do` for every item, in order, at most `at_once` at a time; with one at a time, in this thread.
 
     An exception ends the thread that raised it and keeps further items from being begun; when the others are done, the

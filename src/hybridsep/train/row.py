@@ -11,25 +11,25 @@ from typing import Any
 import torch
 from filelock import Timeout
 
-from hybridsep import build, kernels, provenance, records
+from hybridsep.config.identity import differences, flatten, identity
 from hybridsep.data import Dataset
 from hybridsep.errors import TRACEBACK, ConfigError, RecordError, UserError
-from hybridsep.identity import differences, flatten, identity
+from hybridsep.launch.progress import Monitor
+from hybridsep.launch.stop import Stop
 from hybridsep.modules.cost import Cost
-from hybridsep.monitor import Monitor
-from hybridsep.train import checkpoint, precision
-from hybridsep.train.beside import fitting, side_by_side
+from hybridsep.runs import provenance, records
+from hybridsep.train import build, checkpoint, precision
+from hybridsep.train.concurrent import fitting, run_concurrently
 from hybridsep.train.graph import Lane
-from hybridsep.train.journal import Journal, label
+from hybridsep.train.run_writer import RunWriter, label
 from hybridsep.train.step import DeviceData
-from hybridsep.train.stop import Stop
 from hybridsep.train.trial import Diverged, Trial
 
 _PAPER_SHARE = 0.6  # 6,000 of CIFAR-10's 10,000 test images
 
 
 @dataclass
-class Outcome:
+class RowResult:
     """How the trials of one or more rows ended."""
 
     finished: int = 0
@@ -65,11 +65,7 @@ class Row:
         classes = len(self._dataset.classes)
         self.config = build.matched({**config, "precision": decided}, classes=classes, **shape)
         self._build = build.network_factory(self.config, classes=classes)
-        network = self._build()
-        self.cost: Cost = network.cost(**shape)
-        if config["kernels"] == "triton":
-            # What a trial would meet later, when its folder is already there.
-            kernels.install(network.to(self.device))
+        self.cost: Cost = self._build().cost(**shape)
         self._data: DeviceData | None = None
         self._at_once = beside
         self._count = threading.Lock()  # held while an outcome is counted
@@ -88,7 +84,7 @@ class Row:
         if images > tested:
             raise ConfigError(f"evaluation.images={images} is not allowed: there are {tested} test images")
 
-    def run(self, trials: list[int], outcome: Outcome) -> None:
+    def run(self, trials: list[int], outcome: RowResult) -> None:
         """Bring every trial to its end, or as far as `stop` lets it; add what happened to `outcome`.
 
         Raises RecordError, before anything is written, when a trial's folder holds another configuration or other data.
@@ -100,7 +96,7 @@ class Row:
         if not waiting:
             return
         self._prepare(waiting)
-        side_by_side(waiting, lambda trial: self._run_one(trial, folders[trial], outcome), at_once=self._at_once)
+        run_concurrently(waiting, lambda trial: self._run_one(trial, folders[trial], outcome), at_once=self._at_once)
 
     def _prepare(self, waiting: list[int]) -> None:
         """Load the data to the device, and choose how many trials run at once if the configuration does not say."""
@@ -132,7 +128,7 @@ class Row:
         )
         return at_once
 
-    def _run_one(self, trial: int, folder: Path, outcome: Outcome) -> None:
+    def _run_one(self, trial: int, folder: Path, outcome: RowResult) -> None:
         if self._stop.requested():
             with self._count:
                 if not outcome.stopped:
@@ -176,7 +172,7 @@ class Row:
             )
         return record
 
-    def _ended(self, folder: Path, trial: int, outcome: Outcome) -> bool:
+    def _ended(self, folder: Path, trial: int, outcome: RowResult) -> bool:
         """Return whether the trial has come to an end that a repetition would not change; if so, say and count it."""
         record = self._record(folder, trial)
         if record is None or record["status"] not in ("finished", "diverged"):
@@ -193,7 +189,7 @@ class Row:
         self._monitor.end_trial(f"{label(folder)}: {what}; not trained again", trained=False)
         return True
 
-    def _run_locked(self, trial: int, folder: Path, outcome: Outcome) -> None:
+    def _run_locked(self, trial: int, folder: Path, outcome: RowResult) -> None:
         # Another process may have brought the trial to its end since this row began.
         if self._ended(folder, trial, outcome):
             return
@@ -201,7 +197,7 @@ class Row:
         folder.mkdir(parents=True, exist_ok=True)
         records.remove_leftovers(folder)
         (folder / TRACEBACK).unlink(missing_ok=True)
-        journal = Journal(folder, self.config, trial, dataset=self._dataset, cost=self.cost, before=before)
+        journal = RunWriter(folder, self.config, trial, dataset=self._dataset, cost=self.cost, before=before)
         try:
             finished = self._train(trial, folder, journal)
         except Diverged as error:
@@ -224,7 +220,7 @@ class Row:
                 outcome.finished += finished
                 outcome.stopped |= not finished
 
-    def _train(self, trial: int, folder: Path, journal: Journal) -> bool:
+    def _train(self, trial: int, folder: Path, journal: RunWriter) -> bool:
         """Train from the checkpoint, if there is one, to the end (True) or until asked to stop (False)."""
         saved, lines = journal.saved()
         for line in lines:
@@ -238,7 +234,7 @@ class Row:
     def _trial(self, trial: int, lane: Lane) -> Trial:
         return Trial(self.config, trial, data=self._data, build=self._build, device=self.device, lane=lane)
 
-    def _train_to_end(self, state: Trial, folder: Path, journal: Journal, *, resumed: bool) -> bool:
+    def _train_to_end(self, state: Trial, folder: Path, journal: RunWriter, *, resumed: bool) -> bool:
         machine = provenance.machine(str(self.device), self._threads)
         name, epochs = label(folder), self.config["schedule"]["epochs"]
         try:
@@ -271,7 +267,7 @@ class Row:
         self._monitor.end_trial(f"{name}: {_result(journal.record)}", trained=True)
         return True
 
-    def _end(self, folder: Path, journal: Journal, status: str, message: str) -> None:
+    def _end(self, folder: Path, journal: RunWriter, status: str, message: str) -> None:
         self._monitor.end_trial(f"{label(folder)}: {status}, {message}", trained=False)
         try:
             journal.end(status, message)

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from hybridsep.config import Config
+from hybridsep.config.schema import Config
 
 # What cannot change the science: where things are, how long a process may take, labels, and choices that the report
 # makes again from the kept predictions. `size` is resolved into `model.network`; `trial` is a part of its own.
@@ -25,6 +25,7 @@ _NOT_SCIENCE = {
         "evaluation",
         "size",
         "trial",
+        "kernels",  # a choice of earlier versions, in their records
     ),
     "model": ("name", "title"),
     "schedule": ("name",),

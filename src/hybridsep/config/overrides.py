@@ -9,8 +9,8 @@ import yaml
 from omegaconf import ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from hybridsep.config.identity import flatten
 from hybridsep.errors import ConfigError
-from hybridsep.identity import flatten
 
 Schema = TypeVar("Schema")
 

@@ -27,8 +27,8 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
 from hybridsep.errors import ConfigError, UserError
-from hybridsep.outcome import JobEnd
-from hybridsep.sweep import BASIC, jobs, names
+from hybridsep.launch.result import JobResult
+from hybridsep.launch.sweep import BASIC, jobs, names
 
 _EXTRAS = {"hydra_joblib_launcher": "joblib", "launchers_of_hybridsep": "slurm", "hydra_ray_launcher": "ray"}
 _TIMES = 3  # a job that was in progress when workers died is begun so often: twice beside others, then alone
@@ -47,23 +47,23 @@ class Sweep:
         plan = {"jobs": self.names, "todo": sorted(todo)}
         _write(self.folder / "plan.json", plan)
 
-    def told(self) -> dict[int, JobEnd | int | None]:
+    def told(self) -> dict[int, JobResult | int | None]:
         """Return how each job ended that has begun; of one that has not, its process, None on another machine."""
-        found: dict[int, JobEnd | int | None] = {}
+        found: dict[int, JobResult | int | None] = {}
         for number in range(len(self.names)):
             with contextlib.suppress(FileNotFoundError):
                 content = json.loads(_note(self.folder, number).read_bytes())
                 if "process" in content:
                     found[number] = content["process"] if content["machine"] == platform.node() else None
                 else:
-                    found[number] = JobEnd(**content)
+                    found[number] = JobResult(**content)
         return found
 
-    def lost(self, number: int) -> JobEnd:
-        return JobEnd(name=self.names[number], lost=True, log=str(_log(self.folder, number)))
+    def lost(self, number: int) -> JobResult:
+        return JobResult(name=self.names[number], lost=True, log=str(_log(self.folder, number)))
 
 
-class Announce(Callback):
+class SweepCallback(Callback):
     """Hydra's callback: notes the folder and the jobs when a sweep with a launcher of its own processes begins."""
 
     sweep: Sweep | None = None
@@ -78,24 +78,24 @@ class Announce(Callback):
             return
         sweep = Sweep(Path(config.hydra.sweep.dir), names(jobs(config.hydra)))
         try:
-            sweep.begin(set(range(len(sweep.names))) if Announce.todo is None else Announce.todo)
+            sweep.begin(set(range(len(sweep.names))) if SweepCallback.todo is None else SweepCallback.todo)
         except OSError as error:  # Hydra would turn it into a warning, and meets the same next
-            Announce.unwritable = error
+            SweepCallback.unwritable = error
             return
-        Announce.sweep = sweep
-        if Announce.todo is None:
-            Announce.say(f"{len(sweep.names)} jobs; what each says, and how it ended: {sweep.folder}")
+        SweepCallback.sweep = sweep
+        if SweepCallback.todo is None:
+            SweepCallback.say(f"{len(sweep.names)} jobs; what each says, and how it ended: {sweep.folder}")
 
 
-def launch(start: Callable[[], None], *, stopped: Callable[[], bool], say: Callable[[str], None]) -> list[JobEnd]:
+def launch(start: Callable[[], None], *, stopped: Callable[[], bool], say: Callable[[str], None]) -> list[JobResult]:
     """Call `start` (Hydra's main), and again for what is missing when workers died; return how the jobs ended.
 
     Empty when no launcher was used: then every job ran in this process. Raises ConfigError when the launcher cannot
     begin.
     """
-    Announce.sweep, Announce.todo, Announce.unwritable = None, None, None
-    Announce.say, Announce.stopped = say, stopped
-    ends: dict[int, JobEnd] = {}
+    SweepCallback.sweep, SweepCallback.todo, SweepCallback.unwritable = None, None, None
+    SweepCallback.say, SweepCallback.stopped = say, stopped
+    ends: dict[int, JobResult] = {}
     deaths: Counter[int] = Counter()
     while True:
         died: Exception | None = None
@@ -104,24 +104,24 @@ def launch(start: Callable[[], None], *, stopped: Callable[[], bool], say: Calla
                 start()
         except Exception as error:
             died = _workers_death(error)
-        sweep = Announce.sweep
+        sweep = SweepCallback.sweep
         if sweep is None:
             return []
         told = sweep.told()
-        ends |= {number: end for number, end in told.items() if isinstance(end, JobEnd)}
+        ends |= {number: end for number, end in told.items() if isinstance(end, JobResult)}
         missing = [number for number in range(len(sweep.names)) if number not in ends]
         begun = [number for number in missing if number in told]
         deaths.update(begun)
         todo = [number for number in missing if deaths[number] < _TIMES - 1]
         todo = todo or [number for number in missing if deaths[number] < _TIMES][:1]
         if stopped() or died is None or not begun or not todo:
-            rest = (lambda _: JobEnd(stopped=True)) if stopped() else sweep.lost
+            rest = (lambda _: JobResult(stopped=True)) if stopped() else sweep.lost
             every = [ends.get(number) or rest(number) for number in range(len(sweep.names))]
             done = sum(end.done for end in every)
             say(f"{done} of {len(every)} jobs done{'; the same command goes on' if stopped() else ''}")
             return every
         say(f"a worker died ({_reason(died)}) during {'; '.join(sweep.names[number] for number in begun)}: going on")
-        Announce.sweep, Announce.todo = None, set(todo)
+        SweepCallback.sweep, SweepCallback.todo = None, set(todo)
 
 
 def _workers_death(error: Exception) -> Exception:
@@ -135,9 +135,9 @@ def _workers_death(error: Exception) -> Exception:
         if "ray" in sys.modules:
             sys.modules["ray"].shutdown()  # with what still runs of this attempt
         return error
-    if Announce.unwritable is not None:
-        raise ConfigError(f"results= cannot be written: {Announce.unwritable}") from None
-    if Announce.sweep is not None and not Announce.sweep.told() and not isinstance(error, UserError):
+    if SweepCallback.unwritable is not None:
+        raise ConfigError(f"results= cannot be written: {SweepCallback.unwritable}") from None
+    if SweepCallback.sweep is not None and not SweepCallback.sweep.told() and not isinstance(error, UserError):
         text = " ".join(str(error).split())
         raise ConfigError(f"hydra/launcher: no job was begun: {type(error).__name__}: {text[:300]}") from None
     raise error
@@ -151,8 +151,8 @@ def _passed_on(stopped: Callable[[], bool]) -> Iterator[None]:
     def watch() -> None:
         passed: set[int] = set()
         while not over.wait(0.5):
-            if stopped() and Announce.sweep is not None:
-                here = {told for told in Announce.sweep.told().values() if isinstance(told, int)} - {os.getpid()}
+            if stopped() and SweepCallback.sweep is not None:
+                here = {told for told in SweepCallback.sweep.told().values() if isinstance(told, int)} - {os.getpid()}
                 for process in here - passed:
                     with contextlib.suppress(OSError):
                         os.kill(process, signal.SIGTERM)
@@ -172,7 +172,7 @@ def _reason(error: BaseException) -> str:
     return "SIGKILL, perhaps for want of memory" if "SIGKILL" in text else text[:120]
 
 
-def tell(do: Callable[[], JobEnd]) -> None:
+def tell(do: Callable[[], JobResult]) -> None:
     """Do a launcher's job in this worker process, if it is to be done, and tell in the sweep's folder how it ended."""
     hydra = HydraConfig.get()
     folder, number = Path(hydra.sweep.dir), hydra.job.num
@@ -200,12 +200,14 @@ def lose(folder: Path, number: int, log: Path) -> None:
     note = _note(folder, number)
     if not note.exists() or "process" in json.loads(note.read_bytes()):
         plan = json.loads((folder / "plan.json").read_bytes())
-        end = JobEnd(name=plan["jobs"][number], lost=True, log=str(log))
+        end = JobResult(name=plan["jobs"][number], lost=True, log=str(log))
         _write(note, dataclasses.asdict(end))
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:
-    from hybridsep.records import write_atomically  # imports NumPy, which a command that only asks need not wait for
+    from hybridsep.runs.records import (
+        write_atomically,  # imports NumPy, which a command that only asks need not wait for
+    )
 
     write_atomically(path, json.dumps(content, indent=1).encode())
 
