@@ -283,7 +283,6 @@ GPU_ROWS = [
     ("model=separable_equivalent",),
     ("model=hybrid", "size.dropout=0.2"),
     SMALL_FRACTALNET,
-    ("model=hybrid", "kernels=triton"),
     ("model=darknet", "model.network.width_ratio=0.125", "augmentation=darknet", "augmentation.crop=12"),
 ]
 # Six epochs, because the evaluation is captured at its fourth.
