@@ -1,0 +1,88 @@
+"""How many trials would settle a question, from the spread measured so far, and the spread that theory predicts.
+
+Statistics of plain arrays and numbers, as in `difference`: powers are those of the tests that the report makes, paired
+t and two one-sided t tests, exact for normal differences. SciPy and statsmodels are imported where they are used.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+MOST_TRIALS = 1_000_000
+_NODES = 400
+
+
+def detection_power(spread: float, difference: float, trials: int, alpha: float) -> float:
+    """Probability that a two-sided paired t test at `alpha` tells a true mean `difference` from 0.
+
+    `spread` is the standard deviation of a trial's difference (statsmodels TTestPower, both tails).
+    """
+    from statsmodels.stats.power import TTestPower
+
+    return float(TTestPower().power(abs(difference) / spread, trials, alpha, alternative="two-sided"))
+
+
+def equivalence_power(spread: float, margin: float, trials: int, alpha: float, *, difference: float = 0.0) -> float:
+    """Probability that two one-sided paired t tests at `alpha` show the mean within +-`margin`.
+
+    `difference` is the true mean. The tests succeed when |mean| < margin - t s / sqrt(n); mean and standard deviation
+    s of normal differences are independent, so this is the normal probability of the mean, averaged over the chi-square
+    distribution of s (Gauss-Legendre in its probability). Schuirmann 1987; Phillips 1990.
+    """
+    from scipy import stats
+
+    df, root = trials - 1, np.sqrt(trials)
+    critical = stats.t.ppf(1 - alpha, df)
+    # Beyond this s no mean is near enough to 0.
+    largest = stats.chi2.cdf(df * (margin * root / (critical * spread)) ** 2, df)
+    nodes, weights = np.polynomial.legendre.leggauss(_NODES)
+    s = spread * np.sqrt(stats.chi2.ppf(largest * (nodes + 1) / 2, df) / df)
+    room = margin - critical * s / root
+    error = spread / root
+    inside = stats.norm.cdf((room - difference) / error) - stats.norm.cdf((-room - difference) / error)
+    return float(np.sum(weights * np.maximum(inside, 0.0)) * largest / 2)
+
+
+def trials_for(power_of: Callable[[int], float], power: float) -> int | None:
+    """Return the fewest trials, from 2, with at least `power`; None when MOST_TRIALS are not enough."""
+    low, high = 1, 2
+    while power_of(high) < power:
+        low, high = high, 2 * high
+        if high > MOST_TRIALS:
+            return None
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if power_of(middle) >= power else (middle, high)
+    return high
+
+
+def spread_interval(differences: np.ndarray, alpha: float) -> tuple[float, float]:
+    """Return the 1 - `alpha` interval of the standard deviation of normal differences (chi-square); two at least."""
+    from scipy import stats
+
+    df = len(differences) - 1
+    squares = df * float(differences.var(ddof=1))
+    low, high = stats.chi2.ppf((1 - alpha / 2, alpha / 2), df)
+    return float(np.sqrt(squares / low)), float(np.sqrt(squares / high))
+
+
+def independent_errors(wrong: np.ndarray, *, images: int) -> dict[str, Any]:
+    """The spread between trials of one network if they err independently on each image (Jordan, arXiv 2304.01910).
+
+    `wrong` (trials, test images) says which image a trial has wrong, two trials at least. With p the share of trials
+    that have an image wrong, the variance of the number of errors is the sum of p (1 - p), whose unbiased estimate from
+    k of T trials is k (T - k) / (T (T - 1)). Returns, in percentage points: `predicted` and `measured` standard
+    deviation of the error on all images; and `floor`, the mean absolute difference 2 s / sqrt(pi) of two trials each
+    judged on `images` images of its own drawn at random, which adds the variance of the draw.
+    """
+    trials, available = wrong.shape
+    times = wrong.sum(axis=0, dtype=np.int64)
+    variance = float((times * (trials - times)).sum()) / (trials * (trials - 1)) / available**2
+    rate = float(wrong.mean())
+    drawn = (1 - images / available) / images * rate * (1 - rate) * available / (available - 1)
+    return {
+        "predicted": 100 * float(np.sqrt(variance)),
+        "measured": 100 * float(wrong.mean(axis=1).std(ddof=1)),
+        "floor": 200 * float(np.sqrt((variance + drawn) / np.pi)),
+    }
