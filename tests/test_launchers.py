@@ -263,15 +263,6 @@ def test_what_is_said_at_the_end():
     assert conclude([], lines.append) == 0
 
 
-def test_a_worker_keeps_to_its_share_of_the_cores(monkeypatch):
-    from hybridsep.train.precision import _cores
-
-    cores = len(os.sched_getaffinity(0))
-    for told, used in (("1", 1), (str(cores + 1), cores), ("", cores), ("many", cores), ("0", 1)):
-        monkeypatch.setenv("OMP_NUM_THREADS", told)
-        assert _cores() == used, told
-
-
 _CLAIM = """
 import sys
 from pathlib import Path

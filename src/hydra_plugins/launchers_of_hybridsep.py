@@ -22,6 +22,7 @@ from hybridsep.config import config_dir
 from hybridsep.errors import ConfigError
 from hybridsep.launch import job as one_job
 from hybridsep.launch import workers
+from hybridsep.runs import machine
 
 _KEYBOARD = {signal.SIGINT}
 
@@ -128,7 +129,7 @@ if importlib.util.find_spec("hydra_plugins.hydra_submitit_launcher") is not None
 
         def _start(self, executor: Any, arguments: list[tuple[Any, ...]]) -> list[Any]:
             self._visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-            cores = len(os.sched_getaffinity(0))
+            cores = machine.cores()
             at_once = self.params["gpus_per_node"] or max(1, cores // (self.params["cpus_per_task"] or 1))
             jobs: list[Any] = []
             for given in arguments:

@@ -2,7 +2,8 @@
 
 import os
 import time
-from pathlib import Path
+
+from hybridsep.runs import machine
 
 
 class CpuContention:
@@ -12,7 +13,7 @@ class CpuContention:
     """
 
     def __init__(self):
-        self._begun, self._own, self._busy = time.monotonic(), own_seconds(), _busy_seconds()
+        self._begun, self._own, self._busy = time.monotonic(), own_seconds(), machine.busy_seconds()
 
     def count(self, seconds: float) -> None:
         """Count processor seconds of a process that is ours and was not started by this one itself."""
@@ -20,7 +21,7 @@ class CpuContention:
 
     def cores(self) -> float | None:
         """Return how many of the cores this process may use were, on average, busy with other programs."""
-        busy = _busy_seconds()
+        busy = machine.busy_seconds()
         if busy is None or self._busy is None:
             return None
         wall = max(time.monotonic() - self._begun, 1e-9)
@@ -33,16 +34,3 @@ def own_seconds() -> float:
     """Return the processor seconds of this process and of those that it started and waited for."""
     children = os.times()
     return time.process_time() + children.children_user + children.children_system
-
-
-def _busy_seconds() -> float | None:
-    """Return the seconds that the cores this process may use have not been idle since the machine started."""
-    try:
-        usable = {f"cpu{number}" for number in os.sched_getaffinity(0)}
-        lines = [line.split() for line in Path("/proc/stat").read_text().splitlines()]
-        counted = [[int(value) for value in fields[1:9]] for fields in lines if fields and fields[0] in usable]
-        # user nice system idle iowait irq softirq steal; what a hypervisor stole is busy elsewhere too.
-        ticks = sum(sum(values) - values[3] - values[4] for values in counted)
-        return ticks / os.sysconf("SC_CLK_TCK") if counted else None
-    except (AttributeError, OSError, ValueError, IndexError):
-        return None

@@ -1,6 +1,5 @@
 """From the usual loop to ours, one switch at a time; every way trains the same network on the same task."""
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -277,11 +276,6 @@ class DataPath:
 
     def end(self) -> None:
         pass
-
-
-def usable_cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextmanager

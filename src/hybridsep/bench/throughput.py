@@ -1,6 +1,5 @@
 """`bench throughput`: the usual loop against ours on the same network, switch by switch, timed in turn."""
 
-import platform
 import time
 from contextlib import ExitStack, closing
 from typing import Any
@@ -10,7 +9,7 @@ import torch
 from hybridsep.bench import gpu, need, output, rows, startup
 from hybridsep.bench.apart import Apart
 from hybridsep.bench.contention import CpuContention
-from hybridsep.bench.ladder import Way, Workshop, ladder, own_determinism, usable_cores
+from hybridsep.bench.ladder import Way, Workshop, ladder, own_determinism
 from hybridsep.bench.rounds import Side, alternate, ratios
 from hybridsep.bench.settings import Settings
 from hybridsep.bench.throughput_tables import tables
@@ -18,6 +17,7 @@ from hybridsep.bench.timing import spread
 from hybridsep.data import Dataset
 from hybridsep.errors import ConfigError
 from hybridsep.modules.grouped import narrow_groups
+from hybridsep.runs import machine
 from hybridsep.train import build, precision
 from hybridsep.train.allocator import keep_freed_memory
 from hybridsep.train.step import DeviceData
@@ -35,13 +35,13 @@ def run(settings: Settings, *, command: str) -> None:
     device = precision.resolve_device(settings.device)
     threads = precision.prepare(device, settings.threads)
     on_gpu = device.type == "cuda"
-    at_once = given.at_once or (10 if on_gpu else max(2, usable_cores()))
-    workers = given.workers if given.workers is not None else min(8, usable_cores())
+    at_once = given.at_once or (10 if on_gpu else max(2, machine.cores()))
+    workers = given.workers if given.workers is not None else min(8, machine.cores())
     here = {
         "at_once": at_once,
         "gpu": on_gpu,
         "bfloat16": precision.native_bfloat16(device),
-        "glibc": platform.libc_ver()[0] == "glibc",
+        "glibc": machine.glibc(),
         "compiled": given.compile,
     }
     dataset = rows.dataset(train=given.images)

@@ -3,7 +3,6 @@
 import dataclasses
 import datetime
 import difflib
-import os
 import re
 import sys
 import tempfile
@@ -18,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from hybridsep.config import Config, parse_trials
 from hybridsep.errors import TRACEBACK, RecordError
+from hybridsep.runs import machine
 
 BASIC = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"  # one job after another, in this process
 
@@ -38,7 +38,7 @@ def register() -> None:
     OmegaConf.register_new_resolver("sweep_dir", sweep_dir, replace=True, use_cache=True)
     OmegaConf.register_new_resolver("gpus", _gpus, replace=True)
     OmegaConf.register_new_resolver("one_gpu", lambda: min(1, _gpus()), replace=True)
-    OmegaConf.register_new_resolver("workers", lambda: _gpus() or len(os.sched_getaffinity(0)), replace=True)
+    OmegaConf.register_new_resolver("workers", lambda: _gpus() or machine.cores(), replace=True)
 
 
 def idle_launcher() -> str:

@@ -10,7 +10,6 @@ import dataclasses
 import io
 import json
 import os
-import platform
 import re
 import signal
 import sys
@@ -29,6 +28,7 @@ from omegaconf import DictConfig
 from hybridsep.errors import ConfigError, UserError
 from hybridsep.launch.result import JobResult
 from hybridsep.launch.sweep import BASIC, jobs, names
+from hybridsep.runs import machine
 
 _EXTRAS = {"hydra_joblib_launcher": "joblib", "launchers_of_hybridsep": "slurm", "hydra_ray_launcher": "ray"}
 _TIMES = 3  # a job that was in progress when workers died is begun so often: twice beside others, then alone
@@ -54,7 +54,7 @@ class Sweep:
             with contextlib.suppress(FileNotFoundError):
                 content = json.loads(_note(self.folder, number).read_bytes())
                 if "process" in content:
-                    found[number] = content["process"] if content["machine"] == platform.node() else None
+                    found[number] = content["process"] if content["machine"] == machine.node() else None
                 else:
                     found[number] = JobResult(**content)
         return found
@@ -187,8 +187,8 @@ def tell(do: Callable[[], JobResult]) -> None:
     # Ray starts its workers elsewhere, and results= and data_dir= are relative to where the command was typed.
     os.chdir(hydra.runtime.cwd)
     # A job of Slurm is Slurm's to end, also on this machine.
-    machine = "" if os.environ.get("SUBMITIT_EXECUTOR") == "slurm" else platform.node()
-    _write(_note(folder, number), {"process": os.getpid(), "machine": machine})
+    node = "" if os.environ.get("SUBMITIT_EXECUTOR") == "slurm" else machine.node()
+    _write(_note(folder, number), {"process": os.getpid(), "machine": node})
     with _copied(_log(folder, number)):
         end = do()
     end = dataclasses.replace(end, name=plan["jobs"][number], log=str(_log(folder, number)))

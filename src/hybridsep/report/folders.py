@@ -2,7 +2,6 @@
 
 import copy
 import math
-import os
 from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +15,7 @@ import numpy as np
 from hybridsep.config.identity import identity, science
 from hybridsep.data.subset import evaluation_subset
 from hybridsep.errors import ConfigError, RecordError, UserError
-from hybridsep.runs import records
+from hybridsep.runs import machine, records
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +75,7 @@ def read(results: Path, names: Iterable[str]) -> tuple[list[Run], list[Problem]]
     wanted = set(names)
     folders = [folder for folder in records.find(results) if folder.parts[-3] in wanted]
     labels: dict[bytes, np.ndarray] = {}
-    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+    with ThreadPoolExecutor(min(4, machine.cores())) as pool:
         outcomes = list(pool.map(lambda folder: _read_one(folder, labels), folders))
     runs = [outcome for outcome in outcomes if isinstance(outcome, Run)]
     problems = [outcome for outcome in outcomes if isinstance(outcome, Problem)]

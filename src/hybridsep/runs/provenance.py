@@ -8,6 +8,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from hybridsep.runs.machine import processor
+
 _PACKAGES = ("torch", "numpy", "hydra-core", "omegaconf", "pillow", "torchvision")
 
 
@@ -28,7 +30,7 @@ def machine(device: str, threads: int) -> dict[str, Any]:
 
     description: dict[str, Any] = {
         "system": f"{platform.system()} {platform.machine()}",
-        "processor": _processor(),
+        "processor": processor(),
         "cores": os.cpu_count(),
         "threads": threads,
         # Which of several equal GPUs it was changes nothing, and a trial may go on on another.
@@ -38,16 +40,6 @@ def machine(device: str, threads: int) -> dict[str, Any]:
         description["gpu"] = torch.cuda.get_device_name(device)
         description["cuda"] = torch.version.cuda
     return description
-
-
-def _processor() -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    except OSError:
-        pass
-    return platform.processor() or "unknown"
 
 
 def git_state() -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """What the C library does with memory that a step frees on a CPU."""
 
 import ctypes
-import platform
+
+from hybridsep.runs import machine
 
 # Of <malloc.h>.
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
@@ -13,7 +14,7 @@ def keep_freed_memory() -> bool:
     Else glibc gives large tensors back to the kernel, which clears each of their pages again at the next step: up to
     half of the time of evaluation.
     """
-    if platform.libc_ver()[0] != "glibc":
+    if not machine.glibc():
         return False
     mallopt = ctypes.CDLL(None).mallopt
     return bool(mallopt(_M_MMAP_MAX, 0)) and bool(mallopt(_M_TRIM_THRESHOLD, -1))

@@ -12,9 +12,16 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from hybridsep.errors import ConfigError
 
-_held: dict[Path, int] = {}  # lock file -> descriptor; never closed, so a claim lasts as long as the process
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
+_held: dict[Path, int | FileLock] = {}  # lock file -> descriptor; never closed, so a claim lasts as long as the process
 _asking = threading.Lock()
 
 
@@ -30,9 +37,9 @@ def claim(devices: Sequence[str], folder: Path | None = None) -> int:
             if path in _held:
                 return number
         for number, path in enumerate(paths):
-            descriptor = _lock(path)
-            if descriptor is not None:
-                _held[path] = descriptor
+            held = _lock(path)
+            if held is not None:
+                _held[path] = held
                 return number
     taken = "the GPU is" if len(devices) == 1 else f"all {len(devices)} GPUs are"
     raise ConfigError(
@@ -41,10 +48,15 @@ def claim(devices: Sequence[str], folder: Path | None = None) -> int:
     )
 
 
-def _lock(path: Path) -> int | None:
-    """Return a descriptor that holds the lock of `path`, None when another process does."""
-    import fcntl  # not there on Windows, where nothing but this needs it
-
+def _lock(path: Path) -> int | FileLock | None:
+    """Return the descriptor, or without `flock` the object, that holds the lock of `path`; None if another has it."""
+    if fcntl is None:
+        held = FileLock(path)
+        try:
+            held.acquire(blocking=False)
+        except Timeout:
+            return None
+        return held
     descriptor = _open(path)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

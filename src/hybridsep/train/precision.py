@@ -6,6 +6,7 @@ import os
 import torch
 
 from hybridsep.errors import ConfigError
+from hybridsep.runs import machine
 from hybridsep.train.allocator import keep_freed_memory
 from hybridsep.train.device_lock import claim
 
@@ -33,7 +34,7 @@ def native_bfloat16(device: torch.device) -> bool:
     """Return whether `device` multiplies bfloat16 in hardware; elsewhere it is emulated, and slower than float32."""
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
-    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return machine.multiplies_bfloat16()
 
 
 def resolve_precision(precision: str, device: torch.device) -> tuple[str, str]:
@@ -55,7 +56,7 @@ def prepare(device: torch.device, threads: int | None, *, beside: int = 1) -> in
 
     Without `threads`, the cores are shared out among `beside` trials that run at once.
     """
-    torch.set_num_threads(threads or max(1, _cores() // beside))
+    torch.set_num_threads(threads or max(1, machine.share_of_cores() // beside))
     if device.type == "cpu":
         keep_freed_memory()
     if device.type == "cuda":
@@ -67,13 +68,6 @@ def prepare(device: torch.device, threads: int | None, *, beside: int = 1) -> in
         torch.utils.deterministic.fill_uninitialized_memory = False
         torch.cuda.set_device(device)
     return torch.get_num_threads()
-
-
-def _cores() -> int:
-    """Return the cores this process may use; launchers tell their workers their share in OMP_NUM_THREADS."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    share = os.environ.get("OMP_NUM_THREADS", "")
-    return max(1, min(cores, int(share))) if share.isdecimal() else cores
 
 
 def autocast(device: torch.device, precision: str) -> contextlib.AbstractContextManager:

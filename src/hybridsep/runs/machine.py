@@ -1,0 +1,123 @@
+"""What this machine can do. Everything else asks here; an answer that a system does not give has a stated stand-in."""
+
+import contextlib
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+# As Linux and `torch.cpu.get_capabilities` both call what multiplies bfloat16: of x86 the first two, of arm64 the last.
+_BFLOAT16 = {"avx512_bf16", "amx_tile", "bf16"}
+# Limits of ONEDNN_MAX_CPU_ISA below the first instruction set that does.
+_WITHOUT_BFLOAT16 = {"SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX2_VNNI_2", "AVX512_CORE", "AVX512_CORE_VNNI"}
+
+
+def cores() -> int:
+    """Return how many cores this process may use, at least 1."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    count = getattr(os, "process_cpu_count", os.cpu_count)  # the first is new in Python 3.13
+    return count() or 1
+
+
+def share_of_cores() -> int:
+    """Return `cores()`, or fewer where a launcher told its worker its share in OMP_NUM_THREADS."""
+    share = os.environ.get("OMP_NUM_THREADS", "")
+    return max(1, min(cores(), int(share))) if share.isdecimal() and len(share) < 10 else cores()
+
+
+def multiplies_bfloat16() -> bool:
+    """Return whether torch multiplies bfloat16 in hardware on this CPU; elsewhere it is emulated and slow.
+
+    torch does so through oneDNN, which its wheels for macOS lack and which ONEDNN_MAX_CPU_ISA may hold back.
+    """
+    import torch
+
+    limit = os.environ.get("ONEDNN_MAX_CPU_ISA") or os.environ.get("DNNL_MAX_CPU_ISA") or ""
+    held_back = limit.upper() in _WITHOUT_BFLOAT16
+    return torch.backends.mkldnn.is_available() and not held_back and not _BFLOAT16.isdisjoint(_instruction_sets())
+
+
+def _instruction_sets() -> set[str]:
+    for ask in (_sets_by_torch, _sets_by_linux, _sets_by_private_calls):
+        # Whatever an older or newer torch raises here, the next one is asked.
+        with contextlib.suppress(Exception):
+            return ask()
+    return set()
+
+
+def _sets_by_torch() -> set[str]:
+    import torch
+
+    return {name for name, there in torch.cpu.get_capabilities().items() if there is True}
+
+
+def _sets_by_linux() -> set[str]:
+    return set(_cpuinfo("flags", "Features").split())
+
+
+def _sets_by_private_calls() -> set[str]:
+    import torch
+
+    calls: dict[str, Callable[[], bool]] = {
+        "avx512_bf16": torch.cpu._is_avx512_bf16_supported,
+        "amx_tile": torch.cpu._is_amx_tile_supported,
+    }
+    return {name for name, call in calls.items() if call()}
+
+
+def glibc() -> bool:
+    """Return whether Python runs on the GNU C library."""
+    with contextlib.suppress(OSError):
+        return platform.libc_ver()[0] == "glibc"
+    return False
+
+
+def processor() -> str:
+    """Return the processor's name as people know it, "unknown" when the system has none."""
+    # Linux on arm64 has no such line, but lscpu knows the names of its cores.
+    with contextlib.suppress(OSError, LookupError):
+        return _cpuinfo("model name")
+    with contextlib.suppress(OSError, subprocess.SubprocessError, StopIteration, IndexError):
+        if sys.platform == "darwin":
+            return _said_by("sysctl", "-n", "machdep.cpu.brand_string")[0]
+        lines = _said_by("lscpu")
+        return next(line.partition(":")[2].strip() for line in lines if line.startswith("Model name:"))
+    return platform.processor() or platform.machine() or "unknown"
+
+
+def busy_seconds() -> float | None:
+    """Return the seconds that the cores this process may use have not been idle since the machine started.
+
+    Only Linux tells; None elsewhere.
+    """
+    try:
+        usable = {f"cpu{number}" for number in os.sched_getaffinity(0)}
+        lines = [line.split() for line in Path("/proc/stat").read_text().splitlines()]
+        counted = [[int(value) for value in fields[1:9]] for fields in lines if fields and fields[0] in usable]
+        # user nice system idle iowait irq softirq steal; what a hypervisor stole is busy elsewhere too.
+        ticks = sum(sum(values) - values[3] - values[4] for values in counted)
+        return ticks / os.sysconf("SC_CLK_TCK") if counted else None
+    except (AttributeError, OSError, ValueError, IndexError):
+        return None
+
+
+def node() -> str:
+    """Return the machine's name in its network; never empty."""
+    return platform.node() or "localhost"
+
+
+def _cpuinfo(*names: str) -> str:
+    """Return what /proc/cpuinfo says of the first core under one of `names`. Raises OSError or LookupError."""
+    for line in Path("/proc/cpuinfo").read_text(errors="replace").splitlines():
+        name, _, value = line.partition(":")
+        if name.strip() in names and value.strip():
+            return value.strip()
+    raise LookupError(names)
+
+
+def _said_by(*command: str) -> list[str]:
+    options = {"capture_output": True, "text": True, "check": True, "timeout": 10, "env": {**os.environ, "LC_ALL": "C"}}
+    return subprocess.run(command, **options).stdout.splitlines()

@@ -1,0 +1,196 @@
+"""What this machine can do, asked with the system's usual ways there and taken away."""
+
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from hybridsep.errors import ConfigError
+from hybridsep.runs import machine
+from hybridsep.train import device_lock
+
+
+@pytest.fixture
+def proc(monkeypatch):
+    """Return a function that gives a file of /proc other content; until then there is no /proc."""
+    files: dict[str, str] = {}
+    read = Path.read_text
+
+    def read_text(path: Path, *arguments, **keywords) -> str:
+        if str(path).startswith("/proc/"):
+            if str(path) not in files:
+                raise FileNotFoundError(path)
+            return files[str(path)]
+        return read(path, *arguments, **keywords)
+
+    monkeypatch.setattr(Path, "read_text", read_text)
+    return files.__setitem__
+
+
+@pytest.fixture
+def capabilities(monkeypatch):
+    """Return a function that sets what torch says of this CPU; until then an older torch, without the question."""
+    monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
+    for name in ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: True)
+    return lambda found: monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: found, raising=False)
+
+
+def test_cores_with_and_without_an_affinity(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {1, 4, 5}, raising=False)
+    assert machine.cores() == 3
+    monkeypatch.delattr(os, "sched_getaffinity")
+    monkeypatch.setattr(os, "process_cpu_count", lambda: 6, raising=False)
+    assert machine.cores() == 6
+    monkeypatch.delattr(os, "process_cpu_count")
+    monkeypatch.setattr(os, "cpu_count", lambda: 7)
+    assert machine.cores() == 7
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    assert machine.cores() == 1
+
+
+def test_a_worker_keeps_to_its_share_of_the_cores(monkeypatch):
+    monkeypatch.setattr(machine, "cores", lambda: 4)
+    for told, used in (("1", 1), ("3", 3), ("5", 4), ("", 4), ("many", 4), ("0", 1), ("9" * 5000, 4)):
+        monkeypatch.setenv("OMP_NUM_THREADS", told)
+        assert machine.share_of_cores() == used, told
+
+
+@pytest.mark.parametrize("key", ["avx512_bf16", "amx_tile", "bf16"])
+def test_bfloat16_by_what_torch_says(capabilities, key):
+    capabilities({"architecture": "x", "avx2": True, key: False})
+    assert not machine.multiplies_bfloat16()
+    capabilities({"architecture": "x", "avx2": True, key: True})
+    assert machine.multiplies_bfloat16()
+
+
+@pytest.mark.parametrize(
+    ("content", "native"),
+    [
+        ("flags\t\t: fpu avx2 avx512f avx512_bf16\n", True),
+        ("flags\t\t: fpu avx2 amx_bf16 amx_tile\n", True),
+        ("flags\t\t: fpu avx2 avx512f\n", False),
+        ("Features\t: fp asimd bf16 i8mm\n", True),
+        ("Features\t: fp asimd\n", False),
+    ],
+)
+def test_bfloat16_by_what_linux_says_with_an_older_torch(capabilities, proc, content, native):
+    proc("/proc/cpuinfo", f"processor\t: 0\n{content}")
+    assert machine.multiplies_bfloat16() == native
+
+
+def test_bfloat16_by_private_calls_and_by_nothing(capabilities, proc, monkeypatch):
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False, raising=False)
+    for answer in (True, False):
+        monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda answer=answer: answer, raising=False)
+        assert machine.multiplies_bfloat16() == answer
+    monkeypatch.delattr(torch.cpu, "_is_avx512_bf16_supported")
+    assert not machine.multiplies_bfloat16()
+
+
+def test_bfloat16_where_onednn_is_missing_or_held_back(capabilities, monkeypatch):
+    capabilities({"avx512_bf16": True})
+    for limit, native in (("avx2", False), ("AVX512_CORE", False), ("AVX512_CORE_BF16", True), ("ALL", True)):
+        monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", limit)
+        assert machine.multiplies_bfloat16() == native, limit
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
+    assert not machine.multiplies_bfloat16()
+
+
+def test_all_ways_agree_here():
+    """Of this very machine torch and Linux must say the same."""
+    if not hasattr(torch.cpu, "get_capabilities") or not Path("/proc/cpuinfo").exists():
+        pytest.skip("only one of them is here")
+    by_torch, by_linux = machine._sets_by_torch(), machine._sets_by_linux()
+    assert by_torch & machine._BFLOAT16 == by_linux & machine._BFLOAT16
+    assert by_torch & {"avx2", "avx512_bf16"} == by_linux & {"avx2", "avx512_bf16"}
+
+
+def test_glibc(monkeypatch):
+    for said, answer in ((("glibc", "2.39"), True), (("", ""), False)):
+        monkeypatch.setattr(platform, "libc_ver", lambda said=said: said)
+        assert machine.glibc() == answer
+
+    def unreadable():
+        raise PermissionError("python")
+
+    monkeypatch.setattr(platform, "libc_ver", unreadable)
+    assert not machine.glibc()
+
+
+def test_the_name_of_the_processor(monkeypatch, proc):
+    commands = []
+
+    def said_by(command, **_):
+        commands.append(command)
+        return subprocess.CompletedProcess(command, 0, "Architecture: aarch64\nModel name:   Neoverse-V1\n")
+
+    monkeypatch.setattr(subprocess, "run", said_by)
+    proc("/proc/cpuinfo", "processor\t: 0\nmodel name\t: Some CPU @ 2 GHz\nmodel name\t: other\n")
+    assert machine.processor() == "Some CPU @ 2 GHz" and not commands
+    proc("/proc/cpuinfo", "processor\t: 0\nFeatures\t: fp asimd\n")
+    assert machine.processor() == "Neoverse-V1"
+    monkeypatch.setattr(sys, "platform", "darwin")
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: subprocess.CompletedProcess("", 0, "Apple M2\n"))
+    assert machine.processor() == "Apple M2"
+
+
+def test_a_processor_without_a_name(monkeypatch, proc):
+    def no_such_program(*_, **__):
+        raise FileNotFoundError("lscpu")
+
+    monkeypatch.setattr(subprocess, "run", no_such_program)
+    monkeypatch.setattr(platform, "processor", lambda: "")
+    monkeypatch.setattr(platform, "machine", lambda: "riscv64")
+    for system in ("linux", "darwin"):
+        monkeypatch.setattr(sys, "platform", system)
+        assert machine.processor() == "riscv64"
+    # A program that says nothing is no better than none.
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: subprocess.CompletedProcess("", 0, ""))
+    for system in ("linux", "darwin"):
+        monkeypatch.setattr(sys, "platform", system)
+        assert machine.processor() == "riscv64"
+
+
+def test_busy_seconds_count_the_usable_cores_only(monkeypatch, proc):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {1}, raising=False)
+    monkeypatch.setattr(os, "sysconf", lambda name: 100)
+    proc("/proc/stat", "cpu  9 9 9 9 9 9 9 9\ncpu0 900 0 0 0 0 0 0 0\ncpu1 100 20 30 5000 400 1 2 47 0 0\nintr 1\n")
+    assert machine.busy_seconds() == 2.0
+    proc("/proc/stat", "nothing of use\n")
+    assert machine.busy_seconds() is None
+    proc("/proc/stat", "cpu1 a few\n")
+    assert machine.busy_seconds() is None
+    monkeypatch.delattr(os, "sched_getaffinity")
+    assert machine.busy_seconds() is None
+
+
+def test_a_node_has_a_name(monkeypatch):
+    monkeypatch.setattr(platform, "node", lambda: "host7")
+    assert machine.node() == "host7"
+    monkeypatch.setattr(platform, "node", lambda: "")
+    assert machine.node()
+
+
+def test_asking_imports_neither_torch_nor_numpy():
+    text = "import sys, hybridsep.runs.machine; print([name for name in ('torch', 'numpy') if name in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", text], capture_output=True, text=True).stdout.strip() == "[]"
+
+
+def test_a_gpu_is_claimed_without_flock_too(tmp_path, monkeypatch):
+    monkeypatch.setattr(device_lock, "fcntl", None)
+    monkeypatch.setattr(device_lock, "_held", held := {})
+    assert device_lock.claim(["a"], tmp_path) == 0 == device_lock.claim(["a"], tmp_path)
+    monkeypatch.setattr(device_lock, "_held", {})  # as another process would ask
+    with pytest.raises(ConfigError, match="the GPU is in use"):
+        device_lock.claim(["a"], tmp_path)
+    for lock in held.values():
+        lock.release()
+    assert device_lock.claim(["a"], tmp_path) == 0
+    for lock in device_lock._held.values():
+        lock.release()
