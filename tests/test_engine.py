@@ -186,7 +186,7 @@ def test_every_call_of_a_replayed_step_is_done_exactly_once(monkeypatch):
     assert len(calls) == 4  # three as they are, one recorded
 
 
-def test_step_and_evaluation_are_what_a_lane_replays(tmp_path, monkeypatch):
+def test_step_and_evaluation_are_what_a_stream_replays(tmp_path, monkeypatch):
     made, places, evaluate = [], [], Evaluation.__call__
 
     def stepper(self, step, *, generator=None):
@@ -197,7 +197,7 @@ def test_step_and_evaluation_are_what_a_lane_replays(tmp_path, monkeypatch):
         evaluate(self)
         places.append(self.logits.data_ptr())
 
-    monkeypatch.setattr(graph.Lane, "stepper", stepper)
+    monkeypatch.setattr(graph.TrialStream, "stepper", stepper)
     monkeypatch.setattr(Evaluation, "__call__", noted)
     trainer = Trainer()
     trainer(tmp_path)

@@ -16,7 +16,7 @@ from hybridsep.data import Dataset
 from hybridsep.data.batches import EpochPlan, gather
 from hybridsep.modules.grouped import merge_groups
 from hybridsep.train.concurrent import run_concurrently
-from hybridsep.train.graph import Lane
+from hybridsep.train.graph import TrialStream
 from hybridsep.train.optimiser import sgd
 from hybridsep.train.sampler import AugmentationSampler
 from hybridsep.train.step import DeviceData, TrainingStep
@@ -177,7 +177,7 @@ class Workshop:
             label_smoothing=schedule["label_smoothing"],
             precision="bfloat16" if way.bfloat16 else "float32",
         )
-        lane = Lane(self._device, cuda_graph=way.graph)
+        lane = TrialStream(self._device, cuda_graph=way.graph)
         return DeviceLoop(step, lane, generator, self.plans, trial=trial, learning_rate=self._learning_rate)
 
 
@@ -187,7 +187,7 @@ class DeviceLoop:
     def __init__(
         self,
         step: TrainingStep,
-        lane: Lane,
+        lane: TrialStream,
         generator: torch.Generator,
         plans: AugmentationSampler,
         *,

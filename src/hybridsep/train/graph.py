@@ -1,7 +1,7 @@
-"""A trial's lane on a device: on a GPU a stream of its own, on which training step and evaluation are captured once
-each and replayed.
+"""Where a trial runs: on a GPU a stream of its own, on which training step and evaluation are captured once each and
+replayed.
 
-Lanes share nothing but the dataset, so that a trial gives the same bits whether it runs alone or beside others.
+Trials share nothing but the dataset, so that each gives the same bits whether it runs alone or together with others.
 """
 
 import contextlib
@@ -55,15 +55,15 @@ class GraphRunner:
         return graph
 
 
-class Lane:
-    """Where one trial runs, entered by the thread that trains it: nothing but the calls themselves on a CPU."""
+class TrialStream:
+    """The stream of one trial, entered by the thread that trains it: nothing but the calls themselves on a CPU."""
 
     def __init__(self, device: torch.device, *, cuda_graph: bool):
         self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
         self._cuda_graph = cuda_graph
         self._entered = contextlib.ExitStack()
 
-    def __enter__(self) -> "Lane":
+    def __enter__(self) -> "TrialStream":
         if self._stream is not None:
             self._entered.enter_context(torch.cuda.stream(self._stream))
         return self
@@ -81,10 +81,10 @@ class Lane:
         return GraphRunner(step, generator=generator, stream=self._stream)
 
     def eager(self) -> contextlib.AbstractContextManager:
-        """Return the context for device work that is no step: on a GPU one lane at a time, never beside a capture."""
+        """Return the context for device work that is no step: on a GPU one trial at a time, never during a capture."""
         return contextlib.nullcontext() if self._stream is None else _EAGER
 
     def wait(self) -> None:
-        """Return when all work of this lane is done."""
+        """Return when all work of this trial is done."""
         if self._stream is not None:
             self._stream.synchronize()

@@ -20,7 +20,7 @@ from hybridsep.modules.cost import Cost
 from hybridsep.runs import provenance, records
 from hybridsep.train import build, checkpoint, precision
 from hybridsep.train.concurrent import fitting, run_concurrently
-from hybridsep.train.graph import Lane
+from hybridsep.train.graph import TrialStream
 from hybridsep.train.run_writer import RunWriter, label
 from hybridsep.train.step import DeviceData
 from hybridsep.train.trial import Diverged, Trial
@@ -112,12 +112,12 @@ class Row:
     def _fitting(self, waiting: list[int]) -> int:
         """Return how many of the trials fit into the GPU's memory, by a step and an evaluation of one, thrown away."""
         trial_bytes, before = 0, torch.cuda.memory_allocated(self.device)
-        with Lane(self.device, cuda_graph=False) as lane:
+        with TrialStream(self.device, cuda_graph=False) as stream:
             # The step's memory belongs to its graph and the evaluation's to the allocator, so they add up.
-            for rehearse in self._trial(waiting[0], lane).rehearsals():
+            for rehearse in self._trial(waiting[0], stream).rehearsals():
                 torch.cuda.reset_peak_memory_stats(self.device)
                 rehearse()
-                lane.wait()
+                stream.wait()
                 trial_bytes += torch.cuda.max_memory_allocated(self.device) - before
         torch.cuda.empty_cache()
         free_bytes, _ = torch.cuda.mem_get_info(self.device)
@@ -225,14 +225,14 @@ class Row:
         saved, lines = journal.saved()
         for line in lines:
             self._monitor.say(line)
-        with Lane(self.device, cuda_graph=self.config["cuda_graph"]) as lane:
-            state = self._trial(trial, lane)
+        with TrialStream(self.device, cuda_graph=self.config["cuda_graph"]) as stream:
+            state = self._trial(trial, stream)
             if saved is not None:
                 state.load_state(saved)
             return self._train_to_end(state, folder, journal, resumed=saved is not None)
 
-    def _trial(self, trial: int, lane: Lane) -> Trial:
-        return Trial(self.config, trial, data=self._data, build=self._build, device=self.device, lane=lane)
+    def _trial(self, trial: int, stream: TrialStream) -> Trial:
+        return Trial(self.config, trial, data=self._data, build=self._build, device=self.device, stream=stream)
 
     def _train_to_end(self, state: Trial, folder: Path, journal: RunWriter, *, resumed: bool) -> bool:
         machine = provenance.machine(str(self.device), self._threads)

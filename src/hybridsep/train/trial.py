@@ -1,6 +1,5 @@
 """One trial: from its initial weights, or its checkpoint, to its last epoch."""
 
-import json
 import math
 import time
 from collections.abc import Callable
@@ -11,14 +10,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from hybridsep.config.identity import science
-from hybridsep.modules.grouped import merge_groups
-from hybridsep.networks.stochastic import give_generator
-from hybridsep.runs import seeds
-from hybridsep.train.graph import Lane
-from hybridsep.train.optimiser import initialise, learning_rates, sgd
-from hybridsep.train.sampler import AugmentationSampler
-from hybridsep.train.step import DeviceData, Evaluation, TrainingStep
+from hybridsep.train.assembly import assemble, dropout_seed, stream_seed
+from hybridsep.train.graph import TrialStream
+from hybridsep.train.optimiser import learning_rates
+from hybridsep.train.step import DeviceData
 
 
 class Diverged(Exception):
@@ -26,10 +21,10 @@ class Diverged(Exception):
 
 
 class Trial:
-    """The state of one trial in memory. It touches no file; `train/study.py` commits what it says.
+    """The state of one trial in memory. It touches no file; `train/row.py` commits what it says.
 
     `config` is a plain, resolved configuration whose precision is decided. `history` has one row per finished epoch.
-    `lane` is entered by the calling thread, for as long as the trial lives.
+    `stream` is entered by the calling thread, for as long as the trial lives.
     """
 
     def __init__(
@@ -40,57 +35,25 @@ class Trial:
         data: DeviceData,
         build: Callable[[], nn.Module],
         device: torch.device,
-        lane: Lane,
+        stream: TrialStream,
     ):
-        schedule = config["schedule"]
-        self._schedule, self._precision = schedule, config["precision"]
-        self._data, self._trial, self._seed, self._lane = data, trial, _stream_seed(config), lane
-        self._plans = AugmentationSampler(
-            config["augmentation"],
-            count=len(data.train_images),
-            height=data.test_images.shape[1],
-            batch_size=schedule["batch_size"],
-            study_seed=self._seed,
-        )
-        with lane.eager():
-            self._make(config, build, device)
-        self.history: list[dict[str, Any]] = []
-        self.steps_done = 0
-        self._seconds = self._training_seconds = 0.0
-        self._logits: torch.Tensor | None = None  # of the network as it is now
-
-    def _make(self, config: dict[str, Any], build: Callable[[], nn.Module], device: torch.device) -> None:
-        schedule = self._schedule
-        self.network = build()
-        initialise(self.network, study_seed=self._seed, trial=self._trial)
-        self.network.to(device=device, memory_format=torch.channels_last)
-        if device.type == "cpu":
-            merge_groups(self.network)
-        self._dropout = torch.Generator(device)
-        give_generator(self.network, self._dropout)
-        self._optimiser = sgd(
-            self.network,
-            momentum=schedule["momentum"],
-            nesterov=schedule["nesterov"],
-            weight_decay=schedule["weight_decay"],
-        )
-        self._step = TrainingStep(
-            self.network,
-            self._optimiser,
-            self._data,
-            self._plans.plan(trial=self._trial, epoch=1),
-            **self._plans.constants,
-            label_smoothing=schedule["label_smoothing"],
-            precision=self._precision,
-        )
-        self._advance = self._lane.stepper(self._step, generator=self._dropout)
-        self._evaluation = Evaluation(self.network, self._data, size=self._plans.size, precision=self._precision)
-        self._evaluate = self._lane.stepper(self._evaluation)
+        self._schedule = schedule = config["schedule"]
+        self._data, self._trial, self._seed, self._stream = data, trial, stream_seed(config), stream
+        with stream.eager():
+            parts = assemble(config, data=data, device=device, trial=trial, build=build)
+        self.network, self._optimiser, self._dropout = parts.network, parts.optimiser, parts.generator
+        self._sampler, self._step, self._evaluation = parts.sampler, parts.step, parts.evaluation
+        self._advance = stream.stepper(self._step, generator=self._dropout)
+        self._evaluate = stream.stepper(self._evaluation)
         keys = ("learning_rate", "warmup_epochs", "decay", "decay_steps", "decay_factor", "decay_power")
         rates = learning_rates(
             epochs=schedule["epochs"], steps_per_epoch=self.steps, **{key: schedule[key] for key in keys}
         )
         self._rates = rates.reshape(schedule["epochs"], self.steps)
+        self.history: list[dict[str, Any]] = []
+        self.steps_done = 0
+        self._seconds = self._training_seconds = 0.0
+        self._logits: torch.Tensor | None = None  # of the network as it is now
 
     @property
     def steps(self) -> int:
@@ -107,7 +70,7 @@ class Trial:
 
         def step() -> None:
             self._dropout.manual_seed(0)
-            self._step.begin_epoch(self._plans.plan(trial=self._trial, epoch=1), self._rates[0])
+            self._step.begin_epoch(self._sampler.plan(trial=self._trial, epoch=1), self._rates[0])
             self._step()
 
         return [step, self._evaluate]
@@ -121,14 +84,14 @@ class Trial:
         epoch = len(self.history) + 1
         begun = time.perf_counter()
         if self.steps_done == 0:
-            self._dropout.manual_seed(seeds.seed(self._seed, "dropout", self._trial, epoch))
-        plan = self._plans.plan(trial=self._trial, epoch=epoch)
+            self._dropout.manual_seed(dropout_seed(self._seed, trial=self._trial, epoch=epoch))
+        plan = self._sampler.plan(trial=self._trial, epoch=epoch)
         self._step.begin_epoch(plan, self._rates[epoch - 1], first_step=self.steps_done)
         while self.steps_done < self.steps:
             self._advance()
             self.steps_done += 1
             if after_step(self.steps_done) and self.steps_done < self.steps:
-                self._lane.wait()
+                self._stream.wait()
                 self._seconds += time.perf_counter() - begun
                 self._training_seconds = self._seconds
                 return False
@@ -200,10 +163,3 @@ class Trial:
         self._step.wrong.copy_(state["wrong"])
         self._dropout.set_state(state["dropout"])
         self._logits = None
-
-
-def _stream_seed(config: dict[str, Any]) -> int:
-    """Return the seed of all streams: the study's, so that trials are paired, or one that the model takes part in."""
-    if config["paired"]:
-        return config["seed"]
-    return seeds.seed(config["seed"], "unpaired", json.dumps(science(config)["model"], sort_keys=True))

@@ -1,0 +1,112 @@
+"""One assembly of a training: what is trained, and what is timed, is put together here and nowhere else."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from hybridsep.config.identity import science
+from hybridsep.modules import grouped
+from hybridsep.networks.stochastic import give_generator
+from hybridsep.runs import seeds
+from hybridsep.train.optimiser import SGD, initialise, sgd
+from hybridsep.train.sampler import AugmentationSampler
+from hybridsep.train.step import DeviceData, Evaluation, TrainingStep
+
+
+@dataclass(frozen=True)
+class Training:
+    """The parts of one trial's training on its device, with its initial weights, before the first step."""
+
+    network: nn.Module
+    generator: torch.Generator  # what dropout and drop-path draw from, as at the beginning of epoch 1
+    optimiser: SGD
+    sampler: AugmentationSampler
+    step: TrainingStep
+    evaluation: Evaluation
+
+
+def assemble(
+    config: dict[str, Any],
+    *,
+    data: DeviceData,
+    device: torch.device,
+    trial: int,
+    build: Callable[[], nn.Module],
+    precision: str | None = None,
+    channels_last: bool = True,
+    merge_groups: bool | None = None,
+    compiled: bool | None = None,
+) -> Training:
+    """Return the training that a plain, resolved configuration describes.
+
+    `build` makes the network without its initial weights (`hybridsep.train.build.network_factory`). The other keywords
+    are for measurements that compare ways of training; left out, each is what a trial takes: `precision` (bfloat16 or
+    float32) and `compiled` (`torch.compile`) from the configuration, `merge_groups` (`hybridsep.modules.grouped`) on a
+    CPU only. Raises ConfigError when an epoch cannot be drawn from so few images.
+    """
+    schedule = config["schedule"]
+    precision = precision or config["precision"]
+    network, generator = initial_network(
+        config, build, device=device, trial=trial, channels_last=channels_last, merge_groups=merge_groups
+    )
+    optimiser = sgd(
+        network, momentum=schedule["momentum"], nesterov=schedule["nesterov"], weight_decay=schedule["weight_decay"]
+    )
+    sampler = AugmentationSampler(
+        config["augmentation"],
+        count=len(data.train_images),
+        height=data.test_images.shape[1],
+        batch_size=schedule["batch_size"],
+        study_seed=stream_seed(config),
+    )
+    if config.get("compile", False) if compiled is None else compiled:
+        # In place: the module keeps its class and the names in its state_dict.
+        network.compile()
+    step = TrainingStep(
+        network,
+        optimiser,
+        data,
+        sampler.plan(trial=trial, epoch=1),
+        **sampler.constants,
+        label_smoothing=schedule["label_smoothing"],
+        precision=precision,
+    )
+    evaluation = Evaluation(network, data, size=sampler.size, precision=precision)
+    return Training(network, generator, optimiser, sampler, step, evaluation)
+
+
+def initial_network(
+    config: dict[str, Any],
+    build: Callable[[], nn.Module],
+    *,
+    device: torch.device,
+    trial: int,
+    channels_last: bool = True,
+    merge_groups: bool | None = None,
+) -> tuple[nn.Module, torch.Generator]:
+    """Return a trial's network with its initial weights, and the generator that its stochastic layers draw from."""
+    seed = stream_seed(config)
+    network = build()
+    initialise(network, study_seed=seed, trial=trial)
+    network.to(device=device, memory_format=torch.channels_last if channels_last else torch.contiguous_format)
+    if device.type == "cpu" if merge_groups is None else merge_groups:
+        grouped.merge_groups(network)
+    generator = torch.Generator(device).manual_seed(dropout_seed(seed, trial=trial, epoch=1))
+    give_generator(network, generator)
+    return network, generator
+
+
+def dropout_seed(study_seed: int, *, trial: int, epoch: int) -> int:
+    """Return the seed with which a trial's generator begins an epoch."""
+    return seeds.seed(study_seed, "dropout", trial, epoch)
+
+
+def stream_seed(config: dict[str, Any]) -> int:
+    """Return the seed of all streams: the study's, so that trials are paired, or one that the model takes part in."""
+    if config["paired"]:
+        return config["seed"]
+    return seeds.seed(config["seed"], "unpaired", json.dumps(science(config)["model"], sort_keys=True))
