@@ -16,7 +16,7 @@ from hybridsep.data import Dataset
 from hybridsep.errors import TRACEBACK, ConfigError, RecordError, UserError
 from hybridsep.launch.progress import Monitor
 from hybridsep.launch.stop import Stop
-from hybridsep.modules.cost import Cost
+from hybridsep.networks.cost import Cost, cost_of
 from hybridsep.runs import provenance, records
 from hybridsep.train import build, checkpoint, precision
 from hybridsep.train.concurrent import fitting, run_concurrently
@@ -65,7 +65,7 @@ class Row:
         classes = len(self._dataset.classes)
         self.config = build.matched({**config, "precision": decided}, classes=classes, **shape)
         self._build = build.network_factory(self.config, classes=classes)
-        self.cost: Cost = self._build().cost(**shape)
+        self.cost: Cost = cost_of(self._build(), **shape)
         self._data: DeviceData | None = None
         self._at_once = beside
         self._count = threading.Lock()  # held while an outcome is counted
