@@ -13,9 +13,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from hybridsep import config
 from hybridsep.errors import ConfigError
-from hybridsep.modules import Cost
 from hybridsep.modules.dense import Dense
-from hybridsep.networks import ModuleFactory
+from hybridsep.networks import Cost, ModuleFactory, cost_of
 from hybridsep.networks.fractalnet import DropPath, FractalNet, block_joins
 from hybridsep.train import build
 
@@ -62,7 +61,7 @@ def draws(count: int, **changes) -> torch.Tensor:
 def test_golden_cost_of_the_cifar_network(module, cost):
     with torch.device("meta"):
         network = FractalNet(module, **PAPER)
-    assert network.cost(32, 32) == cost
+    assert cost_of(network, 32, 32) == cost
     assert sum(parameter.numel() for parameter in network.parameters()) == cost.params
 
 
@@ -137,7 +136,7 @@ def test_cost_is_torchs_count(module, evaluation_column, columns, size):
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         assert network(images(1, 3, *size).float()).shape == (1, 10)
     params = sum(parameter.numel() for parameter in network.parameters())
-    assert network.cost(*size) == (params, counter.get_total_flops() / 2)
+    assert cost_of(network, *size) == (params, counter.get_total_flops() / 2)
 
 
 def test_separable_replaces_every_convolution():
@@ -308,7 +307,7 @@ def test_bad_keywords_are_one_line(changes, named):
 
 def test_too_many_blocks_for_the_image():
     with pytest.raises(ConfigError, match=r"model\.network\.widths"):
-        FractalNet(DENSE, **SMALL).cost(3, 8)
+        cost_of(FractalNet(DENSE, **SMALL), 3, 8)
 
 
 def network_of_row(row: str) -> tuple[dict, nn.Module]:
@@ -325,4 +324,4 @@ def network_of_row(row: str) -> tuple[dict, nn.Module]:
 def test_yaml_is_the_cifar_network(row, params):
     stated, network = network_of_row(row)
     assert stated | {"in_chs": 3, "classes": 10} == PAPER | {"_target_": "hybridsep.networks.fractalnet.FractalNet"}
-    assert network.cost(32, 32).params == params
+    assert cost_of(network, 32, 32).params == params

@@ -15,10 +15,10 @@ from torch.utils.flop_counter import FlopCounterMode
 from hybridsep import modules
 from hybridsep.errors import ConfigError
 from hybridsep.modules import Hybrid, Inception, ReformulatedInception, ResNeXt, Separable, SeparableEquivalent
-from hybridsep.modules.inception import AveragePool
-from hybridsep.modules.inception import widths as inception_widths
+from hybridsep.modules.inception import AveragePool, tower_widths
 from hybridsep.modules.layers import scaled
-from hybridsep.modules.resnext import widths as resnext_widths
+from hybridsep.modules.resnext import bottleneck
+from hybridsep.networks.cost import cost_of, parameters
 from hybridsep.networks.factory import ModuleFactory, keyword_types
 
 CONF = Path(__file__).parents[1] / "conf" / "model"
@@ -85,7 +85,8 @@ def test_shape_and_cost(name, in_chs, out_chs, height, width):
         y = module(images(1, in_chs, height, width).float().to("meta"))
     assert y.shape == (1, out_chs, height, width)
     params = sum(parameter.numel() for parameter in module.parameters())
-    assert SLOTS[name].cost(in_chs, out_chs, height, width) == (params, counter.get_total_flops() / 2)
+    counted = cost_of(SLOTS[name](in_chs, out_chs), height, width, in_chs=in_chs)
+    assert counted == (params, counter.get_total_flops() / 2)
 
 
 @pytest.mark.parametrize("name", SLOTS)
@@ -101,9 +102,8 @@ def test_yaml_states_exactly_the_keywords(row):
     cls = getattr(modules, stated["module"]["_target_"].removeprefix("hybridsep.modules."))
     assert stated["name"] == row
     assert set(stated["module"]) - {"_target_"} == set(keyword_types(cls))
-    built, costed = (list(inspect.signature(each).parameters.values()) for each in (cls, cls.cost))
-    assert all(parameter.default is inspect.Parameter.empty for parameter in built + costed)
-    assert [p for p in built if p.kind is p.KEYWORD_ONLY] == [p for p in costed if p.kind is p.KEYWORD_ONLY]
+    built = inspect.signature(cls).parameters.values()
+    assert all(parameter.default is inspect.Parameter.empty for parameter in built)
 
 
 def test_separable_equivalent_is_separable():
@@ -250,21 +250,21 @@ def test_resnext_29_8x64d_has_34_4_million_parameters():
     module = slot("resnext", cardinality=8, bottleneck_ratio=2.0)
     blocks = list(itertools.pairwise([64, *[256] * 3, *[512] * 3, *[1024] * 3]))
     stem, head = 3 * 64 * 9 + 2 * 64, 1024 * 10 + 10
-    total = sum(module.cost(*block, 1, 1).params for block in blocks) + stem + head
-    assert [resnext_widths(width, 8, 2.0, 1.0) for width in (256, 512, 1024)] == [(512, 8), (1024, 8), (2048, 8)]
+    total = sum(parameters(module(*block)) for block in blocks) + stem + head
+    assert [bottleneck(width, 8, 2.0, 1.0) for width in (256, 512, 1024)] == [(512, 8), (1024, 8), (2048, 8)]
     assert total == 34_426_698
 
 
 @pytest.mark.parametrize("out_chs", range(5, 200, 7))
 def test_inception_outputs_add_up(out_chs):
-    assert sum(inception_widths(out_chs, 1.0)[:4]) == out_chs
+    assert sum(tower_widths(out_chs, 1.0)[:4]) == out_chs
 
 
 def test_inception_widths_by_hand():
-    assert inception_widths(256, 1.0) == (64, 64, 96, 32, 48, 64, 96)
-    assert inception_widths(256, 0.5) == (64, 64, 96, 32, 24, 32, 48)
+    assert tower_widths(256, 1.0) == (64, 64, 96, 32, 48, 64, 96)
+    assert tower_widths(256, 0.5) == (64, 64, 96, 32, 24, 32, 48)
     # 2.5, 2.5, 3.75, 1.25: one more each for the largest remainder (.75) and the first of the two that follow (.5)
-    assert inception_widths(10, 1.0)[:4] == (3, 2, 4, 1)
+    assert tower_widths(10, 1.0)[:4] == (3, 2, 4, 1)
 
 
 def test_rounding_by_hand():
@@ -275,7 +275,7 @@ def test_rounding_by_hand():
 @pytest.mark.parametrize("limit", [4, 32])
 def test_resnext_limit_keeps_more_than_half_of_its_cardinality(limit):
     for out_chs, thousandths in itertools.product((32, 128, 512), range(20, 1500, 37)):
-        inner, groups = resnext_widths(out_chs, f"<={limit}", 0.5, thousandths / 1000)
+        inner, groups = bottleneck(out_chs, f"<={limit}", 0.5, thousandths / 1000)
         assert inner % groups == 0
         assert limit >= groups > min(inner, limit) / 2
 
@@ -327,6 +327,6 @@ def test_slot_with_keywords_leaves_the_first_alone():
     first = slot("hybrid")
     before = copy.copy(first.keywords)
     assert isinstance(first.with_keywords(inner_ratio=0.5)(8, 8), Hybrid)
-    assert first.with_keywords(inner_ratio=0.5).cost(8, 8, 1, 1).params == 8 * 4 + 4 * 9 + 4 * 8
+    assert parameters(first.with_keywords(inner_ratio=0.5)(8, 8)) == 8 * 4 + 4 * 9 + 4 * 8
     assert first.keywords == before
     assert isinstance(slot("resnext")(64, 64), ResNeXt)

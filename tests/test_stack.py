@@ -7,8 +7,9 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from hybridsep.errors import ConfigError
+from hybridsep.networks.cost import cost_of, parameters
 from hybridsep.networks.match import match_inner_ratio
-from hybridsep.networks.stack import Stack, stack_cost
+from hybridsep.networks.stack import Stack
 from hybridsep.networks.stochastic import Dropout
 
 SIZE = {"in_chs": 3, "classes": 10, "act_layer": "relu", "dropout": 0.0, "residual": False, "stem_stride": 1}
@@ -30,17 +31,14 @@ def build(row: str, widths=(16, 32), depth: int = 1, **changes) -> Stack:
 
 @pytest.mark.parametrize("row", ROWS)
 def test_golden_cost_at_paper_size(row):
-    assert (
-        stack_cost(slot(row), in_chs=3, classes=10, widths=(128, 256, 512), depth=3, stem_stride=1, height=32, width=32)
-        == GOLDEN[row]
-    )
+    assert cost_of(build(row, widths=(128, 256, 512), depth=3), 32, 32) == GOLDEN[row]
 
 
 def test_separable_cost_by_hand():
     """A stem of 3 to 4 channels, one layer 4 to 4 at 8x8, one 4 to 8 at 4x4, a head of 8 to 10."""
     params = (27 * 4 + 8) + (36 + 16 + 8) + (36 + 32 + 16) + (80 + 10)
     macs = 64 * 27 * 4 + 64 * (36 + 16) + 16 * (36 + 32) + 80
-    assert build("separable", widths=(4, 8)).cost(8, 8) == (params, macs)
+    assert cost_of(build("separable", widths=(4, 8)), 8, 8) == (params, macs)
 
 
 @pytest.mark.parametrize("row", ROWS)
@@ -50,7 +48,7 @@ def test_cost_is_torchs_count(row, widths, depth):
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         assert network(images(1, 3, 12, 10).float().to("meta")).shape == (1, 10)
     params = sum(parameter.numel() for parameter in network.parameters())
-    assert network.cost(12, 10) == (params, counter.get_total_flops() / 2)
+    assert cost_of(build(row, widths, depth), 12, 10) == (params, counter.get_total_flops() / 2)
 
 
 def test_rows_differ_in_the_slot_only():
@@ -122,16 +120,15 @@ def test_bad_sizes_are_one_line(changes, named):
 
 def test_too_many_stages_for_the_image():
     with pytest.raises(ConfigError, match="size.widths"):
-        build("separable", widths=(4, 4, 4, 4)).cost(4, 4)
+        cost_of(build("separable", widths=(4, 4, 4, 4)), 4, 4)
 
 
 @pytest.mark.parametrize("row", [row for row in ROWS if "inner_ratio" in slot(row).keywords])
 @pytest.mark.parametrize("widths, depth", [((128, 256, 512), 3), ((32, 64, 128), 2)])
 def test_every_row_can_have_the_baselines_parameters(row, widths, depth):
     def params(module):
-        return stack_cost(
-            module, in_chs=3, classes=10, widths=widths, depth=depth, stem_stride=1, height=32, width=32
-        ).params
+        with torch.device("meta"):
+            return parameters(Stack(module, widths=widths, depth=depth, **SIZE))
 
     target = params(slot("separable"))
     ratio = match_inner_ratio(lambda ratio: params(slot(row).with_keywords(inner_ratio=ratio)), target)

@@ -6,7 +6,7 @@ convolution or of the last linear layer. Normalisation, nonlinearity, pooling, a
 taken to happen inside the convolutions that write and read these, so they move nothing. The image batch counts as an
 activation without a gradient. Every parameter moves 24 bytes a step: weight, gradient and momentum in float32, each
 read and written. Evaluation writes and reads every activation once. Matrix work is 2 operations for each
-multiply-accumulate (`modules/cost.py`), three times in training (output, gradient of the input, gradient of the
+multiply-accumulate (`networks/cost.py`), three times in training (output, gradient of the input, gradient of the
 weight), all at the matrix units' rate. No step can be faster than the larger of the two times on such a plan; one that
 does not overlap them takes their sum.
 """
@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from hybridsep.bench.traffic import meta_like, product_outputs
+from hybridsep.networks.cost import cost_of
 from hybridsep.train import build
 
 _BYTES = 2  # of a bfloat16 value
@@ -56,5 +57,5 @@ def of(config: dict[str, Any], *, classes: int, height: int) -> Need:
     with torch.device("meta"), torch.no_grad():
         network = build.network_factory(config, classes=classes)().eval()
         outputs = product_outputs(lambda: network(meta_like(1, side)))
-    cost = network.cost(side, side)
+    cost = cost_of(network, side, side)
     return Need(sum(outputs), 3 * side * side, cost.macs, cost.params)

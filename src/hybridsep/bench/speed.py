@@ -29,8 +29,8 @@ from hybridsep.data.batches import EpochPlan, evaluation_batches
 from hybridsep.errors import ConfigError, RecordError
 from hybridsep.launch.progress import Monitor
 from hybridsep.launch.stop import Stop
-from hybridsep.modules.cost import Cost
 from hybridsep.modules.grouped import merge_groups
+from hybridsep.networks.cost import Cost, cost_of
 from hybridsep.networks.stochastic import give_generator
 from hybridsep.runs import provenance, records, seeds
 from hybridsep.train import build, precision
@@ -192,6 +192,7 @@ def _make(config: dict[str, Any], device: torch.device) -> tuple[dict[str, Any],
     size = config["augmentation"]["crop"] or height
     config = build.matched(config, classes=classes, height=size, width=size)
     network = build.network_factory(config, classes=classes)()
+    cost = cost_of(network, size, size)
     initialise(network, study_seed=config["seed"], trial=0)
     network.to(device=device, memory_format=torch.channels_last)
     if device.type == "cpu":
@@ -202,7 +203,7 @@ def _make(config: dict[str, Any], device: torch.device) -> tuple[dict[str, Any],
         for batch in settings["inference_batches"]
     ]
     training = Training(network, data, config)
-    return config, network.cost(size, size), [training, *inference]
+    return config, cost, [training, *inference]
 
 
 def _random_data(config: dict[str, Any], device: torch.device) -> DeviceData:

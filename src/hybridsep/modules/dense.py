@@ -2,8 +2,6 @@
 
 from torch import Tensor, nn
 
-from hybridsep.modules import cost
-from hybridsep.modules.cost import Cost
 from hybridsep.modules.layers import conv
 
 
@@ -16,7 +14,3 @@ class Dense(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.conv(x)
-
-    @staticmethod
-    def cost(in_chs: int, out_chs: int, height: int, width: int) -> Cost:
-        return cost.conv(in_chs, out_chs, 3, height, width)

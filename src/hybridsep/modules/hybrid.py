@@ -3,18 +3,7 @@
 from torch import Tensor, nn
 
 from hybridsep.errors import ConfigError
-from hybridsep.modules import cost
-from hybridsep.modules.cost import Cost
 from hybridsep.modules.layers import ConvNormAct, conv, scaled
-
-
-def inner_width(in_chs: int, leading_pointwise: bool, leading_norm_act: bool, inner_ratio: float) -> int:
-    """Return the number of towers: `in_chs * inner_ratio`, rounded. Raises ConfigError where keywords contradict."""
-    if not leading_pointwise and leading_norm_act:
-        raise ConfigError("model.module.leading_norm_act: true needs leading_pointwise=true; without it, only false")
-    if not leading_pointwise and inner_ratio != 1:
-        raise ConfigError(f"model.module.inner_ratio: {inner_ratio} needs leading_pointwise=true; without it, only 1.0")
-    return scaled(in_chs, inner_ratio)
 
 
 class Hybrid(nn.Module):
@@ -39,7 +28,15 @@ class Hybrid(nn.Module):
         inner_ratio: float,
     ):
         super().__init__()
-        inner = inner_width(in_chs, leading_pointwise, leading_norm_act, inner_ratio)
+        if not leading_pointwise and leading_norm_act:
+            raise ConfigError(
+                "model.module.leading_norm_act: true needs leading_pointwise=true; without it, only false"
+            )
+        if not leading_pointwise and inner_ratio != 1:
+            raise ConfigError(
+                f"model.module.inner_ratio: {inner_ratio} needs leading_pointwise=true; without it, only 1.0"
+            )
+        inner = scaled(in_chs, inner_ratio)
         self.expand = nn.Identity()
         if leading_norm_act:
             self.expand = ConvNormAct(in_chs, inner, 1, act_layer="relu")
@@ -53,23 +50,3 @@ class Hybrid(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         y = self.pointwise(self.depthwise(self.expand(x)))
         return y + self.projection(x) if self.identity else y
-
-    @staticmethod
-    def cost(
-        in_chs: int,
-        out_chs: int,
-        height: int,
-        width: int,
-        *,
-        leading_pointwise: bool,
-        identity: bool,
-        leading_norm_act: bool,
-        inner_ratio: float,
-    ) -> Cost:
-        inner = inner_width(in_chs, leading_pointwise, leading_norm_act, inner_ratio)
-        total = cost.conv(inner, inner, 3, height, width, groups=inner) + cost.conv(inner, out_chs, 1, height, width)
-        if leading_pointwise:
-            total += (cost.conv_norm if leading_norm_act else cost.conv)(in_chs, inner, 1, height, width)
-        if identity and in_chs != out_chs:
-            total += cost.conv(in_chs, out_chs, 1, height, width)
-        return total

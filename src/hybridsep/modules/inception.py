@@ -8,8 +8,6 @@ from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx
 
 from hybridsep.errors import ConfigError
-from hybridsep.modules import cost
-from hybridsep.modules.cost import Cost
 from hybridsep.modules.layers import ConvNormAct, scaled
 
 # Widths of the block with 256 output channels; torchvision's `InceptionA(pool_features=32)` has the same.
@@ -17,7 +15,7 @@ _BLOCK = 256
 _SHARES = (64, 64, 96, 32)
 
 
-class Widths(NamedTuple):
+class TowerWidths(NamedTuple):
     """Channels of the block's convolutions; the first four are its outputs, the last three are inner widths."""
 
     single: int
@@ -29,7 +27,7 @@ class Widths(NamedTuple):
     double_middle: int
 
 
-def widths(out_chs: int, inner_ratio: float) -> Widths:
+def tower_widths(out_chs: int, inner_ratio: float) -> TowerWidths:
     """Return the block's widths for `out_chs` outputs; the four outputs add up to `out_chs` exactly.
 
     Outputs that are not whole are rounded by largest remainder; inner widths to the nearest, at least 1. Raises
@@ -41,7 +39,7 @@ def widths(out_chs: int, inner_ratio: float) -> Widths:
         outputs[tower] += 1
     if min(outputs) < 1:
         raise ConfigError(f"model.module: an Inception module cannot give {out_chs} channels; it needs at least 5")
-    return Widths(*outputs, *(scaled(out_chs * inner / _BLOCK, inner_ratio) for inner in (48, 64, 96)))
+    return TowerWidths(*outputs, *(scaled(out_chs * inner / _BLOCK, inner_ratio) for inner in (48, 64, 96)))
 
 
 class AveragePool(torch.autograd.Function):
@@ -76,7 +74,7 @@ class Inception(nn.Module):
 
     def __init__(self, in_chs: int, out_chs: int, *, inner_ratio: float):
         super().__init__()
-        w = widths(out_chs, inner_ratio)
+        w = tower_widths(out_chs, inner_ratio)
         self.tower_1x1 = ConvNormAct(in_chs, w.single, 1, act_layer="relu")
         self.tower_3x3 = nn.Sequential(
             ConvNormAct(in_chs, w.triple_reduce, 1, act_layer="relu"),
@@ -92,18 +90,3 @@ class Inception(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         pooled = AveragePool.apply(x)
         return torch.cat([self.tower_1x1(x), self.tower_3x3(x), self.tower_double(x), self.tower_pool(pooled)], dim=1)
-
-    @staticmethod
-    def cost(in_chs: int, out_chs: int, height: int, width: int, *, inner_ratio: float) -> Cost:
-        """Pooling is not counted, however it is carried out."""
-        w = widths(out_chs, inner_ratio)
-        convolutions = (
-            (in_chs, w.single, 1),
-            (in_chs, w.triple_reduce, 1),
-            (w.triple_reduce, w.triple, 3),
-            (in_chs, w.double_reduce, 1),
-            (w.double_reduce, w.double_middle, 3),
-            (w.double_middle, w.double, 3),
-            (in_chs, w.pool, 1),
-        )
-        return sum((cost.conv_norm(*each, height, width) for each in convolutions), Cost(0, 0))

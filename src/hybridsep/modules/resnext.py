@@ -7,21 +7,19 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from hybridsep.errors import ConfigError
-from hybridsep.modules import cost
-from hybridsep.modules.cost import Cost
 from hybridsep.modules.layers import ConvNormAct, scaled
 
 _KEY = "model.module.cardinality"
 
 
-class Widths(NamedTuple):
+class Bottleneck(NamedTuple):
     """`inner`: channels of the grouped 3x3 convolution. `groups`: its cardinality."""
 
     inner: int
     groups: int
 
 
-def widths(out_chs: int, cardinality: int | str, bottleneck_ratio: float, inner_ratio: float) -> Widths:
+def bottleneck(out_chs: int, cardinality: int | str, bottleneck_ratio: float, inner_ratio: float) -> Bottleneck:
     """Return inner width and cardinality of a module with `out_chs` outputs.
 
     The inner width is `out_chs * bottleneck_ratio * inner_ratio`. A number must divide it; for an `inner_ratio` other
@@ -39,7 +37,7 @@ def widths(out_chs: int, cardinality: int | str, bottleneck_ratio: float, inner_
         limit = _limit(cardinality)
         multiple = 1 << max(0, math.ceil(math.log2(scaled(full, inner_ratio) / limit)))
         inner = scaled(full, inner_ratio, multiple=multiple)
-        return Widths(inner, max(divisor for divisor in range(1, limit + 1) if inner % divisor == 0))
+        return Bottleneck(inner, max(divisor for divisor in range(1, limit + 1) if inner % divisor == 0))
     if cardinality < 1:
         raise ConfigError(f'{_KEY}: {cardinality} is not allowed; a whole number from 1, or a limit such as "<=32" is')
     inner = scaled(full, inner_ratio, multiple=cardinality)
@@ -51,7 +49,7 @@ def widths(out_chs: int, cardinality: int | str, bottleneck_ratio: float, inner_
             f"{_KEY}: {cardinality} does not divide the inner width {inner} of {out_chs} channels; nearest that do: "
             f'{nearest} (or "<={cardinality}")'
         )
-    return Widths(inner, cardinality)
+    return Bottleneck(inner, cardinality)
 
 
 def _limit(text: str) -> int:
@@ -69,15 +67,15 @@ class ResNeXt(nn.Module):
 
     BatchNorm after every convolution, ReLU after the first two. The shortcut is the identity, or a 1x1 projection with
     BatchNorm where the widths differ. The ReLU after the sum belongs to the network around it: `relu(module(x))` is
-    torchvision's `Bottleneck` at stride 1. `widths` above says how the inner width and `cardinality` come about, and
-    which ConfigErrors are raised.
+    torchvision's `Bottleneck` at stride 1. `bottleneck` above says how inner width and `cardinality` come about,
+    and which ConfigErrors are raised.
     """
 
     def __init__(
         self, in_chs: int, out_chs: int, *, cardinality: int | str, bottleneck_ratio: float, inner_ratio: float
     ):
         super().__init__()
-        inner, groups = widths(out_chs, cardinality, bottleneck_ratio, inner_ratio)
+        inner, groups = bottleneck(out_chs, cardinality, bottleneck_ratio, inner_ratio)
         self.reduce = ConvNormAct(in_chs, inner, 1, act_layer="relu")
         self.grouped = ConvNormAct(inner, inner, 3, act_layer="relu", groups=groups)
         self.expand = ConvNormAct(inner, out_chs, 1, act_layer="none")
@@ -86,20 +84,3 @@ class ResNeXt(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.expand(self.grouped(self.reduce(x))) + self.shortcut(x)
-
-    @staticmethod
-    def cost(
-        in_chs: int,
-        out_chs: int,
-        height: int,
-        width: int,
-        *,
-        cardinality: int | str,
-        bottleneck_ratio: float,
-        inner_ratio: float,
-    ) -> Cost:
-        inner, groups = widths(out_chs, cardinality, bottleneck_ratio, inner_ratio)
-        bottleneck = cost.conv_norm(in_chs, inner, 1, height, width)
-        bottleneck += cost.conv_norm(inner, inner, 3, height, width, groups=groups)
-        bottleneck += cost.conv_norm(inner, out_chs, 1, height, width)
-        return bottleneck if in_chs == out_chs else bottleneck + cost.conv_norm(in_chs, out_chs, 1, height, width)

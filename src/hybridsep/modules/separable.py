@@ -2,8 +2,6 @@
 
 from torch import Tensor, nn
 
-from hybridsep.modules import cost
-from hybridsep.modules.cost import Cost
 from hybridsep.modules.layers import activation, conv
 
 
@@ -24,9 +22,3 @@ class Separable(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.pointwise(self.activation(self.depthwise(x)))
-
-    @staticmethod
-    def cost(in_chs: int, out_chs: int, height: int, width: int, *, intermediate_activation: str) -> Cost:
-        """The activation costs nothing here, whichever it is."""
-        depthwise = cost.conv(in_chs, in_chs, 3, height, width, groups=in_chs)
-        return depthwise + cost.conv(in_chs, out_chs, 1, height, width)

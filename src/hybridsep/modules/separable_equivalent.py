@@ -3,8 +3,6 @@
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hybridsep.modules import cost
-from hybridsep.modules.cost import Cost
 from hybridsep.modules.layers import conv
 
 
@@ -29,13 +27,3 @@ class SeparableEquivalent(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return F.conv2d(x, self.kernel(), padding=1)
-
-    @staticmethod
-    def cost(in_chs: int, out_chs: int, height: int, width: int) -> Cost:
-        """Parameters of D and P; MACs of the dense convolution that is carried out.
-
-        Composing the kernel takes 9 * in_chs * out_chs multiplications more per batch (not per image); they are
-        elementwise and, like every elementwise operation, not counted.
-        """
-        params = cost.conv(in_chs, in_chs, 3, height, width, groups=in_chs).params + in_chs * out_chs
-        return Cost(params, cost.conv(in_chs, out_chs, 3, height, width).macs)

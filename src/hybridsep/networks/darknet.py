@@ -1,4 +1,4 @@
-"""The CIFAR-10 network of Redmon's darknet, the paper's Figure 6, with a slot for every 3x3 but the stem.
+"""The CIFAR-10 network of Redmon's darknet, the paper's Figure 6: every 3x3 but the stem is the module.
 
 The paper does not say which of darknet's networks it used, so there are two: `cfg/cifar.cfg`, made for CIFAR-10, and
 `cfg/darknet.cfg`, the reference model that the author's QuickNet started from.
@@ -11,11 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hybridsep.errors import ConfigError
-from hybridsep.modules import cost
-from hybridsep.modules.cost import Cost
 from hybridsep.modules.layers import ConvNormAct, activation
 from hybridsep.networks.factory import ModuleFactory
-from hybridsep.networks.stack import Layer
+from hybridsep.networks.layer import Layer
 from hybridsep.networks.stochastic import Dropout
 
 
@@ -37,7 +35,7 @@ VARIANTS = {
 
 
 class DarkNet(nn.Module):
-    """The network with a slot: images (N, in_chs, H, W) -> logits (N, classes), of 28x28, 32x32 or other pixels.
+    """Images (N, in_chs, H, W) -> logits (N, classes), of 28x28, 32x32 or other pixels.
 
     3x3 convolutions with BatchNorm and `act_layer`, the first of them the stem, dense in every row; 2x2 max-pooling
     between stages, odd sizes rounded up; a 1x1 convolution with bias to the classes; `head_act_layer` (the original's
@@ -65,19 +63,18 @@ class DarkNet(nn.Module):
             raise ConfigError(f"model.network.width_ratio: {width_ratio} is not allowed; a finite number above 0 is")
         if not 0 <= dropout < 1:
             raise ConfigError(f"model.network.dropout: {dropout} is not allowed; a number from 0 to below 1 is")
-        self._slot, self._in_chs, self._classes = module, in_chs, classes
         chosen = VARIANTS[variant]
-        self._stages = [[max(1, round(width * width_ratio)) for width in stage] for stage in chosen.stages]
         stages: list[nn.Sequential] = []
         before = in_chs
-        for widths in self._stages:
+        for widths in chosen.stages:
             layers: list[nn.Module] = []
-            for chs in widths:
+            for original in widths:
+                chs = max(1, round(original * width_ratio))
                 stem = not stages and not layers
                 layers.append(
                     ConvNormAct(before, chs, 3, act_layer=act_layer)
                     if stem
-                    else Layer(module, before, chs, act_layer=act_layer, residual=False)
+                    else Layer(module, before, chs, act_layer=act_layer)
                 )
                 before = chs
             stages.append(nn.Sequential(*layers))
@@ -92,18 +89,3 @@ class DarkNet(nn.Module):
                 x = self.dropout(F.max_pool2d(x, 2, ceil_mode=True))
             x = stage(x)
         return self.head_act(self.head(self.dropout(x))).mean(dim=(2, 3))
-
-    def cost(self, height: int, width: int) -> Cost:
-        """Return parameters, and MACs for one image of `height` x `width` pixels."""
-        total, before = Cost(0, 0), self._in_chs
-        for index, widths in enumerate(self._stages):
-            if index > 0:
-                height, width = (height + 1) // 2, (width + 1) // 2
-            for chs in widths:
-                stem = total == Cost(0, 0)
-                total += (
-                    cost.conv(before, chs, 3, height, width) if stem else self._slot.cost(before, chs, height, width)
-                )
-                total += cost.norm(chs)
-                before = chs
-        return total + cost.conv(before, self._classes, 1, height, width) + Cost(self._classes, 0)

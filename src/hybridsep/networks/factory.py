@@ -1,21 +1,27 @@
-"""The slot of a network: which module stands in it, with which keywords. It builds the module and knows its cost."""
+"""Which module a network is built of, with which keywords."""
 
 import inspect
+import types
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, get_args, get_type_hints
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from torch import nn
 
 from hybridsep.errors import ConfigError
-from hybridsep.modules.cost import Cost
+
+CONTRACT = (
+    "a module is an nn.Module with a constructor (in_chs, out_chs, *, keywords) "
+    "and maps (N, in_chs, H, W) to (N, out_chs, H, W) at stride 1"
+)
 
 
 @dataclass(frozen=True)
 class ModuleFactory:
-    """A module class and its keyword arguments; `slot(in_chs, out_chs)` builds one.
+    """A module class and its keyword arguments; `factory(in_chs, out_chs)` builds one.
 
-    Raises ConfigError, naming `model.module.<keyword>`, when a keyword is unknown, missing or of the wrong type.
+    Raises ConfigError, naming `model.module.<keyword>`, when a keyword is unknown, missing or of the wrong type, and
+    naming the class when it is not a module, or when its constructor fails.
     """
 
     cls: type[nn.Module]
@@ -35,26 +41,51 @@ class ModuleFactory:
 
     def __call__(self, in_chs: int, out_chs: int) -> nn.Module:
         """Build the module: (N, in_chs, H, W) -> (N, out_chs, H, W)."""
-        return self.cls(in_chs, out_chs, **self.keywords)
-
-    def cost(self, in_chs: int, out_chs: int, height: int, width: int) -> Cost:
-        """Return the module's cost without building it."""
-        return self.cls.cost(in_chs, out_chs, height, width, **self.keywords)
+        try:
+            return self.cls(in_chs, out_chs, **self.keywords)
+        except ConfigError:
+            raise
+        except Exception as error:
+            words = [str(in_chs), str(out_chs), *(f"{name}={value!r}" for name, value in self.keywords.items())]
+            call = f"{self.cls.__name__}({', '.join(words)})"
+            said = " ".join(f"{type(error).__name__}: {error}".split())
+            raise ConfigError(f"model.module: {call} fails ({said}); {CONTRACT}") from error
 
     def with_keywords(self, **changes: Any) -> "ModuleFactory":
-        """Return a slot with some keywords changed."""
+        """Return a factory with some keywords changed."""
         return replace(self, keywords={**self.keywords, **changes})
 
 
 def keyword_types(cls: type[nn.Module]) -> dict[str, tuple[type, ...]]:
-    """Return the keyword-only parameters of a module's constructor and the types each accepts."""
-    hints = get_type_hints(cls.__init__)
+    """Return the keyword-only parameters of a module's constructor and the types each accepts.
+
+    Raises ConfigError when `cls` is no module, does not take two widths by position, or a keyword's type is not stated.
+    """
+    if not (isinstance(cls, type) and issubclass(cls, nn.Module)):
+        raise ConfigError(f"model.module: {getattr(cls, '__name__', cls)} is not a module; {CONTRACT}")
     parameters = inspect.signature(cls).parameters.values()
     names = [parameter.name for parameter in parameters if parameter.kind is inspect.Parameter.KEYWORD_ONLY]
-    return {name: get_args(hints[name]) or (hints[name],) for name in names}
+    try:
+        inspect.signature(cls).bind(1, 1, **dict.fromkeys(names))
+        hints = get_type_hints(cls.__init__)
+    except (TypeError, NameError) as error:
+        raise ConfigError(f"model.module: {cls.__name__}{inspect.signature(cls)} ({error}); {CONTRACT}") from None
+    for name in names:
+        if name not in hints:
+            raise ConfigError(f"model.module: {cls.__name__} does not state the type of {name}; write {name}: int, say")
+    return {name: _alternatives(hints[name]) for name in names}
+
+
+def _alternatives(hint: Any) -> tuple[type, ...]:
+    """The types of `int | str`, and of `list[int]` the list: what `isinstance` takes."""
+    kinds = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
+    found = tuple(get_origin(kind) or kind for kind in kinds)
+    return tuple(kind if isinstance(kind, type) else object for kind in found)
 
 
 def _is_a(value: Any, kind: type) -> bool:
+    if kind is object:
+        return True
     if isinstance(value, bool) or kind is bool:
         return isinstance(value, bool) and kind is bool
     return isinstance(value, (int, float) if kind is float else kind)

@@ -1,4 +1,4 @@
-"""FractalNet (Larsson et al. 2016, arXiv 1605.07648), the network of the paper's Figure 5, with a slot for every 3x3.
+"""FractalNet (Larsson et al. 2016, arXiv 1605.07648), the network of the paper's Figure 5: every 3x3 is the module.
 
 Where the numbers of the CIFAR network come from (5 blocks, 3 columns, widths 64-128-256-512-512):
 - A block f_C follows the paper's expansion rule f_{C+1}(z) = join(f_C(f_C(z)), conv(z)), with neighbouring joins
@@ -23,10 +23,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hybridsep.errors import ConfigError
-from hybridsep.modules import cost
-from hybridsep.modules.cost import Cost
 from hybridsep.networks.factory import ModuleFactory
-from hybridsep.networks.stochastic import Dropout
+from hybridsep.networks.layer import Layer
 
 
 def ending_columns(row: int, columns: int) -> range:
@@ -87,19 +85,6 @@ class DropPath(nn.Module):
         return f"rate={self.rate}, global_share={self.global_share}"
 
 
-class Layer(nn.Module):
-    """Module, dropout, BatchNorm, ReLU: (N, in_chs, H, W) -> (N, out_chs, H, W)."""
-
-    def __init__(self, module: ModuleFactory, in_chs: int, out_chs: int, *, dropout: float):
-        super().__init__()
-        self.module = module(in_chs, out_chs)
-        self.dropout = Dropout(dropout)
-        self.norm = nn.BatchNorm2d(out_chs)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.relu(self.norm(self.dropout(self.module(x))), inplace=True)
-
-
 class Block(nn.Module):
     """A fractal of `columns` columns: (N, in_chs, H, W) -> (N, out_chs, H, W); layer i of column c is `columns.c.i`."""
 
@@ -107,7 +92,8 @@ class Block(nn.Module):
         super().__init__()
         self.columns = nn.ModuleList(
             nn.ModuleList(
-                Layer(module, out_chs if index else in_chs, out_chs, dropout=dropout) for index in range(2**c)
+                Layer(module, out_chs if index else in_chs, out_chs, act_layer="relu", dropout=dropout)
+                for index in range(2**c)
             )
             for c in range(columns)
         )
@@ -137,13 +123,13 @@ class Block(nn.Module):
 
 
 class FractalNet(nn.Module):
-    """The network with a slot for every 3x3 convolution: images (N, in_chs, H, W) -> logits (N, classes).
+    """Every 3x3 convolution is the module: images (N, in_chs, H, W) -> logits (N, classes).
 
     One fractal block per width, each followed by 2x2 max-pooling; global average pooling (32x32 images are down to one
     pixel after five blocks); a linear head. `dropout` gives a rate per block. In training, `drop_path` is the rate of
     local drop-path and `global_share` the share of batches with global drop-path. In evaluation the joins take the
     mean of all columns (`evaluation_column="all"`), or the deepest column answers alone ("deepest").
-    Raises ConfigError for a value out of range.
+    Raises ConfigError for a value out of range, and when called, for images too small for the poolings.
     """
 
     def __init__(
@@ -161,17 +147,21 @@ class FractalNet(nn.Module):
     ):
         super().__init__()
         _check(widths, columns, dropout, drop_path, global_share, evaluation_column)
-        self._slot, self._classes = module, classes
-        self._chs = (in_chs, *widths)
         self.evaluation_column = evaluation_column
         self.blocks = nn.ModuleList(
             Block(module, before, after, columns=columns, dropout=rate)
-            for before, after, rate in zip(self._chs, widths, dropout, strict=False)
+            for before, after, rate in zip((in_chs, *widths), widths, dropout, strict=False)
         )
         self.drop_path = DropPath(blocks=len(widths), columns=columns, rate=drop_path, global_share=global_share)
         self.head = nn.Linear(widths[-1], classes)
 
     def forward(self, x: Tensor) -> Tensor:
+        height, width = x.shape[2:]
+        if min(height, width) >> len(self.blocks) < 1:
+            raise ConfigError(
+                f"model.network.widths: {len(self.blocks)} blocks halve {height}x{width} images to nothing; "
+                "allowed: fewer blocks"
+            )
         weights = [None] * len(self.blocks)
         if self.training and len(self.drop_path.present):
             # As scalars, float32 weights leave bfloat16 paths in bfloat16.
@@ -181,28 +171,6 @@ class FractalNet(nn.Module):
             alone = self.evaluation_column == "deepest" and not self.training
             x = F.max_pool2d(block.deepest(x) if alone else block(x, rows), 2)
         return self.head(x.mean(dim=(2, 3)))
-
-    def cost(self, height: int, width: int) -> Cost:
-        """Return all parameters, and the MACs of evaluating one image of `height` x `width` pixels.
-
-        With `evaluation_column="deepest"` the other columns have parameters but no MACs. Raises ConfigError when the
-        image is too small for the poolings.
-        """
-        if min(height, width) >> len(self.blocks) < 1:
-            raise ConfigError(
-                f"model.network.widths: {len(self.blocks)} blocks halve {height}x{width} images to nothing; "
-                "allowed: fewer blocks"
-            )
-        total = cost.linear(self._chs[-1], self._classes)
-        for index, block in enumerate(self.blocks):
-            before, after = self._chs[index : index + 2]
-            h, w = height >> index, width >> index
-            for column in block.columns:
-                layers = self._slot.cost(before, after, h, w)
-                layers += Cost(*((len(column) - 1) * each for each in self._slot.cost(after, after, h, w)))
-                runs = self.evaluation_column == "all" or column is block.columns[-1]
-                total += Cost(layers.params + len(column) * cost.norm(after).params, layers.macs if runs else 0)
-        return total
 
 
 def _check(

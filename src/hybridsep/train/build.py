@@ -17,6 +17,7 @@ from hybridsep.data import Dataset
 from hybridsep.errors import ConfigError
 from hybridsep.modules import Separable
 from hybridsep.networks import ModuleFactory
+from hybridsep.networks.cost import parameters
 from hybridsep.networks.match import match_inner_ratio
 
 
@@ -79,7 +80,7 @@ def matched(config: dict[str, Any], *, classes: int, height: int, width: int) ->
         # Only the shapes are asked for, and building on "meta" allocates none of them.
         with torch.device("meta"):
             network = network_factory(config, classes=classes, slot=candidate)()
-        return network.cost(height, width).params
+        return parameters(network)
 
     baseline = params(ModuleFactory(Separable, {"intermediate_activation": "none"}))
     ratio = match_inner_ratio(lambda value: params(slot.with_keywords(inner_ratio=value)), baseline)

@@ -11,7 +11,7 @@ from torch import nn
 from hybridsep.config.identity import flatten
 from hybridsep.data import Dataset
 from hybridsep.errors import ConfigError
-from hybridsep.modules.cost import Cost
+from hybridsep.networks.cost import Cost, cost_of
 from hybridsep.train import build, precision
 from hybridsep.train.compiling import check_compiler, check_concurrency
 
@@ -56,7 +56,7 @@ def prepare(config: dict[str, Any]) -> PreparedRow:
     make = build.network_factory(config, classes=classes)
     # Only shapes are asked for, and building on "meta" allocates nothing.
     with torch.device("meta"):
-        cost = make().cost(height=side, width=side)
+        cost = cost_of(make(), height=side, width=side)
     return PreparedRow(config, device, threads, dataset, make, cost, (note,) if note else ())
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from hybridsep.config.identity import flatten, identity, science, without_places
 from hybridsep.data import Dataset
 from hybridsep.data.subset import evaluation_subset
-from hybridsep.modules.cost import Cost
+from hybridsep.networks.cost import Cost
 from hybridsep.runs import provenance, records
 from hybridsep.train import checkpoint
 from hybridsep.train.tensorboard import Curves

@@ -1,0 +1,169 @@
+"""Parameters and MACs: golden numbers of every model and size, torch's own counter, and what modules do wrong."""
+
+import json
+import subprocess
+import sys
+
+import hydra
+import pytest
+import torch
+import torch.nn.functional as F
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import OmegaConf
+from test_golden import GOLDEN, compositions
+from torch import nn
+
+from hybridsep import config
+from hybridsep.errors import ConfigError
+from hybridsep.networks import ModuleFactory, Stack, cost_of
+from hybridsep.train import build
+
+
+def test_every_model_and_size_costs_what_it_did():
+    """`costs.json` was written by the sums of each module and network, before there was one function."""
+    config.register()
+    GlobalHydra.instance().clear()
+    found = {}
+    with hydra.initialize_config_dir(str(config.config_dir()), version_base="1.3"):
+        for words in compositions():
+            if not words[0].startswith("model="):
+                continue
+            plain = OmegaConf.to_container(hydra.compose("config", words), resolve=True)
+            # Nothing is computed on "meta"; other tests count the same networks where they run.
+            with torch.device("meta"):
+                network = build.network_factory(plain, classes=10)()
+            sides = (32, 28, 24) if "fractalnet" not in words[0] else (32,)
+            found[" ".join(words[:2])] = {str(side): list(cost_of(network, side, side)) for side in sides}
+    assert found == json.loads((GOLDEN / "costs.json").read_text())
+
+
+class Attending(nn.Module):
+    """Products of every kind: einsum, attention of activations, a frozen weight."""
+
+    def __init__(self, in_chs: int, out_chs: int, *, heads: int):
+        super().__init__()
+        self.mix = nn.Conv2d(in_chs, out_chs, 1)
+        self.attention = nn.MultiheadAttention(out_chs, heads, batch_first=True)
+        self.weight = nn.Parameter(torch.rand(out_chs, out_chs))
+
+    def forward(self, x):
+        y = torch.einsum("nchw,dc->ndhw", self.mix(x), self.weight)
+        rows = y.flatten(2).transpose(1, 2)
+        return self.attention(rows, rows, rows, need_weights=False)[0].transpose(1, 2).reshape(y.shape)
+
+
+def stack(cls: type[nn.Module], **keywords) -> Stack:
+    factory = ModuleFactory(cls, keywords)
+    shape = {"in_chs": 3, "classes": 10, "widths": (8, 16), "depth": 1, "stem_stride": 1}
+    return Stack(factory, **shape, act_layer="relu", dropout=0.0, residual=False)
+
+
+def test_a_module_of_other_products_is_counted_by_torch():
+    network = stack(Attending, heads=2)
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    cost = cost_of(network, 8, 6)
+    assert all(module.training for module in network.modules())
+    assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
+    assert cost.params == sum(each.numel() for each in network.parameters())
+    macs = 160  # the head
+    for before, chs, pixels in ((8, 8, 48), (8, 16, 12)):
+        # The 1x1, einsum and the four projections of attention, then its two products of activations.
+        macs += pixels * (before * chs + 5 * chs**2) + 2 * pixels**2 * chs
+    assert cost.macs == 48 * 27 * 8 + macs
+
+
+class Frozen(nn.Module):
+    def __init__(self, in_chs: int, out_chs: int):
+        super().__init__()
+        self.conv = nn.Conv2d(in_chs, out_chs, 1, bias=False).requires_grad_(False)
+
+    def forward(self, x):
+        return self.conv(x)
+
+
+def test_frozen_weights_are_no_parameters():
+    assert cost_of(stack(Frozen), 8, 8).params == (27 * 8 + 16) + 16 + 32 + 170
+
+
+def test_counting_does_not_import_the_compiler():
+    """It would take the start of every run seconds."""
+    program = (
+        "import sys, torch\n"
+        "from hybridsep.modules import Inception\n"
+        "from hybridsep.networks import cost_of\n"
+        "assert cost_of(Inception(3, 8, inner_ratio=1.0), 8, 8).macs\n"
+        "assert not {'sympy', 'torch._dynamo', 'torch.utils.flop_counter'} & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+class Grouped(nn.Module):
+    def __init__(self, in_chs: int, out_chs: int, *, groups: int):
+        super().__init__()
+        self.conv = nn.Conv2d(in_chs, out_chs, 3, padding=1, groups=groups)
+
+    def forward(self, x):
+        return self.conv(x)
+
+
+class Strided(Grouped):
+    def forward(self, x):
+        return F.max_pool2d(self.conv(x), 2)
+
+
+class Narrow(Grouped):
+    def forward(self, x):
+        return self.conv(x)[:, :-1]
+
+
+class Pair(Grouped):
+    def forward(self, x):
+        return self.conv(x), x
+
+
+class Broken(Grouped):
+    def forward(self, x):
+        return self.conv(x[:, :3])
+
+
+class WithoutWidths(nn.Module):
+    def __init__(self, *, groups: int):
+        super().__init__()
+
+
+class Untyped(nn.Module):
+    def __init__(self, in_chs, out_chs, *, groups):
+        super().__init__()
+
+
+@pytest.mark.parametrize(
+    ("cls", "groups", "said"),
+    [
+        (Grouped, 5, r"Grouped\(8, 8, groups=5\) fails \(ValueError: in_channels must be divisible by groups\)"),
+        (Strided, 1, r"Strided makes \(1, 8, 4, 3\) of \(1, 8, 8, 6\), not \(1, 8, 8, 6\)"),
+        (Narrow, 1, r"Narrow makes \(1, 7, 8, 6\) of \(1, 8, 8, 6\)"),
+        (Pair, 1, r"Pair makes tuple of \(1, 8, 8, 6\)"),
+        (Broken, 1, r"Broken fails on \(1, 8, 8, 6\) \(RuntimeError: .*expected input"),
+        (WithoutWidths, 1, r"WithoutWidths\(\*, groups: int\) \(too many positional arguments\)"),
+        (Untyped, 1, r"Untyped does not state the type of groups"),
+        (dict, 1, r"dict is not a module"),
+    ],
+)
+def test_a_module_that_fails_says_so_in_one_line(cls, groups, said):
+    with pytest.raises(ConfigError, match=said) as caught:
+        cost_of(stack(cls, groups=groups), 8, 6)
+    assert str(caught.value).startswith("model.module: ") and "\n" not in str(caught.value)
+    if cls is not Untyped:
+        assert "maps (N, in_chs, H, W) to (N, out_chs, H, W) at stride 1" in str(caught.value)
+
+
+class Listing(nn.Module):
+    def __init__(self, in_chs: int, out_chs: int, *, kernels: list[int], mode: str | None):
+        super().__init__()
+
+
+def test_keywords_may_be_lists():
+    ModuleFactory(Listing, {"kernels": [1, 3], "mode": None})
+    with pytest.raises(ConfigError, match=r"kernels: 3 is not allowed; list is"):
+        ModuleFactory(Listing, {"kernels": 3, "mode": "a"})
