@@ -1,4 +1,4 @@
-"""The bench: its ways train the same thing, its arithmetic against counting by hand, its files, its one-line errors."""
+"""The bench: its variants train the same, its arithmetic against counting by hand, its files, its one-line errors."""
 
 import contextlib
 import dataclasses
@@ -14,110 +14,106 @@ import torch
 from torch import nn
 
 from hybridsep.bench import (
-    floor,
     gpu,
-    need,
     numerics,
     output,
     profile,
-    rounds,
+    roofline,
     rows,
     scaling,
     settings,
     startup,
     throughput_tables,
     timing,
-    traffic,
 )
 from hybridsep.bench.__main__ import COMMANDS, main
-from hybridsep.bench.apart import Apart
 from hybridsep.bench.contention import own_seconds
-from hybridsep.bench.ladder import Beside, Workshop, ladder
-from hybridsep.bench.usual import Loaded
+from hybridsep.bench.measurement import Measurement, RowMeasurement
+from hybridsep.bench.reference_loop import LoaderBatches
+from hybridsep.bench.subprocess_worker import SubprocessWorkload
+from hybridsep.bench.variants import Variant, ablation
+from hybridsep.bench.workloads import ConcurrentTrials, RowWorkloads
 from hybridsep.data.batches import normalise
 from hybridsep.errors import ConfigError, RecordError
 from hybridsep.report.table import Column, Table
-from hybridsep.train.step import DeviceData
 
 CPU = torch.device("cpu")
 HERE = {"gpu": False, "bfloat16": True, "glibc": True, "grouped": False, "compiled": False}
-WAYS = ladder(at_once=2, **HERE)
+VARIANTS = ablation(at_once=2, **HERE)
 TINY = ("size=tiny", "data=synthetic", "schedule.batch_size=16")
 
 
 @pytest.fixture(scope="module")
-def workshop():
-    """Make ways train in earnest: `separable` at size=tiny on 64 images, four steps an epoch."""
+def workloads():
+    """Make variants train in earnest: `separable` at size=tiny on 64 images, four steps an epoch."""
     torch.set_num_threads(1)
     dataset = rows.dataset(train=64, test=10)
-    data = DeviceData.load(dataset, CPU, padding=4, mean=None, std=None)
-    config = rows.compose(["model=separable", *TINY])
-    return Workshop(config, dataset, data, CPU, workers=0, learning_rate=0.1)
+    return RowWorkloads(rows.compose(["model=separable", *TINY]), dataset, CPU, learning_rate=0.1)
 
 
-def test_every_way_trains_the_same_network_on_the_same_batches(workshop):
+def test_every_variant_trains_the_same_network_on_the_same_batches(workloads):
     found = {}
-    for way in WAYS[1:5]:
-        side = workshop.side(way)
-        # Seven steps of four an epoch: the second epoch has another order and other crops, the same in every way.
+    for variant in VARIANTS[1:5]:
+        side = workloads.make(variant)
+        # Seven steps of four an epoch: the second epoch has another order and other crops, the same in every variant.
         for steps in (4, 3):
             side.block(steps)()
             side.end()
-        found[way.name] = side.losses / 3 if hasattr(side, "losses") else float(side.step.losses[:3].mean())
+        found[variant.name] = side.losses / 3 if hasattr(side, "losses") else float(side.step.losses[:3].mean())
     device, channels_last, bfloat16, ours = found.values()
     assert device == pytest.approx(channels_last, rel=1e-4) and bfloat16 == pytest.approx(ours, rel=1e-2)
     assert bfloat16 == pytest.approx(device, rel=3e-2) and bfloat16 != device
-    exact = workshop.side(dataclasses.replace(WAYS[4], bfloat16=False))
+    exact = workloads.make(dataclasses.replace(VARIANTS[4], bfloat16=False))
     exact.block(7)()
     assert float(exact.step.losses[:3].mean()) == pytest.approx(device, rel=1e-4)
 
 
 def test_a_switch_stands_where_it_applies_and_what_is_tried_aside_is_not_built_on():
-    narrow = ladder(at_once=2, **{**HERE, "grouped": True, "compiled": True})
-    assert [way.name for way in narrow[5:]] == [
+    narrow = ablation(at_once=2, **{**HERE, "grouped": True, "compiled": True})
+    assert [variant.name for variant in narrow[5:]] == [
         "+ freed memory kept",
         "+ groups merged",
         "+ CUDA graph",
         "torch.compile, aside",
         "+ 2 trials at once",
     ]
-    assert [way.merged for way in narrow[5:]] == [False, True, True, True, True]
-    assert [way.name for way in narrow if way.compiled] == ["torch.compile, aside"]
+    assert [variant.merged for variant in narrow[5:]] == [False, True, True, True, True]
+    assert [variant.name for variant in narrow if variant.compiled] == ["torch.compile, aside"]
     # Our runs merge no groups on a GPU, so what they do comes first there.
-    gpu_ways = ladder(at_once=10, gpu=True, bfloat16=True, glibc=True, grouped=True, compiled=False)
+    gpu_ways = ablation(at_once=10, gpu=True, bfloat16=True, glibc=True, grouped=True, compiled=False)
     assert [way.name for way in gpu_ways if way.merged] == ["+ groups merged"] == [gpu_ways[-1].name]
     assert gpu_ways[-1].graph
 
 
 @pytest.mark.slow
-def test_a_compiled_network_trains_the_same(workshop):
+def test_a_compiled_network_trains_the_same(workloads):
     """Needs a C++ compiler and most of a minute."""
-    plain, compiled = (workshop.side(dataclasses.replace(WAYS[4], compiled=way)) for way in (False, True))
+    plain, compiled = (workloads.make(dataclasses.replace(VARIANTS[4], compiled=way)) for way in (False, True))
     for side in (plain, compiled):
         side.block(4)()
         side.end()
     torch.testing.assert_close(compiled.step.losses, plain.step.losses, rtol=3e-2, atol=0)
-    assert workshop.memory(dataclasses.replace(WAYS[4], compiled=True)) == workshop.memory(WAYS[4])
+    assert workloads.memory(dataclasses.replace(VARIANTS[4], compiled=True)) == workloads.memory(VARIANTS[4])
 
 
-def test_trials_side_by_side_are_those_of_one_alone(workshop):
-    one, both = workshop.side(WAYS[4]), workshop.side(dataclasses.replace(WAYS[7], kept=False))
-    assert isinstance(both, Beside) and both.work == 2 * one.work
+def test_trials_side_by_side_are_those_of_one_alone(workloads):
+    one, both = workloads.make(VARIANTS[4]), workloads.make(dataclasses.replace(VARIANTS[7], kept=False))
+    assert isinstance(both, ConcurrentTrials) and both.work == 2 * one.work
     for side in (one, both):
         side.block(3)()
         side.end()
-    alone, first, second = (trial.step.losses for trial in (one, *both._trials))
+    alone, first, second = (trial.step.losses for trial in (one, *both.trials))
     assert torch.equal(alone, first) and not torch.equal(first, second)
     # Counted for one trial and multiplied; a dataset is in neither.
-    assert workshop.memory(WAYS[7]) == 2 * workshop.memory(WAYS[4]) > 0
+    assert workloads.memory(VARIANTS[7]) == 2 * workloads.memory(VARIANTS[4]) > 0
 
 
-def test_the_usual_loop_sees_our_images():
+def test_the_reference_loop_sees_our_images():
     # Mirror images without padding: neither flip nor crop changes them, so only normalisation and order are left.
     half = np.random.default_rng(0).integers(0, 256, (10, 8, 4, 3), dtype=np.uint8)
     images = np.concatenate([half, half[:, :, ::-1]], axis=2)
     mean, std = [0.4, 0.5, 0.6], [0.2, 0.25, 0.3]
-    loaded = Loaded(images, np.arange(10), CPU, batch=10, workers=0, padding=0, mean=mean, std=std)
+    loaded = LoaderBatches(images, np.arange(10), CPU, batch=10, workers=0, padding=0, mean=mean, std=std)
     batches = loaded.begin()
     (first, labels), (_, again) = next(batches), next(batches)
     loaded.end()
@@ -139,11 +135,12 @@ def test_rates_and_ratios_of_alternating_rounds(monkeypatch):
         # Both take 0.1 s a step; after three calls each and two rounds everything takes twice as long.
         return steps * 0.1 * (2 if len(order) > 10 else 1)
 
-    monkeypatch.setattr(rounds, "time_block", timed)
-    rates = rounds.alternate([slow, fast], CPU, seconds=0.4, rounds=4)
+    monkeypatch.setattr(timing, "time_block", timed)
+    found = timing.time_in_rounds({"slow": slow, "fast": fast}, CPU, seconds=0.4, rounds=4)
     assert order[-8:] == [slow, fast, fast, slow, slow, fast, fast, slow]
-    assert rates[0] == pytest.approx([100, 100, 50, 50]) and rates[1] == pytest.approx([300, 300, 150, 150])
-    assert rounds.ratios(rates[1], rates[0]) == pytest.approx([3.0] * 4)
+    assert found["slow"].rates == pytest.approx([100, 100, 50, 50])
+    assert found["fast"].rates == pytest.approx([300, 300, 150, 150]) and found["fast"].steps == 4
+    assert timing.ratios(found["fast"].rates, found["slow"].rates) == pytest.approx([3.0] * 4)
 
 
 def test_a_block_is_ended_also_when_it_fails():
@@ -158,13 +155,13 @@ def test_a_block_is_ended_also_when_it_fails():
 
     side = Broken()
     with pytest.raises(ZeroDivisionError):
-        rounds.time_block(side, 1, CPU)
+        timing.time_block(side, 1, CPU)
     assert side.ended == 1
 
 
 def test_needs_of_a_network_counted_by_hand():
     words = ["size.widths=[2]", "size.depth=1", "size.stem_stride=1", "augmentation.crop=4"]
-    found = need.of(rows.compose(["model=separable", *TINY, *words]), classes=10, height=8)
+    found = roofline.requirements(rows.compose(["model=separable", *TINY, *words]), classes=10, height=8)
     # Stem, depthwise and pointwise put out 2 x 4 x 4 values each, the head 10.
     assert found.activations == 3 * 32 + 10 and found.images == 3 * 16
     # Stem 54 weights, depthwise 18, pointwise 4, two BatchNorms of 4, head 20 + 10.
@@ -177,7 +174,11 @@ def test_needs_of_a_network_counted_by_hand():
 
 def test_bytes_moved_counted_by_hand():
     a, b = torch.ones(1000), torch.ones(1000)
-    count = lambda call: tuple(traffic.moved(call))  # noqa: E731
+
+    def count(call):
+        found = roofline.traffic(call)
+        return found.read, found.written, found.launches
+
     assert count(lambda: a + b) == (8000, 4000, 1)
     assert count(lambda: a.add_(b)) == (8000, 4000, 1)
     assert count(lambda: a.zero_()) == (0, 4000, 1)
@@ -195,13 +196,13 @@ def test_bytes_moved_counted_by_hand():
 
 def test_seconds_on_a_chip():
     chip = settings.Chip("made up", bytes_per_second=100.0, flops_per_second=1000.0, seconds_per_launch=0.5)
-    found = floor.seconds(chip, floor_bytes=200, flops=3000, real=traffic.Moved(300, 100, 7))
+    found = roofline.seconds(chip, floor_bytes=200, flops=3000, real=roofline.Traffic(300, 100, 7))
     assert found == {"memory": 2.0, "matrix": 3.0, "floor": 3.0, "sum": 5.0, "unfused": 7.0, "launching": 3.5}
 
 
 def test_a_row_of_the_floor_adds_up():
     given = settings.load(["floor.train_images=64", "floor.test_images=500"], commands="")
-    line = floor.line(
+    line = roofline.line(
         rows.compose(["model=hybrid", *TINY, "schedule.epochs=2", "schedule.warmup_epochs=0"]), trials=3, settings=given
     )
     step, unfused = line["step_seconds"], line["step_bytes"]["unfused"]
@@ -212,16 +213,16 @@ def test_a_row_of_the_floor_adds_up():
     assert 3 * 2 * 4 * step["floor"] < 3600 * line["row_hours"]["floor"] < 3 * 2 * 40 * step["floor"]
 
 
-def test_what_bfloat16_changes_is_small_and_leaves_the_network_alone(workshop):
-    loop = workshop.side(WAYS[4])
-    network, before = loop.step.network, {}
+def test_what_bfloat16_changes_is_small_and_leaves_the_network_alone(workloads):
+    loop = workloads.make(VARIANTS[4])
+    network, before = loop.network, {}
     for name, value in network.state_dict().items():
         before[name] = value.clone()
-    found = numerics.compare(network, workshop._data, 16)
+    found = numerics.compare(network, workloads.data, 16)
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
     assert 1e-4 < found["logits"] < 0.1 and found["loss"] < 0.05
     assert 0.9 < found["gradient_norm"] < 1.1 and found["other_batch"] < found["gradient_cosine"] < 1
-    same = [numerics.outcome(network, workshop._data, 16, first=0, number_format="float32") for _ in range(2)]
+    same = [numerics.outcome(network, workloads.data, 16, first=0, number_format="float32") for _ in range(2)]
     assert torch.equal(same[0][2], same[1][2])
     assert numerics.cosine(torch.tensor([3.0, 4.0]), torch.tensor([4.0, 3.0])) == pytest.approx(0.96)
 
@@ -273,37 +274,35 @@ def test_throughput_and_its_files(tmp_path, capsys):
     record = json.loads((tmp_path / "bench/throughput-tiny-cpu.json").read_text())
     assert record["machine"]["threads"] == 1 and record["versions"]["torch"] and record["busy_elsewhere"] >= 0
     ways = {way["name"]: way for way in record["models"][0]["ways"]}
-    assert list(ways) == [way.name for way in ladder(at_once=record["at_once"], **HERE)]
+    assert list(ways) == [variant.name for variant in ablation(at_once=record["at_once"], **HERE)]
     for name, way in ways.items():
-        if "CUDA" in name or "Triton" in name:
+        if "CUDA" in name:
             assert way["missing"] == "needs a GPU"
         elif not way["missing"]:
             assert way["images_per_second"]["n"] == 2 and way["memory_bytes"] > 4 * record["models"][0]["params"]
     assert ways["usual loop"]["ratio"] == {"median": 1.0, "iqr": 0.0, "n": 2}
     assert 0 < ways["usual loop"]["data_share"]["median"] < 1
     text = (tmp_path / "bench/throughput-tiny-cpu.md").read_text()
-    assert f"`python -m hybridsep.bench throughput {' '.join(words)}`" in text and text.count("needs a GPU") >= 2
+    assert f"`python -m hybridsep.bench throughput {' '.join(words)}`" in text and text.count("needs a GPU") == 1
 
 
 def test_all_rows_together_are_their_harmonic_mean():
-    def model(row, usual, best):
-        ways = [
-            {"name": "usual loop", "missing": "", "aside": False, "rounds": usual},
-            {"name": "ours", "missing": "", "aside": False, "rounds": best},
-            {"name": "compiled", "missing": "", "aside": True, "rounds": [1e9, 1e9]},
-            {"name": "CUDA graph", "missing": "needs a GPU", "aside": False},
+    def row(name, usual, best):
+        found = [
+            Measurement(Variant("usual loop"), rates=usual),
+            Measurement(Variant("ours"), rates=best),
+            Measurement(Variant("compiled", aside=True), rates=[1e9, 1e9]),
+            Measurement(Variant("CUDA graph", missing="needs a GPU")),
         ]
-        for way in ways[:3]:
-            way["images_per_second"] = timing.spread(way["rounds"])
-        return {"row": row, "macs": 1000, "ways": ways}
+        return RowMeasurement(name, name, roofline.Requirements(0, 0, 1000, 0), found, {})
 
-    record = {"models": [model("a", [100.0, 100.0], [400.0, 400.0]), model("b", [50.0, 50.0], [100.0, 100.0])]}
-    table = throughput_tables._models(record)
+    rows = [row("a", [100.0, 100.0], [400.0, 400.0]), row("b", [50.0, 50.0], [100.0, 100.0])]
+    table = throughput_tables._compared(rows)
     cells = [[column.text(line) for column in table.columns] for line in table.lines]
     # A hundred images of each take 1 + 2 s, and 0.25 + 1 s: 2.4 times as fast, and not the mean of 4 and 2.
     assert cells[2] == ["all rows", "", "67 ± 0", "160 ± 0", "x 2.40 ± 0.00", ""]
     assert [line[4:] for line in cells[:2]] == [["x 4.00 ± 0.00", "ours"], ["x 2.00 ± 0.00", "ours"]]
-    assert len(throughput_tables._models({"models": record["models"][:1]}).lines) == 1
+    assert len(throughput_tables._compared(rows[:1]).lines) == 1
 
 
 class Fragile:
@@ -324,7 +323,7 @@ class Fragile:
 
 
 def test_a_side_in_a_process_of_its_own_answers_and_its_end_is_noticed():
-    with contextlib.closing(Apart(Fragile, 5.0)) as side:
+    with contextlib.closing(SubprocessWorkload(Fragile, 5.0)) as side:
         assert side.work == 5.0
         for _ in range(2):
             side.block(3)()
@@ -338,7 +337,7 @@ def test_a_side_in_a_process_of_its_own_answers_and_its_end_is_noticed():
             side.block(666)
     assert side._process.exitcode == 7
     with pytest.raises(TypeError):
-        Apart(Fragile)
+        SubprocessWorkload(Fragile)
 
 
 def test_files_are_replaced_whole_or_not_at_all(tmp_path, monkeypatch):

@@ -8,6 +8,8 @@ from torch import nn
 
 from hybridsep.bench import rows
 from hybridsep.modules.grouped import MergedGroups, merge_groups, narrow_groups
+from hybridsep.train.assembly import initial_network
+from hybridsep.train.build import network_factory
 
 
 def convolution(in_chs: int, out_chs: int, groups: int, **options) -> nn.Conv2d:
@@ -62,7 +64,10 @@ def test_only_what_is_slow_is_merged():
 
 def test_a_network_on_a_cpu_gets_them_and_stays_itself():
     words = ("model=resnext", "size=small", "data=synthetic")
-    plain, _ = rows.network(rows.compose(words), torch.device("cpu"), classes=10)
+    config = rows.compose(words)
+    plain, _ = initial_network(
+        config, network_factory(config, classes=10), device=torch.device("cpu"), trial=0, merge_groups=False
+    )
     other = copy.deepcopy(plain)
     merge_groups(other)
     names = [name for name, module in other.named_modules() if type(module) is MergedGroups]

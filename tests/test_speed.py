@@ -9,8 +9,9 @@ import torch
 from torch import nn
 
 from hybridsep.bench.contention import CpuContention
-from hybridsep.bench.memory import held_bytes, peak_bytes
-from hybridsep.bench.speed import Inference, spread, time_in_rounds
+from hybridsep.bench.memory import counting, step_bytes
+from hybridsep.bench.speed import Inference
+from hybridsep.bench.timing import Stopped, spread, time_in_rounds
 from hybridsep.report import settings, speed
 
 QUICK = (
@@ -80,32 +81,34 @@ def test_blocks_are_of_one_workload_each_in_rounds():
     calls = []
 
     class Noted:
-        what = "inference"
-
         def __init__(self, batch: int):
-            self.batch = batch
+            self.work = batch
 
         def block(self, steps):
-            return lambda: calls.append(self.batch)
+            return lambda: calls.append(self.work)
 
-        def held(self):
-            return []
+        def end(self):
+            pass
 
-    class Never:
-        def due(self):
-            return False
-
-    found = time_in_rounds([Noted(1), Noted(8)], CPU, seconds=1e-9, repeats=3, stop=Never())
-    assert calls[-6:] == [1, 8, 1, 8, 1, 8]
-    assert [(entry["batch"], entry["images_per_second"]["n"], entry["peak_bytes"]) for entry in found] == [
-        (1, 3, 0),
-        (8, 3, 0),
-    ]
+    workloads = {"single": Noted(1), "many": Noted(8)}
+    found = time_in_rounds(workloads, CPU, seconds=1e-9, rounds=3)
+    # Every round begins with another one.
+    assert calls[-6:] == [1, 8, 8, 1, 1, 8]
+    assert {key: len(timed.rates) for key, timed in found.items()} == {"single": 3, "many": 3}
     assert spread([1.0, 2.0, 3.0, 4.0, 10.0]) == {"median": 3.0, "iqr": 2.0, "n": 5}
+    before = len(calls)
+    with pytest.raises(Stopped):
+        time_in_rounds(workloads, CPU, seconds=1e-9, rounds=3, stop=lambda: len(calls) == before + 4)
+    assert len(calls) == before + 4
 
 
 def test_memory_is_counted_as_by_hand():
     kilobyte = torch.zeros(256)
+
+    def peak(call):
+        with counting(CPU) as counter:
+            call()
+            return counter.peak
 
     def three_then_two():
         one = kilobyte + 1
@@ -115,26 +118,37 @@ def test_memory_is_counted_as_by_hand():
         two.add_(1)  # nor does work in place
         return three
 
-    assert peak_bytes(lambda: (three_then_two(), kilobyte + 1), CPU) == 2 * 1024
-    assert held_bytes([kilobyte, kilobyte[:8], torch.zeros(2, dtype=torch.float64)]) == 1024 + 16
-
+    assert peak(lambda: (three_then_two(), kilobyte + 1)) == 2 * 1024
     layer = nn.Linear(256, 256, bias=False)
     x = torch.zeros(2, 256, requires_grad=True)
     # The sum and its gradient, the gradients of the weights and of x; the layer's result is gone by then.
-    backward = peak_bytes(lambda: layer(x).sum().backward(), CPU)
-    assert backward == 4 * (1 + 1 + 256 * 256 + 2 * 256)
+    assert peak(lambda: layer(x).sum().backward()) == 4 * (1 + 1 + 256 * 256 + 2 * 256)
+
+
+def test_what_a_workload_keeps_counts_and_what_only_its_making_took_does_not():
+    class Adding:
+        work = 1.0
+
+        def __init__(self):
+            self.kept = torch.zeros(1024).add(torch.zeros(1024)).clone()
+
+        def block(self, steps):
+            return lambda: [self.kept + 1 for _ in range(steps)] and None
+
+        def end(self):
+            pass
+
+    # 4 KiB kept, and two results of a block's two steps at once; twelve while it is made are no matter.
+    assert step_bytes(Adding, CPU) == 3 * 4096
 
 
 def test_inference_leaves_the_network_alone():
-    from hybridsep.train.step import DeviceData
-
     network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
-    images, labels = torch.zeros(4, 8, 8, 3, dtype=torch.uint8), torch.zeros(4, dtype=torch.int64)
-    data = DeviceData(images, labels, images, labels, torch.full((3,), 0.5), torch.full((3,), 0.25))
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    Inference(network, data, 4, size=8, number_format="float32").block(2)()
+    inference = Inference(network, torch.zeros(4, 3, 8, 8), "float32")
+    inference.block(2)()
+    assert inference.work == 4 and not network.training
     assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
-    assert not network.training
 
 
 def record_of(row: str, training: float, **changes) -> dict:

@@ -5,9 +5,11 @@ import os
 import sys
 
 from hybridsep.bench import settings
+from hybridsep.bench.session import Session
 from hybridsep.errors import ConfigError, UserError
 
-COMMANDS = ("throughput", "profile", "floor", "numerics", "scaling")
+# Each with its module.
+COMMANDS = {name: name for name in ("throughput", "profile", "floor", "numerics", "scaling")} | {"floor": "roofline"}
 HELP = """\
 hybridsep.bench: what training costs, measured. Writes results/bench/NAME.json and NAME.md.
 
@@ -36,10 +38,10 @@ def main(arguments: list[str] | None = None) -> int:
         if len(commands) > 1:
             raise ConfigError(f"{' and '.join(commands)} are two commands; give one of them")
         given = settings.load([word for word in words if word not in COMMANDS], commands=", ".join(COMMANDS))
-        command = commands[0] if commands else COMMANDS[0]
+        command = commands[0] if commands else "throughput"
         # Imported after the checks: torch takes seconds, and a mistyped value should be answered at once.
-        bench = importlib.import_module(f"hybridsep.bench.{command}")
-        bench.run(given, command=" ".join(["python -m hybridsep.bench", *words]))
+        bench = importlib.import_module(f"hybridsep.bench.{COMMANDS[command]}")
+        bench.run(Session(given, command=" ".join(["python -m hybridsep.bench", *words])))
         return 0
     except UserError as error:
         print(f"hybridsep.bench: {error}", file=sys.stderr)

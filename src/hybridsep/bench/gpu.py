@@ -5,48 +5,22 @@ from collections.abc import Callable, Iterable
 
 import torch
 
-from hybridsep.bench.rounds import alternate
-from hybridsep.bench.timing import synchronise
+from hybridsep.bench.timing import synchronise, time_in_rounds
 
 _COPY_BYTES = 1 << 30
 _SIDE = 8192
 
 
-class Copying:
-    """Copies 1 GiB of bfloat16 from one place on the device to another; `work` is the bytes read and written."""
+class Repeated:
+    """The same call again and again; `work` is what one does."""
 
-    work = 2.0 * _COPY_BYTES
-
-    def __init__(self, device: torch.device):
-        self._source = torch.zeros(_COPY_BYTES // 2, dtype=torch.bfloat16, device=device)
-        self._target = torch.empty_like(self._source)
+    def __init__(self, call: Callable[[], object], work: float):
+        self._call, self.work = call, work
 
     def block(self, steps: int) -> Callable[[], None]:
         def run() -> None:
             for _ in range(steps):
-                self._target.copy_(self._source)
-
-        return run
-
-    def end(self) -> None:
-        pass
-
-
-class Multiplying:
-    """Multiplies two 8192 x 8192 bfloat16 matrices; `work` is 2 * 8192**3 operations. Random values, as in training."""
-
-    work = 2.0 * _SIDE**3
-
-    def __init__(self, device: torch.device):
-        generator = torch.Generator(device).manual_seed(0)
-        shape, options = (_SIDE, _SIDE), {"generator": generator, "device": device, "dtype": torch.bfloat16}
-        self._left, self._right = torch.randn(shape, **options), torch.randn(shape, **options)
-        self._product = torch.empty_like(self._left)
-
-    def block(self, steps: int) -> Callable[[], None]:
-        def run() -> None:
-            for _ in range(steps):
-                torch.mm(self._left, self._right, out=self._product)
+                self._call()
 
         return run
 
@@ -55,10 +29,23 @@ class Multiplying:
 
 
 def reached(device: torch.device) -> tuple[list[float], list[float]]:
-    """Return bytes/s of a copy and operations/s of a matrix product on a GPU, one value for each of 7 rounds."""
-    copying, multiplying = alternate([Copying(device), Multiplying(device)], device, seconds=0.1, rounds=7)
-    torch.cuda.empty_cache()
-    return copying, multiplying
+    """Return bytes/s of a copy and operations/s of a matrix product on a GPU, one value for each of 7 rounds.
+
+    Copied is 1 GiB of bfloat16, which is read and written; multiplied are two 8192 x 8192 bfloat16 matrices of random
+    values, as in training.
+    """
+    source = torch.zeros(_COPY_BYTES // 2, dtype=torch.bfloat16, device=device)
+    target = torch.empty_like(source)
+    generator = torch.Generator(device).manual_seed(0)
+    options = {"generator": generator, "device": device, "dtype": torch.bfloat16}
+    left, right = (torch.randn((_SIDE, _SIDE), **options) for _ in range(2))
+    product = torch.empty_like(left)
+    workloads = {
+        "copy": Repeated(lambda: target.copy_(source), 2.0 * _COPY_BYTES),
+        "product": Repeated(lambda: torch.mm(left, right, out=product), 2.0 * _SIDE**3),
+    }
+    timed = time_in_rounds(workloads, device, seconds=0.1, rounds=7)
+    return timed["copy"].rates, timed["product"].rates
 
 
 def busy_share(run: Callable[[], None], device: torch.device) -> float:

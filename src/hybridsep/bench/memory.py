@@ -1,58 +1,95 @@
-"""How much memory tensors take: the bytes that some hold, and the peak of a call.
+"""How much memory a workload takes: the most bytes of tensors that exist at once during its steps.
 
 On a GPU the allocator counts. On a CPU we count the storages that operations make, because the process's own peak holds
 whatever ran before; there it agreed with torch.profiler's record of allocations within 0.5 % on the study's networks.
 Scratch space inside a library's kernel is not in it.
 """
 
+import contextlib
 import weakref
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from hybridsep.bench.timing import Workload
 
-def peak_bytes(call: Callable[[], None], device: torch.device) -> int:
-    """Return the most bytes of tensors that `call` holds at once, beyond those that exist when it begins."""
+
+class Counter(Protocol):
+    """The most bytes at once since the last `reset`, beyond those that existed when counting began."""
+
+    peak: int
+
+    def reset(self) -> None: ...
+
+
+def step_bytes(make: Callable[[], Workload], device: torch.device) -> int:
+    """Return the most bytes of tensors at once in two steps of the workload that `make` returns, its own ones included.
+
+    What it keeps from step to step (parameters, buffers, momentum) counts, and what existed before it does not. Two
+    steps come first: they make the optimiser's state and fill what a library keeps.
+    """
+    with counting(device) as counter:
+        workload = make()
+        for _ in range(2):
+            counter.reset()
+            workload.block(2)()
+            workload.end()
+        return counter.peak
+
+
+@contextlib.contextmanager
+def counting(device: torch.device) -> Iterator[Counter]:
+    """Count the bytes of tensors on a GPU, or on a CPU those that this thread makes."""
     if device.type == "cuda":
+        yield _Allocator(device)
+    else:
+        with _Storages() as counter:
+            yield counter
+
+
+class _Allocator:
+    def __init__(self, device: torch.device):
+        self._device = device
         torch.cuda.synchronize(device)
-        before = torch.cuda.memory_allocated(device)
-        torch.cuda.reset_peak_memory_stats(device)
-        call()
-        torch.cuda.synchronize(device)
-        return torch.cuda.max_memory_allocated(device) - before
-    with _Allocations() as allocations:
-        call()
-    return allocations.peak
+        self._before = torch.cuda.memory_allocated(device)
+        self.reset()
+
+    def reset(self) -> None:
+        torch.cuda.synchronize(self._device)
+        torch.cuda.reset_peak_memory_stats(self._device)
+
+    @property
+    def peak(self) -> int:
+        torch.cuda.synchronize(self._device)
+        return torch.cuda.max_memory_allocated(self._device) - self._before
 
 
-def held_bytes(tensors: Iterable[Tensor]) -> int:
-    """Return the bytes of the storages that the tensors stand on, each counted once."""
-    return sum(storage.nbytes() for storage in _storages(list(tensors)).values())
-
-
-class _Allocations(TorchDispatchMode):
+class _Storages(TorchDispatchMode):
     """Counts the bytes of every storage that an operation makes, until the last tensor on it is gone."""
 
     def __init__(self):
         super().__init__()
-        self.live = self.peak = 0
+        self._live = self.peak = 0
+
+    def reset(self) -> None:
+        self.peak = self._live
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         given = _storages((args, kwargs))
         result = func(*args, **(kwargs or {}))
         for place, storage in _storages(result).items():
             if place not in given:
-                self.live += storage.nbytes()
+                self._live += storage.nbytes()
                 weakref.finalize(storage, self._free, storage.nbytes())
-        self.peak = max(self.peak, self.live)
+        self.peak = max(self.peak, self._live)
         return result
 
     def _free(self, size: int) -> None:
-        self.live -= size
+        self._live -= size
 
 
 def _storages(tree: Any) -> dict[int, torch.UntypedStorage]:

@@ -7,50 +7,39 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hybridsep.bench import output, rows
-from hybridsep.bench.ladder import DeviceLoop, Way, Workshop
-from hybridsep.bench.settings import Settings
+from hybridsep.bench import output, rows, variants
+from hybridsep.bench.session import Session
+from hybridsep.bench.workloads import RowWorkloads, TrialLoop
 from hybridsep.data import Dataset
 from hybridsep.data.batches import normalise
 from hybridsep.report.table import Column, Table
 from hybridsep.train import precision
 from hybridsep.train.step import DeviceData
 
-_WAYS = {
-    name: Way(name, data_on_device=True, channels_last=True, bfloat16=name == "bfloat16", device_state=True)
-    for name in ("float32", "bfloat16")
-}
 _NUDGE = 1e-6  # relative change of every initial weight in a third training, for comparison
 _LAST = 10  # steps whose mean loss tells where a short training has arrived
 
 
-def run(settings: Settings, *, command: str) -> None:
+def run(session: Session) -> None:
     """Measure every model, print the table and write it."""
-    device = precision.resolve_device(settings.device)
-    size, given = settings.size or "small", settings.numerics
-    threads = precision.prepare(device, settings.threads)
-    configs = rows.of_models(settings.models, size=size, batch=settings.batch)
-    dataset = rows.dataset(train=given.images)
+    given, size, device = session.settings.numerics, session.size(), session.device
+    configs, dataset = session.configurations(), rows.dataset(train=given.images)
     lines = []
     for config in configs:
         lines.append(measure(config, dataset, device, steps=given.steps, learning_rate=given.learning_rate))
         cosine = lines[-1]["trained"]["gradient_cosine"]
         output.say(f"{config['row']}: cosine of the gradients after {given.steps} steps {cosine:.5f}")
-    record = {
-        "command": command,
+    found = {
         "size": size,
-        "batch": settings.batch,
+        "batch": session.settings.batch,
         "steps": given.steps,
         "learning_rate": given.learning_rate,
-        "native": precision.native_bfloat16(device),
+        "native": session.bfloat16,
         "lines": lines,
-        **output.origin(str(device), threads),
     }
     # Numbers of this kind differ little from device to device, but they do.
-    suffix = (
-        "" if device.type == "cpu" and not settings.label else f"-{output.label(settings.label, record['machine'])}"
-    )
-    output.write(settings.results, f"numerics-{size}{suffix}", record, _tables(record))
+    label = (lambda machine: "") if device.type == "cpu" and not session.settings.label else None
+    session.write(f"numerics-{size}", found, _tables, label=label)
 
 
 def measure(
@@ -62,16 +51,18 @@ def measure(
     were nudged by about 1e-6 of themselves; and how far their weights ended from those of the first. Training magnifies
     any difference, so what bfloat16 changes is to be held against what a nudge changes.
     """
-    data = DeviceData.load(dataset, device, padding=config["augmentation"]["padding"], mean=None, std=None)
-    workshop = Workshop(config, dataset, data, device, workers=0, learning_rate=learning_rate)
-    loops = {name: workshop.side(way) for name, way in _WAYS.items()}
-    loops["nudged"] = workshop.side(_WAYS["float32"])
-    nudge(loops["nudged"].step.network)
-    start = parameters(loops["float32"].step.network)
-    initial = compare(loops["float32"].step.network, data, workshop.batch)
+    workloads = RowWorkloads(config, dataset, device, learning_rate=learning_rate)
+    # As on a GPU, also here: groups are not merged, so that the number format is all that differs.
+    loops = {
+        name: workloads.trial(variants.ours(bfloat16=name == "bfloat16")) for name in ("float32", "bfloat16", "nudged")
+    }
+    nudge(loops["nudged"].network)
+    data, batch = workloads.data, workloads.batch
+    start = parameters(loops["float32"].network)
+    initial = compare(loops["float32"].network, data, batch)
     losses = {name: train(loop, steps) for name, loop in loops.items()}
-    ends = {name: parameters(loop.step.network) for name, loop in loops.items()}
-    trained = compare(loops["float32"].step.network, data, workshop.batch)
+    ends = {name: parameters(loop.network) for name, loop in loops.items()}
+    trained = compare(loops["float32"].network, data, batch)
     return {
         "row": config["row"],
         "title": config["model"]["title"],
@@ -94,7 +85,7 @@ def nudge(network: nn.Module) -> None:
         parameter.mul_(1 + _NUDGE * drawn.to(parameter.device))
 
 
-def train(loop: DeviceLoop, steps: int) -> float:
+def train(loop: TrialLoop, steps: int) -> float:
     """Train so many steps and return the mean loss of the last ten."""
     losses: list[float] = []
     while len(losses) < steps:

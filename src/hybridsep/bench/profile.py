@@ -11,14 +11,11 @@ from typing import Any
 
 import torch
 
-from hybridsep.bench import output, rows
-from hybridsep.bench.contention import CpuContention
-from hybridsep.bench.ladder import Way, Workshop
-from hybridsep.bench.settings import Settings
-from hybridsep.data import Dataset
+from hybridsep.bench import output, rows, variants
+from hybridsep.bench.session import Session
+from hybridsep.bench.timing import Workload
+from hybridsep.bench.workloads import RowWorkloads
 from hybridsep.report.table import Column, Table, number
-from hybridsep.train import precision
-from hybridsep.train.step import DeviceData
 
 _CONVOLUTIONS = ("depthwise", "grouped", "1x1", "3x3")
 
@@ -36,45 +33,40 @@ _OTHERS = {
     "copies": ("copy_", "cat", "_to_copy"),
     "optimiser": ("sgd",),
 }
-KINDS = (*(way for kind in _CONVOLUTIONS for way in _both(kind)), *_OTHERS, "rest")
+KINDS = (*(direction for kind in _CONVOLUTIONS for direction in _both(kind)), *_OTHERS, "rest")
 
 
-def run(settings: Settings, *, command: str) -> None:
+def run(session: Session) -> None:
     """Profile every model, print the table and write it."""
-    size, given = settings.size or "small", settings.profile
-    configs = rows.of_models(settings.models, size=size, batch=settings.batch)
-    elsewhere = CpuContention()
-    device = precision.resolve_device(settings.device)
-    threads = precision.prepare(device, settings.threads)
-    dataset = rows.dataset(train=max(10, 4 * settings.batch))
+    given, size, batch = session.settings.profile, session.size(), session.settings.batch
+    configs, dataset = session.configurations(), rows.dataset(train=max(10, 4 * batch))
+    variant = variants.ours(bfloat16=session.bfloat16, merged=session.device.type == "cpu")
     lines = []
     for config in configs:
-        lines.append(of(config, dataset, device, steps=given.steps, untimed=given.untimed))
+        loop = RowWorkloads(config, dataset, session.device).trial(variant)
+        found = shares(loop, session.device, steps=given.steps, untimed=given.untimed)
+        lines.append({"row": config["row"], "title": config["model"]["title"], **found})
         output.say(f"{config['row']}: {lines[-1]['milliseconds']:.1f} ms a step")
-    record = {
-        "command": command,
+    found = {
         "size": size,
-        "batch": settings.batch,
+        "batch": batch,
         "steps": given.steps,
         "lines": lines,
-        "busy_elsewhere": elsewhere.cores(),
-        **output.origin(str(device), threads),
+        "busy_elsewhere": session.contention.cores(),
     }
-    name = f"profile-{size}-{output.label(settings.label, record['machine'])}"
-    output.write(settings.results, name, record, [_table(record)])
+    session.write(f"profile-{size}", found, lambda record: [_table(record)])
 
 
-def of(config: dict[str, Any], dataset: Dataset, device: torch.device, *, steps: int, untimed: int) -> dict[str, Any]:
-    """Return the shares of `KINDS` in the time of `steps` steps, after `untimed` ones that fill memory and caches."""
+def shares(loop: Workload, device: torch.device, *, steps: int, untimed: int) -> dict[str, Any]:
+    """Return `milliseconds` of a step and the shares of `KINDS` in it, over `steps` steps.
+
+    `untimed` ones, which fill memory and caches, come before.
+    """
     # Else the profiler's library reports its own starts, and on a CPU that there is no GPU.
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")
     from torch.profiler import ProfilerActivity, profile
 
     on_gpu = device.type == "cuda"
-    data = DeviceData.load(dataset, device, padding=config["augmentation"]["padding"], mean=None, std=None)
-    bfloat16 = precision.native_bfloat16(device)
-    way = Way("ours", data_on_device=True, channels_last=True, bfloat16=bfloat16, device_state=True, merged=not on_gpu)
-    loop = Workshop(config, dataset, data, device, workers=0).side(way)
     loop.block(untimed)()
     work = loop.block(steps)
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if on_gpu else [])]
@@ -86,8 +78,6 @@ def of(config: dict[str, Any], dataset: Dataset, device: torch.device, *, steps:
     spent = sort((event.key, event.input_shapes, getattr(event, measure)) for event in events)
     total = sum(spent.values())
     return {
-        "row": config["row"],
-        "title": config["model"]["title"],
         "milliseconds": total / steps / 1e3,
         "shares": {kind: spent[kind] / total for kind in KINDS},
     }

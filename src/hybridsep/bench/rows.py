@@ -1,22 +1,17 @@
-"""Configurations, networks and data of the rows that are measured: those of the run program."""
+"""Configurations and data of the rows that are measured: those of the run program."""
 
 from collections.abc import Sequence
 from typing import Any
 
 import hydra
-import torch
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
-from torch import nn
 
 from hybridsep import config as configuration
 from hybridsep.data import Dataset
 from hybridsep.errors import ConfigError
 from hybridsep.launch.sweep import explain
-from hybridsep.networks.stochastic import give_generator
-from hybridsep.runs import seeds
 from hybridsep.train import build
-from hybridsep.train.optimiser import initialise
 
 
 def compose(words: Sequence[str]) -> dict[str, Any]:
@@ -52,15 +47,3 @@ def _composed(words: Sequence[str], *, hydra_too: bool = False) -> Any:
 def dataset(*, train: int, test: int = 1000) -> Dataset:
     """Return the built-in dataset with so many 32x32 images: no download, and pictures rather than noise."""
     return build.dataset(compose(["data=synthetic", f"data.source.train={train}", f"data.source.test={test}"]))
-
-
-def network(
-    config: dict[str, Any], device: torch.device, *, classes: int, trial: int = 0, channels_last: bool = True
-) -> tuple[nn.Module, torch.Generator]:
-    """Return a trial's network with its initial weights, and the generator that its stochastic layers draw from."""
-    made = build.network_factory(config, classes=classes)()
-    initialise(made, study_seed=config["seed"], trial=trial)
-    made.to(device=device, memory_format=torch.channels_last if channels_last else torch.contiguous_format)
-    generator = torch.Generator(device).manual_seed(seeds.seed(config["seed"], "dropout", trial, 1))
-    give_generator(made, generator)
-    return made, generator

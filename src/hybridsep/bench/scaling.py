@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from hybridsep.bench import fabricate, output
-from hybridsep.bench.contention import CpuContention
+from hybridsep.bench.session import Session
 from hybridsep.bench.settings import Settings, shape
 from hybridsep.errors import ConfigError
 from hybridsep.report.table import Column, Table, number
@@ -32,28 +32,15 @@ print(json.dumps([seconds, processor, peak, os.waitstatus_to_exitcode(status)]))
 """
 
 
-def run(settings: Settings, *, command: str) -> None:
+def run(session: Session) -> None:
     """Measure every command once, print the table and write it."""
-    elsewhere = CpuContention()
     with tempfile.TemporaryDirectory() as folder:
         lines = []
-        for line in _measured(settings, Path(folder)):
+        for line in _measured(session.settings, Path(folder)):
             output.say(f"{line['command']}, {line['size']}: {line['seconds']:.1f} s, {line['peak_bytes'] / 1e6:.0f} MB")
             lines.append(line)
-    busy = elsewhere.cores()
-    # Imports torch, so it comes after everything that is measured.
-    from hybridsep.train import precision
-
-    device = precision.resolve_device(settings.device)
-    threads = precision.prepare(device, settings.threads)
-    record = {
-        "command": command,
-        "lines": lines,
-        "busy_elsewhere": busy,
-        **output.origin(str(device), threads),
-    }
-    name = f"scaling-{output.label(settings.label, record['machine'])}"
-    output.write(settings.results, name, record, [_table(record)])
+    found = {"lines": lines, "busy_elsewhere": session.contention.cores()}
+    session.write("scaling", found, lambda record: [_table(record)])
 
 
 def measure(words: list[str]) -> dict[str, Any]:

@@ -3,8 +3,8 @@
 The network, its initial weights, its number format and its training step are those of training. The images are random,
 so no dataset is needed, and the learning rate is 0, so that nothing is timed on weights that ran off to infinity.
 Inference goes from a normalised batch on the device to its logits, in evaluation mode. One network runs at a time, as
-PyTorch launches it (eagerly). Blocks of training and of inference at each batch size follow one another in rounds, so
-that a machine that slows down slows all of them.
+PyTorch launches it (eagerly; what compiling brings is for `bench throughput`). Blocks of training and of inference at
+each batch size follow one another in rounds, so that a machine that slows down slows all of them.
 
 Memory is the most bytes of tensors that exist at once during one step (`hybridsep.bench.memory`): parameters and
 buffers, in training also momentum and gradients, the batch, and every activation and temporary; not the dataset.
@@ -12,117 +12,43 @@ buffers, in training also momentum and gradients, the batch, and every activatio
 
 import datetime
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from hybridsep.bench.contention import CpuContention
-from hybridsep.bench.memory import held_bytes, peak_bytes
-from hybridsep.bench.timing import seconds_of, spread, steps_lasting
+from hybridsep.bench.memory import step_bytes
+from hybridsep.bench.timing import Stopped, Workload, spread, time_in_rounds
+from hybridsep.bench.variants import ours
+from hybridsep.bench.workloads import RowWorkloads
 from hybridsep.data import Dataset
-from hybridsep.data.batches import EpochPlan, evaluation_batches
+from hybridsep.data.batches import evaluation_batches
 from hybridsep.errors import ConfigError, RecordError
 from hybridsep.launch.progress import Monitor
 from hybridsep.launch.stop import Stop
-from hybridsep.modules.grouped import merge_groups
-from hybridsep.networks.cost import Cost, cost_of
-from hybridsep.networks.stochastic import give_generator
+from hybridsep.networks.cost import cost_of
 from hybridsep.runs import provenance, records, seeds
 from hybridsep.train import build, precision
-from hybridsep.train.optimiser import initialise, sgd
-from hybridsep.train.sampler import AugmentationSampler
-from hybridsep.train.step import DeviceData, TrainingStep
+from hybridsep.train.assembly import initial_network
 
 FORMAT = 1
-_BATCHES_OF_DATA = 4
+_BATCHES_OF_DATA = 16  # an epoch of training
 _MEAN, _STD = [0.5] * 3, [0.25] * 3
-_RECORDED = (
-    "model",
-    "size",
-    "augmentation",
-    "schedule",
-    "match",
-    "seed",
-    "speed",
-)  # the configuration that matters here
-
-
-class Workload(Protocol):
-    """What is timed: `block(steps)` makes all ready and returns the call that does so many steps of `batch` images.
-
-    `held` are the tensors that it keeps from step to step.
-    """
-
-    what: str
-    batch: int
-
-    def block(self, steps: int) -> Callable[[], None]: ...
-    def held(self) -> Iterable[Tensor]: ...
-
-
-class Training:
-    """The step of `hybridsep.train.step`, at learning rate 0, over a few batches of `data` again and again."""
-
-    what = "training"
-
-    def __init__(self, network: nn.Module, data: DeviceData, config: dict[str, Any]):
-        schedule, device = config["schedule"], data.train_images.device
-        self.batch = config["speed"]["train_batch"]
-        self._network, self._data = network, data
-        self._optimiser = sgd(
-            network,
-            momentum=schedule["momentum"],
-            nesterov=schedule["nesterov"],
-            weight_decay=schedule["weight_decay"],
-        )
-        give_generator(network, torch.Generator(device).manual_seed(seeds.seed(config["seed"], "dropout", 0, 1)))
-        plans = AugmentationSampler(
-            config["augmentation"],
-            count=len(data.train_images),
-            height=data.test_images.shape[1],
-            batch_size=self.batch,
-            study_seed=config["seed"],
-        )
-        self._options = {
-            **plans.constants,
-            "label_smoothing": schedule["label_smoothing"],
-            "precision": config["precision"],
-        }
-        self._plan = plans.plan(trial=0, epoch=1)
-
-    def block(self, steps: int) -> Callable[[], None]:
-        turns = [at % len(self._plan.order) for at in range(steps)]
-        plan = EpochPlan(*(part[turns] for part in self._plan))
-        step = TrainingStep(self._network, self._optimiser, self._data, plan, **self._options)
-        step.begin_epoch(plan, np.zeros(steps, np.float32))
-        self._optimiser.zero_grad(set_to_none=True)
-
-        def run() -> None:
-            for _ in range(steps):
-                step()
-
-        return run
-
-    def held(self) -> Iterable[Tensor]:
-        momentum = (state["momentum_buffer"] for state in self._optimiser.state.values() if "momentum_buffer" in state)
-        return [*self._network.parameters(), *self._network.buffers(), *momentum]
+# The configuration that matters here.
+_RECORDED = ("model", "size", "augmentation", "schedule", "match", "seed", "speed")
 
 
 class Inference:
     """The network in evaluation mode on one normalised float32 batch (batch, 3, size, size), channels last."""
 
-    what = "inference"
-
-    def __init__(self, network: nn.Module, data: DeviceData, batch: int, *, size: int, number_format: str):
-        self.batch = batch
-        self._network, self._precision = network, number_format
-        images = data.test_images[:batch]
-        self._images = next(evaluation_batches(images, batch, size=size, mean=data.mean, std=data.std))
+    def __init__(self, network: nn.Module, images: Tensor, number_format: str):
+        self.work = float(len(images))
+        self._network, self._images, self._precision = network, images, number_format
 
     def block(self, steps: int) -> Callable[[], None]:
         self._network.eval()
@@ -135,8 +61,8 @@ class Inference:
 
         return run
 
-    def held(self) -> Iterable[Tensor]:
-        return [*self._network.parameters(), *self._network.buffers(), self._images]
+    def end(self) -> None:
+        pass
 
 
 def measure(config: dict[str, Any], *, monitor: Monitor, stop: Stop) -> dict[str, Any] | None:
@@ -150,18 +76,21 @@ def measure(config: dict[str, Any], *, monitor: Monitor, stop: Stop) -> dict[str
     decided, note = precision.resolve_precision(config["precision"], device)
     if note:
         monitor.say(note)
-    config = {**config, "precision": decided}
     settings = config["speed"]
+    batch, side = settings["train_batch"], config["augmentation"]["crop"] or settings["height"]
+    config = build.matched({**config, "precision": decided}, classes=settings["classes"], height=side, width=side)
     monitor.say(f"{config['row']}: measuring speed on {device}")
     try:
-        config, cost, workloads = _make(config, device)
-        seconds, repeats = settings["seconds_per_measurement"], settings["repeats"]
-        elsewhere = CpuContention()
-        measurements = time_in_rounds(workloads, device, seconds=seconds, repeats=repeats, stop=stop)
+        made = _makers(config, device)
+        with torch.device("meta"):
+            cost = cost_of(build.network_factory(config, classes=settings["classes"])(), side, side)
+        contention = CpuContention()
+        seconds = settings["seconds_per_measurement"] / settings["repeats"]
+        measurements = _measure(made, device, seconds=seconds, rounds=settings["repeats"], stop=stop)
     except torch.OutOfMemoryError:
-        batches = f"speed.train_batch={settings['train_batch']} with inference_batches={settings['inference_batches']}"
+        batches = f"speed.train_batch={batch} with inference_batches={settings['inference_batches']}"
         raise ConfigError(f"{batches} is too large for the memory of {device} with row={config['row']}") from None
-    if measurements is None:
+    except Stopped:
         monitor.say(f"{config['row']}: stopped ({stop.reason}), nothing written; the same command measures it anew")
         return None
     record = {
@@ -173,7 +102,7 @@ def measure(config: dict[str, Any], *, monitor: Monitor, stop: Stop) -> dict[str
         "precision": decided,
         "execution": "eager",
         "measurements": measurements,
-        "busy_elsewhere": elsewhere.cores(),
+        "busy_elsewhere": contention.cores(),
         "config": {key: config[key] for key in _RECORDED},
         "machine": provenance.machine(str(device), threads),
         "versions": provenance.versions(),
@@ -185,28 +114,53 @@ def measure(config: dict[str, Any], *, monitor: Monitor, stop: Stop) -> dict[str
     return record
 
 
-def _make(config: dict[str, Any], device: torch.device) -> tuple[dict[str, Any], Cost, list[Workload]]:
-    """Return the configuration with its widths matched, the network's cost, and what is to be timed."""
-    settings = config["speed"]
-    height, classes = settings["height"], settings["classes"]
-    size = config["augmentation"]["crop"] or height
-    config = build.matched(config, classes=classes, height=size, width=size)
-    network = build.network_factory(config, classes=classes)()
-    cost = cost_of(network, size, size)
-    initialise(network, study_seed=config["seed"], trial=0)
-    network.to(device=device, memory_format=torch.channels_last)
-    if device.type == "cpu":
-        merge_groups(network)
-    data = _random_data(config, device)
-    inference = [
-        Inference(network, data, batch, size=size, number_format=config["precision"])
-        for batch in settings["inference_batches"]
+def _makers(config: dict[str, Any], device: torch.device) -> dict[tuple[str, int], Callable[[], Workload]]:
+    """Return what makes each workload, by what it is and its batch; each has a network of its own."""
+    number_format, batch = config["precision"], config["speed"]["train_batch"]
+    # The step is that of a training with this batch.
+    config = {**config, "schedule": {**config["schedule"], "batch_size": batch}}
+    row = RowWorkloads(config, _random_data(config), device, mean=_MEAN, std=_STD)
+    variant = ours(bfloat16=number_format == "bfloat16", merged=device.type == "cpu")
+    data, side = row.data, row.sampler.size
+
+    def inference(count: int) -> Workload:
+        network, _ = initial_network(config, row.build, device=device, trial=0)
+        batches = evaluation_batches(data.test_images[:count], count, size=side, mean=data.mean, std=data.std)
+        return Inference(network, next(batches), number_format)
+
+    inferences = {("inference", count): partial(inference, count) for count in config["speed"]["inference_batches"]}
+    return {("training", batch): lambda: row.trial(variant), **inferences}
+
+
+def _measure(
+    makers: dict[tuple[str, int], Callable[[], Workload]],
+    device: torch.device,
+    *,
+    seconds: float,
+    rounds: int,
+    stop: Stop,
+) -> list[dict[str, Any]]:
+    """Return what the record says of each workload. Raises Stopped when `stop` was due."""
+    peaks = {}
+    for key, make in makers.items():
+        if stop.due():
+            raise Stopped
+        peaks[key] = step_bytes(make, device)
+    workloads = {key: make() for key, make in makers.items()}
+    timed = time_in_rounds(workloads, device, seconds=seconds, rounds=rounds, stop=stop.due)
+    return [
+        {
+            "what": key[0],
+            "batch": key[1],
+            "images_per_second": spread(timed[key].rates),
+            "steps_per_block": timed[key].steps,
+            "peak_bytes": peaks[key],
+        }
+        for key in makers
     ]
-    training = Training(network, data, config)
-    return config, cost, [training, *inference]
 
 
-def _random_data(config: dict[str, Any], device: torch.device) -> DeviceData:
+def _random_data(config: dict[str, Any]) -> Dataset:
     """Return random images of the configured shape: a few training batches, and one of the largest inference batch."""
     settings = config["speed"]
     draw = seeds.stream(config["seed"], "speed")
@@ -219,45 +173,7 @@ def _random_data(config: dict[str, Any], device: torch.device) -> DeviceData:
 
     train, test = part(_BATCHES_OF_DATA * settings["train_batch"]), part(max(settings["inference_batches"]))
     names = tuple(f"class {number}" for number in range(classes))
-    dataset = Dataset("random", "random images", *train, *test, names)
-    return DeviceData.load(dataset, device, padding=config["augmentation"]["padding"], mean=_MEAN, std=_STD)
-
-
-def time_in_rounds(
-    workloads: list[Workload], device: torch.device, *, seconds: float, repeats: int, stop: Stop
-) -> list[dict[str, Any]] | None:
-    """Time `repeats` blocks of every workload, `seconds` for all blocks of one; return what the record says of each.
-
-    A first step, a calibration and the count of memory come before, untimed. Returns None when `stop` was due.
-    """
-    steps, peaks = [], []
-    for workload in workloads:
-        if stop.due():
-            return None
-        seconds_of(workload.block(1), device)
-        steps.append(steps_lasting(partial(_block_seconds, workload, device), seconds / repeats))
-        run = workload.block(1)
-        peaks.append(held_bytes(workload.held()) + peak_bytes(run, device))
-    rates: list[list[float]] = [[] for _ in workloads]
-    for _ in range(repeats):
-        for workload, count, found in zip(workloads, steps, rates, strict=True):
-            if stop.due():
-                return None
-            found.append(count * workload.batch / _block_seconds(workload, device, count))
-    return [
-        {
-            "what": workload.what,
-            "batch": workload.batch,
-            "images_per_second": spread(found),
-            "steps_per_block": count,
-            "peak_bytes": peak,
-        }
-        for workload, count, peak, found in zip(workloads, steps, peaks, rates, strict=True)
-    ]
-
-
-def _block_seconds(workload: Workload, device: torch.device, steps: int) -> float:
-    return seconds_of(workload.block(steps), device)
+    return Dataset("random", "random images", *train, *test, names)
 
 
 def _write(results: Path, record: dict[str, Any]) -> None:

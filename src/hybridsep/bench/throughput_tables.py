@@ -1,58 +1,65 @@
-"""The tables of `bench throughput`, from its record."""
+"""The tables of `bench throughput`."""
 
 import statistics
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from hybridsep.bench import output
-from hybridsep.bench.rounds import ratios
-from hybridsep.bench.timing import spread
+from hybridsep.bench.measurement import RowMeasurement
+from hybridsep.bench.timing import ratios, spread
 from hybridsep.report.table import Column, Table, count, number
 
 MOST_DATA_SHARE = 0.03  # of a step's time, by design
 
 
-def tables(record: dict[str, Any]) -> list[Table]:
-    """Return images/s of every way, the models side by side, start-up times, and on a GPU what was reached."""
-    lines = [{"row": model["row"], **way} for model in record["models"] for way in model["ways"]]
-    found = [_ladder(record, lines), _models(record)]
+def tables(record: dict[str, Any], rows: Sequence[RowMeasurement]) -> list[Table]:
+    """Return images/s of every variant, the rows side by side, start-up times, and on a GPU what was reached.
+
+    `record` says how and where it was measured.
+    """
+    found = [_ablation(record, rows), _compared(rows)]
     if record["starts"]:
         found.append(_starts(record["starts"]))
     if record["reached"]:
-        found.append(_reached(record))
+        found.append(_reached(record, rows))
     return found
 
 
-def _ladder(record: dict[str, Any], lines: list[dict[str, Any]]) -> Table:
+def _ablation(record: dict[str, Any], rows: Sequence[RowMeasurement]) -> Table:
+    lines = [{"row": row.row, **found.record()} for row in rows for found in row.variants]
+
+    def measured(write: Callable[[dict[str, Any]], str]) -> Callable[[dict[str, Any]], str]:
+        return lambda line: "" if line["missing"] else write(line)
+
     columns = [
         Column("Row", lambda line: line["row"], wide=True),
         Column("Way", lambda line: line["name"], wide=True),
         Column("Images/s", lambda line: line["missing"] or _spread(line["images_per_second"], 0)),
-        Column("Ratio", _if_measured(lambda line: f"x {_spread(line['ratio'], 2)}")),
-        Column("Step", _if_measured(lambda line: f"x {number(line['gain']['median'])}" if line["gain"] else "")),
-        Column("Memory", _if_measured(lambda line: f"{count(line['memory_bytes'])}B")),
-        Column("Data", _if_measured(lambda line: _percent(line["data_share"]))),
+        Column("Ratio", measured(lambda line: f"x {_spread(line['ratio'], 2)}")),
+        Column("Step", measured(lambda line: f"x {number(line['gain']['median'])}" if line["gain"] else "")),
+        Column("Memory", measured(lambda line: f"{count(line['memory_bytes'])}B")),
+        Column("Data", measured(lambda line: _percent(line["data_share"]))),
     ]
     if record["reached"]:
-        columns.append(Column("Busy", _if_measured(lambda line: f"{100 * line['busy_share']:.0f} %")))
+        columns.append(Column("Busy", measured(lambda line: f"{100 * line['busy_share']:.0f} %")))
     workers = f"{record['workers']} DataLoader workers"
     notes = [
         "Median ± half the interquartile range over the rounds. Ratio: to the usual loop, within each round. Step: to"
         " the way before.",
         f"Usual loop: PIL images, torchvision's transforms one by one in {workers}, float32, NCHW, SGD as it comes, the"
-        " loss read after every step (src/hybridsep/bench/usual.py).",
-        "Memory: the most bytes of tensors at once in the training process, from building the network to the second"
-        f" block of steps; not the dataset ({count(record['dataset_bytes'])}B of pixels, once on the device), not the"
+        " loss read after every step (src/hybridsep/bench/reference_loop.py).",
+        "Memory: the most bytes of tensors at once in the training process during a step, parameters and momentum"
+        f" included; not the dataset ({count(record['dataset_bytes'])}B of pixels, once on the device), not the"
         " batches in the usual loop's workers. On a CPU that of side-by-side trials is one trial's, multiplied.",
         "On a CPU every way runs in a process of its own. Freed memory kept: glibc is told to keep what a step frees"
         " (src/hybridsep/train/allocator.py). Groups merged: of convolutions with 2 to 4 channels a group, up to 16"
         " channels at a time (src/hybridsep/modules/grouped.py). Aside: tried, and not in the ways after it.",
         "Data: of the usual loop, the share of its time spent waiting for batches; of ours, the time of the gather"
-        f" alone by that of a step. {_verdict(lines)}",
+        f" alone by that of a step. {_verdict(rows)}",
     ]
     if record["reached"]:
         notes.append("Busy: share of the time in which a kernel ran, by torch.profiler, which itself takes some time.")
-    rounds = max((way["images_per_second"]["n"] for way in lines if not way["missing"]), default=0)
+    rounds = max((row.reference.speed["n"] for row in rows), default=0)
     heading = [
         *output.head(record),
         f"Size {record['size']}, batch {record['batch']}, built-in 32x32 images; {rounds} rounds of one block of each.",
@@ -69,16 +76,20 @@ def _ladder(record: dict[str, Any], lines: list[dict[str, Any]]) -> Table:
     )
 
 
-def _models(record: dict[str, Any]) -> Table:
-    """One line for each model: its best way against the usual loop; and one for all of them, as many images of each."""
-    lines = []
-    for model in record["models"]:
-        usual, *ours = [way for way in model["ways"] if not way["missing"] and not way["aside"]]
-        best = max(ours, key=lambda way: way["images_per_second"]["median"])
-        found = {"usual": usual["rounds"], "best": best["rounds"], "way": best["name"]}
-        lines.append({"row": model["row"], "macs": count(model["macs"]), **found})
+def _compared(rows: Sequence[RowMeasurement]) -> Table:
+    """One line for each row: its best variant against the usual loop; and one for all of them, as many images each."""
+    lines = [
+        {
+            "row": row.row,
+            "macs": count(row.requirements.macs),
+            "usual": row.reference.rates,
+            "best": row.best.rates,
+            "way": row.best.name,
+        }
+        for row in rows
+    ]
     if len(lines) > 1:
-        together = {side: _harmonic([line[side] for line in lines]) for side in ("usual", "best")}
+        together = {kind: _harmonic([line[kind] for line in lines]) for kind in ("usual", "best")}
         lines.append({"row": "all rows", "macs": "", **together, "way": ""})
     columns = [
         Column("Row", lambda line: line["row"], wide=True),
@@ -106,28 +117,29 @@ def _starts(starts: list[dict[str, Any]]) -> Table:
     return Table("starts", "Start-up", columns, starts, (), notes=[note])
 
 
-def _reached(record: dict[str, Any]) -> Table:
-    """Achieved rates of the captured ways against the floor at the rates measured in the same process."""
+def _reached(record: dict[str, Any], rows: Sequence[RowMeasurement]) -> Table:
+    """Achieved rates of the captured variants against the roofline at the rates measured in the same process."""
     bandwidth = record["reached"]["bytes_per_second"]["median"]
     matrix = record["reached"]["flops_per_second"]["median"]
     lines = []
-    for model in record["models"]:
-        for way in model["ways"]:
-            if not way["graph"]:
-                continue
-            steps = way["images_per_second"]["median"] / record["batch"]
-            least = max(model["step_bytes"] / bandwidth, model["step_flops"] / matrix)
-            lines.append(
-                {
-                    "row": model["row"],
-                    "way": way["name"],
-                    "bytes": steps * model["step_bytes"],
-                    "flops": steps * model["step_flops"],
-                    "milliseconds": 1e3 / steps,
-                    "floor": 1e3 * least,
-                    "share": steps * least,
-                }
-            )
+    for row in rows:
+        step_bytes = row.requirements.training_bytes(record["batch"])
+        step_flops = row.requirements.training_flops(record["batch"])
+        for found in row.variants:
+            if found.measured and found.variant.graph:
+                steps = found.speed["median"] / record["batch"]
+                least = max(step_bytes / bandwidth, step_flops / matrix)
+                lines.append(
+                    {
+                        "row": row.row,
+                        "way": found.name,
+                        "bytes": steps * step_bytes,
+                        "flops": steps * step_flops,
+                        "milliseconds": 1e3 / steps,
+                        "floor": 1e3 * least,
+                        "share": steps * least,
+                    }
+                )
     columns = [
         Column("Row", lambda line: line["row"], wide=True),
         Column("Way", lambda line: line["way"], wide=True),
@@ -140,14 +152,10 @@ def _reached(record: dict[str, Any]) -> Table:
     notes = [
         f"Floor: the larger of the bytes that a step needs at {bandwidth / 1e12:.2f} TB/s, the rate of a 1 GiB copy,"
         f" and its operations at {matrix / 1e12:.0f} TFLOP/s, the rate of an 8192-wide bfloat16 matrix product, both"
-        " measured in this process (src/hybridsep/bench/need.py says what counts). GB/s and TFLOP/s: those bytes and"
-        " operations by the time taken.",
+        " measured in this process (src/hybridsep/bench/roofline.py says what counts). GB/s and TFLOP/s: those bytes"
+        " and operations by the time taken.",
     ]
     return Table("reached", "Achieved on the GPU", columns, lines, (), notes=notes)
-
-
-def _if_measured(write: Callable[[dict[str, Any]], str]) -> Callable[[dict[str, Any]], str]:
-    return lambda line: "" if line["missing"] else write(line)
 
 
 def _spread(value: dict[str, Any], decimals: int) -> str:
@@ -158,12 +166,12 @@ def _percent(share: dict[str, Any] | None) -> str:
     return "" if share is None else f"{100 * share['median']:.1f} %"
 
 
-def _verdict(lines: list[dict[str, Any]]) -> str:
-    """Say whether the data path keeps to its share in our complete step, the last measured way of one trial."""
-    shares = {}
-    for line in lines:
-        if not line["missing"] and not line["aside"] and line["data_share"]:
-            shares[line["row"]] = line["data_share"]["median"]
-    over = [row for row, share in shares.items() if share > MOST_DATA_SHARE]
+def _verdict(rows: Sequence[RowMeasurement]) -> str:
+    """Say whether the data path keeps to its share in our complete step, the last measured variant of one trial."""
+    over = []
+    for row in rows:
+        known = [found for found in row.variants if not found.variant.aside and found.data_share]
+        if known[-1].data_share["median"] > MOST_DATA_SHARE:
+            over.append(row.row)
     limit = f"{100 * MOST_DATA_SHARE:.0f} %"
     return f"Above {limit} in our step: {', '.join(over)}." if over else f"At most {limit} in every row of our step."

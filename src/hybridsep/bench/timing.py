@@ -1,23 +1,85 @@
-"""Timing of work on a device: seconds of a call, steps that fill a block, and a summary of repeated measurements."""
+"""Workloads timed in turn, in rounds, so that a machine that slows down slows all of them."""
 
 import statistics
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
 
 MAX_STEPS = 4096  # in one block
+Key = TypeVar("Key")
 
 
-def seconds_of(call: Callable[[], None], device: torch.device) -> float:
-    """Return the seconds of a call, with all that it started on the device."""
-    synchronise(device)
-    begun = time.perf_counter()
-    call()
-    synchronise(device)
-    return time.perf_counter() - begun
+class Workload(Protocol):
+    """What is timed: `block(steps)` makes all ready and returns the call that does so many steps; `end()` comes after.
+
+    `work` is what one step does, in the unit of the rates: images, bytes or operations.
+    """
+
+    work: float
+
+    def block(self, steps: int) -> Callable[[], None]: ...
+    def end(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class Timed:
+    """Work per second of a workload in each round, in blocks of `steps`."""
+
+    rates: list[float]
+    steps: int
+
+
+class Stopped(Exception):
+    """It was asked to stop before the last round."""
+
+
+def time_in_rounds(
+    workloads: Mapping[Key, Workload],
+    device: torch.device,
+    *,
+    seconds: float,
+    rounds: int,
+    stop: Callable[[], bool] = lambda: False,
+) -> dict[Key, Timed]:
+    """Time one block of each workload, of about `seconds`, in each of `rounds`.
+
+    A first block and a calibration come before, untimed. Every round starts with another workload. Raises Stopped when
+    `stop()` says so before a block.
+    """
+
+    def timed(workload: Workload, steps: int) -> float:
+        if stop():
+            raise Stopped
+        return time_block(workload, steps, device)
+
+    steps = {}
+    for key, workload in workloads.items():
+        timed(workload, 1)
+        steps[key] = steps_lasting(lambda count, workload=workload: timed(workload, count), seconds)
+    rates: dict[Key, list[float]] = {key: [] for key in workloads}
+    order = list(workloads.items())
+    for _ in range(rounds):
+        for key, workload in order:
+            rates[key].append(steps[key] * workload.work / timed(workload, steps[key]))
+        order.append(order.pop(0))
+    return {key: Timed(rates[key], steps[key]) for key in workloads}
+
+
+def time_block(workload: Workload, steps: int, device: torch.device) -> float:
+    """Return the seconds of one block, with all that it started on the device."""
+    call = workload.block(steps)
+    try:
+        synchronise(device)
+        begun = time.perf_counter()
+        call()
+        synchronise(device)
+        return time.perf_counter() - begun
+    finally:
+        workload.end()
 
 
 def synchronise(device: torch.device) -> None:
@@ -37,7 +99,12 @@ def steps_lasting(measure: Callable[[int], float], seconds: float) -> int:
     return min(MAX_STEPS, max(1, round(steps * seconds / taken)))
 
 
-def spread(values: list[float]) -> dict[str, Any]:
+def spread(values: Sequence[float]) -> dict[str, Any]:
     """Return median, interquartile range (linear interpolation) and number of the values."""
     low, high = np.percentile(values, [25, 75])
     return {"median": statistics.median(values), "iqr": float(high - low), "n": len(values)}
+
+
+def ratios(rates: Sequence[float], base: Sequence[float]) -> list[float]:
+    """Return rate / base round by round: both were measured within a round, when the machine was equally busy."""
+    return [rate / reference for rate, reference in zip(rates, base, strict=True)]

@@ -1,7 +1,7 @@
-"""A side in a process of its own, for what belongs to a process and not to a side: what the C library does with freed
-memory, and what other sides have left of it.
+"""A workload in a process of its own, for what belongs to a process: what the C library does with freed
+memory, and what other workloads have left of it.
 
-All sides wait but the one that is being timed.
+All wait but the one that is being timed.
 """
 
 import functools
@@ -12,17 +12,17 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from hybridsep.bench.contention import own_seconds
-from hybridsep.bench.rounds import Side
+from hybridsep.bench.timing import Workload
 
 
-class Apart:
-    """The side that `make(*arguments)` returns in a new process; `shares` are that side's, if it has any.
+class SubprocessWorkload:
+    """The workload that `make(*arguments)` returns in a new process; `shares` are those of the workload, if it has any.
 
     `seconds` is the processor time of its process so far. `make` and the arguments must be picklable. An exception
     there is raised here; a process that died raises RuntimeError.
     """
 
-    def __init__(self, make: Callable[..., Side], *arguments: Any):
+    def __init__(self, make: Callable[..., Workload], *arguments: Any):
         self._connection, other = _context().Pipe()
         # No daemon: a DataLoader's workers are processes of it.
         self._process = _context().Process(target=_serve, args=(other, make, arguments))
@@ -70,27 +70,27 @@ def _context() -> Any:
     return context
 
 
-def _serve(connection: Connection, make: Callable[..., Side], arguments: tuple[Any, ...]) -> None:
+def _serve(connection: Connection, make: Callable[..., Workload], arguments: tuple[Any, ...]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that asks ends, and this one with it
-    # The workers of the usual loop's DataLoader are started as a user's would be, and counted as this process's.
+    # The workers of the reference loop's DataLoader are started as a user's would be, and counted as this process's.
     multiprocessing.set_start_method(multiprocessing.get_all_start_methods()[0], force=True)
     run: Callable[[], None] | None = None
 
     def answer(word: str = "", *given: Any) -> Any:
-        nonlocal side, run
+        nonlocal workload, run
         if word == "":
-            side = make(*arguments)
-            return side.work
+            workload = make(*arguments)
+            return workload.work
         if word == "block":
-            run = side.block(*given)
+            run = workload.block(*given)
         elif word == "run":
             run()
         else:
-            side.end()
-            return getattr(side, "shares", []), own_seconds()
+            workload.end()
+            return getattr(workload, "shares", []), own_seconds()
         return None
 
-    side: Any = None
+    workload: Any = None
     question: tuple[Any, ...] = ()
     while True:
         try:

@@ -1,4 +1,4 @@
-"""The usual loop: training on CIFAR-10 as PyTorch's and torchvision's tutorials write it.
+"""The reference loop: training on CIFAR-10 as PyTorch's and torchvision's tutorials write it.
 
 A Dataset of PIL images; torchvision's transforms, one image at a time, in the workers of a DataLoader; a network in
 float32 and NCHW; SGD as it comes; the loss read back after every step for a running mean.
@@ -47,7 +47,7 @@ class Pictures(torch.utils.data.Dataset):
         return self._transform(Image.fromarray(self._images[index])), int(self._labels[index])
 
 
-class Loaded:
+class LoaderBatches:
     """Batches of a DataLoader with `workers` processes, which live from `begin` to `end`."""
 
     def __init__(
@@ -92,17 +92,17 @@ class Loaded:
                 yield images.to(self._device, non_blocking=True), labels.to(self._device, non_blocking=True)
 
     def end(self) -> None:
-        # Its workers would go on preparing batches while the other sides are timed.
+        # Its workers would go on preparing batches while the other workloads are timed.
         self._iterator = None
 
 
-class Gathered:
-    """Batches from the dataset on the device, by our gather, in the order and with the crops of a trial's plans."""
+class DeviceBatches:
+    """Batches from the dataset on the device, by our gather, in the order and with the crops of a trial's sampler."""
 
     ahead = 0
 
-    def __init__(self, data: DeviceData, plans: AugmentationSampler, *, trial: int, channels_last: bool):
-        self._data, self._plans, self._trial = data, plans, trial
+    def __init__(self, data: DeviceData, sampler: AugmentationSampler, *, trial: int, channels_last: bool):
+        self._data, self._sampler, self._trial = data, sampler, trial
         self._format = torch.channels_last if channels_last else torch.contiguous_format
         self._epoch = 0
         self._batches = self._endless()
@@ -117,15 +117,15 @@ class Gathered:
         data, device = self._data, self._data.train_images.device
         while True:
             self._epoch += 1
-            plan = EpochPlan(*(part.to(device) for part in self._plans.plan(trial=self._trial, epoch=self._epoch)))
+            plan = EpochPlan(*(part.to(device) for part in self._sampler.plan(trial=self._trial, epoch=self._epoch)))
             for index, *augmentation in zip(*plan, strict=True):
                 images = gather(
-                    data.train_images, index, *augmentation, mean=data.mean, std=data.std, **self._plans.constants
+                    data.train_images, index, *augmentation, mean=data.mean, std=data.std, **self._sampler.constants
                 )
                 yield images.contiguous(memory_format=self._format), data.train_labels[index]
 
 
-class HostLoop:
+class ReferenceLoop:
     """The tutorial's loop, driven by the host: `work` images a step.
 
     `losses` is the sum over the last block. `shares` holds, for each timed block, the part of its time spent waiting
@@ -151,11 +151,11 @@ class HostLoop:
 
     def block(self, steps: int) -> Callable[[], None]:
         if self._device.type == "cuda":
-            # A user of the usual loop has not asked for deterministic kernels.
+            # A user of the reference loop has not asked for deterministic kernels.
             torch.use_deterministic_algorithms(False)
         self._network.train()
         self._source = self._batches.begin()
-        # Batches that workers made while other sides were timed are used up before the time begins.
+        # Batches that workers made while other workloads were timed are used up before the time begins.
         self._train(self._batches.ahead)
 
         def run() -> None:

@@ -1,0 +1,317 @@
+"""`bench floor`: a roofline of each row of the paper's figures: the hours that it needs on a chip, on paper.
+
+Between two ends: the floor, at which everything but convolutions is fused away (`Requirements`), and the same step with
+nothing fused, counted operation by operation (`traffic`), at the chip's full bandwidth and matrix rate. The time that
+Python takes to launch the operations one by one stands beside it.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from hybridsep.bench import output, rows, variants
+from hybridsep.bench.session import Session
+from hybridsep.bench.settings import Chip, Settings
+from hybridsep.bench.workloads import RowWorkloads
+from hybridsep.data import Dataset
+from hybridsep.errors import ConfigError
+from hybridsep.networks.cost import cost_of
+from hybridsep.report.table import Column, Table, count, number
+from hybridsep.train import build
+from hybridsep.train.step import evaluation_batch, logits_of
+
+_TRIAL_SECONDS = ("floor", "sum", "unfused", "launching")
+_BYTES = 2  # of a bfloat16 value
+_PARAMETER_BYTES = 24
+
+# Kernels that read an argument once more than once, by the argument's place: batch normalisation first sums, then
+# normalises (forward: the input; backward: the gradient and the input); a convolution's backward pass reads the
+# gradient for the input's gradient and again for the weight's.
+_AGAIN = {
+    "native_batch_norm": (0,),
+    "_native_batch_norm_legit": (0,),
+    "_batch_norm_with_update": (0,),
+    "cudnn_batch_norm": (0,),
+    "native_batch_norm_backward": (0, 1),
+    "batch_norm_backward": (0, 1),
+    "cudnn_batch_norm_backward": (0, 1),
+    "convolution_backward": (0,),
+}
+_ONLY_WRITE = ("zero_", "fill_", "copy_", "bernoulli_", "normal_", "uniform_")
+_SELECT = ("index_select", "index")  # read as much as they write, not all they are given
+_PRODUCTS = ("convolution", "addmm", "mm", "bmm")
+
+
+@dataclass(frozen=True)
+class Requirements:
+    """What a network needs at least, of one image: values of `activations` and of the `images`, `macs`; its `params`.
+
+    Every activation is written once and read once on the way forward, read once more on the way back, and its gradient
+    is written once and read once; two bytes a value (bfloat16). An activation is the output of a convolution or of the
+    last linear layer. Normalisation, nonlinearity, pooling, addition, concatenation and the cast are taken to happen
+    inside the convolutions that write and read these, so they move nothing. The image batch counts as an activation
+    without a gradient. Every parameter moves 24 bytes a step: weight, gradient and momentum in float32, each read and
+    written. Evaluation writes and reads every activation once. Matrix work is 2 operations for each
+    multiply-accumulate, three times in training (output, gradient of the input, gradient of the weight), all at the
+    matrix units' rate. No step can be faster than the larger of the two times on such a plan; one that does not overlap
+    them takes their sum.
+    """
+
+    activations: int
+    images: int
+    macs: int
+    params: int
+
+    def training_bytes(self, batch: int) -> int:
+        """Bytes of one training step."""
+        return batch * _BYTES * (5 * self.activations + 3 * self.images) + _PARAMETER_BYTES * self.params
+
+    def training_flops(self, batch: int) -> int:
+        """Operations of one training step."""
+        return 6 * self.macs * batch
+
+    def evaluation_bytes(self, batch: int) -> int:
+        """Bytes of evaluating one batch."""
+        return batch * _BYTES * 2 * (self.activations + self.images) + 4 * self.params
+
+    def evaluation_flops(self, batch: int) -> int:
+        """Operations of evaluating one batch."""
+        return 2 * self.macs * batch
+
+
+def requirements(config: dict[str, Any], *, classes: int, height: int) -> Requirements:
+    """Return those of the network of a plain configuration, for images of `height` pixels before the crop."""
+    side = config["augmentation"]["crop"] or height
+    # On "meta" only shapes are computed: nothing is allocated and nothing runs.
+    with torch.device("meta"), torch.no_grad():
+        network = build.network_factory(config, classes=classes)().eval()
+        activations = traffic(lambda: network(torch.empty(1, 3, side, side))).products
+    cost = cost_of(network, side, side)
+    return Requirements(activations, 3 * side * side, cost.macs, cost.params)
+
+
+@dataclass
+class Traffic:
+    """Bytes that operations read and write when nothing is fused: each reads its arguments and writes its results.
+
+    Views move nothing. `launches` counts operations that move data; some launch more than one kernel. `products` counts
+    the values that convolutions and matrix products put out.
+    """
+
+    read: int = 0
+    written: int = 0
+    launches: int = 0
+    products: int = 0
+
+
+def traffic(call: Callable[[], object]) -> Traffic:
+    """Return what the operations of `call` move. It runs in this thread, on any device."""
+    with _Counting() as counting:
+        call()
+    return counting.found
+
+
+class _Counting(TorchDispatchMode):
+    def __init__(self):
+        super().__init__()
+        self.found = Traffic()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        schema = func._schema
+        if _is_view(schema):
+            return result
+        name = schema.name.split("::")[1]
+        written = _tensors(result)
+        if name in _PRODUCTS:
+            self.found.products += sum(tensor.numel() for tensor in written)
+        places = {tensor.untyped_storage()._cdata for tensor in written}
+        given = dict(zip((argument.name for argument in schema.arguments), args, strict=False)) | (kwargs or {})
+        read = 0
+        for place, argument in enumerate(each for each in schema.arguments if each.name in given):
+            tensors = _tensors(given[argument.name])
+            changed = argument.alias_info is not None and argument.alias_info.is_write
+            if changed:
+                written += [tensor for tensor in tensors if tensor.untyped_storage()._cdata not in places]
+            if not (changed and name in _ONLY_WRITE):
+                read += (2 if place in _AGAIN.get(name, ()) else 1) * sum(map(_bytes, tensors))
+        put_out = sum(map(_bytes, written))
+        if put_out:
+            self.found.read += min(read, 2 * put_out) if name in _SELECT else read
+            self.found.written += put_out
+            self.found.launches += 1
+        return result
+
+
+def _is_view(schema: Any) -> bool:
+    infos = [returned.alias_info for returned in schema.returns]
+    return bool(infos) and all(info is not None and not info.is_write for info in infos)
+
+
+def _tensors(tree: Any) -> list[Tensor]:
+    return [leaf for leaf in tree_leaves(tree) if isinstance(leaf, Tensor)]
+
+
+def _bytes(tensor: Tensor) -> int:
+    """Return the bytes behind a tensor; one expanded from fewer values stands on those."""
+    return min(tensor.numel() * tensor.element_size(), tensor.untyped_storage().nbytes())
+
+
+def run(session: Session) -> None:
+    """Count every row of the experiments, print the table and write it."""
+    settings, size = session.settings, session.size("paper")
+    settings.device = "cpu"  # where it is counted; a GPU is left to others
+    lines = []
+    for experiment in settings.floor.experiments:
+        models, trials = rows.of_experiment(experiment)
+        for model in models:
+            words = [f"experiment={experiment}", f"model={model}", f"size={size}"]
+            config = rows.compose([*words, f"schedule.batch_size={settings.batch}"])
+            lines.append({"experiment": experiment, **line(config, trials=trials, settings=settings)})
+            hours = [f"{lines[-1]['row_hours'][kind]:.2f}" for kind in ("floor", "unfused")]
+            output.say(f"{experiment}, {config['row']}: {' to '.join(hours)} h for {trials} trials")
+    found = {"size": size, "batch": settings.batch, "chip": vars(settings.chip), "lines": lines}
+    # Counted, so the numbers are no machine's.
+    session.write(f"floor-{size}", found, _tables, label=lambda machine: "")
+
+
+def line(config: dict[str, Any], *, trials: int, settings: Settings) -> dict[str, Any]:
+    """Return the needs of one row and its times on the chip: of a step (seconds), and of all trials (hours)."""
+    batch, epochs, given = config["schedule"]["batch_size"], config["schedule"]["epochs"], settings.floor
+    at_once = evaluation_batch(torch.device("cuda"))
+    # Two steps an epoch, so that the second one draws no plan.
+    dataset = rows.dataset(train=max(10, 2 * batch), test=at_once)
+    least = requirements(config, classes=len(dataset.classes), height=dataset.train_images.shape[1])
+    training, evaluating = unfused(config, dataset)
+    steps = given.train_images // batch
+    if steps == 0:
+        raise ConfigError(f"batch={batch} is not allowed: at most floor.train_images={given.train_images}")
+    step, evaluation = (
+        seconds(settings.chip, floor_bytes=floor_bytes, flops=flops, real=real)
+        for floor_bytes, flops, real in (
+            (least.training_bytes(batch), least.training_flops(batch), training),
+            (least.evaluation_bytes(at_once), least.evaluation_flops(at_once), evaluating),
+        )
+    )
+    evaluations = given.test_images / at_once
+    trial = {kind: epochs * (steps * step[kind] + evaluations * evaluation[kind]) for kind in _TRIAL_SECONDS}
+    return {
+        "row": config["row"],
+        "title": config["model"]["title"],
+        "trials": trials,
+        "epochs": epochs,
+        "steps_per_epoch": steps,
+        "per_image": {"activations": least.activations, "macs": least.macs},
+        "params": least.params,
+        "step_bytes": {"floor": least.training_bytes(batch), "unfused": training.read + training.written},
+        "launches": training.launches,
+        "step_seconds": step,
+        "row_hours": {kind: trials * value / 3600 for kind, value in trial.items()},
+    }
+
+
+def seconds(chip: Chip, *, floor_bytes: int, flops: int, real: Traffic) -> dict[str, float]:
+    """Return the seconds of one step on the chip.
+
+    floor: the larger of memory and matrix time; sum: both, one after the other; unfused: all that is moved when every
+    operation reads and writes memory, and the matrix time; launching: the host's time to launch each operation.
+    """
+    memory, matrix = floor_bytes / chip.bytes_per_second, flops / chip.flops_per_second
+    return {
+        "memory": memory,
+        "matrix": matrix,
+        "floor": max(memory, matrix),
+        "sum": memory + matrix,
+        "unfused": (real.read + real.written) / chip.bytes_per_second + matrix,
+        "launching": real.launches * chip.seconds_per_launch,
+    }
+
+
+def unfused(config: dict[str, Any], dataset: Dataset) -> list[Traffic]:
+    """Return what a training step, and the evaluation of the dataset's test images, move when nothing is fused."""
+    workloads = RowWorkloads(config, dataset, torch.device("cpu"))
+    loop = workloads.trial(variants.ours(bfloat16=True))
+    data, side = workloads.data, workloads.sampler.size
+
+    def evaluate() -> None:
+        logits_of(loop.network, data, size=side, precision="bfloat16", batch_size=len(data.test_images))
+
+    # Fake tensors have shapes and no values: every operation of the step is called, none computes.
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        loop.run(1)  # makes the momentum
+        return [traffic(call) for call in (lambda: loop.run(1), evaluate)]
+
+
+def _tables(record: dict[str, Any]) -> list[Table]:
+    chip = record["chip"]
+    lines = []
+    for experiment in dict.fromkeys(entry["experiment"] for entry in record["lines"]):
+        own = [entry for entry in record["lines"] if entry["experiment"] == experiment]
+        total = {kind: sum(entry["row_hours"][kind] for entry in own) for kind in _TRIAL_SECONDS}
+        lines += [*own, {"experiment": experiment, "row": f"{experiment}, all rows", "row_hours": total}]
+
+    def hours(kind: str) -> Any:
+        return lambda entry: number(entry["row_hours"][kind])
+
+    def milliseconds(kind: str) -> Any:
+        return lambda entry: number(1e3 * entry["step_seconds"][kind], 3) if "step_seconds" in entry else ""
+
+    def value(write: Any) -> Any:
+        return lambda entry: write(entry) if "params" in entry else ""
+
+    names = [
+        Column("Experiment", lambda entry: entry["experiment"], wide=True, place="files"),
+        Column("Row", lambda entry: entry["row"], wide=True),
+    ]
+    needs = [
+        *names,
+        Column("Params", value(lambda entry: count(entry["params"]))),
+        Column("Activations", value(lambda entry: count(entry["per_image"]["activations"]))),
+        Column("MACs", value(lambda entry: count(entry["per_image"]["macs"]))),
+        Column("GB, floor", value(lambda entry: number(entry["step_bytes"]["floor"] / 1e9))),
+        Column("GB, unfused", value(lambda entry: number(entry["step_bytes"]["unfused"] / 1e9))),
+        Column("Launches", value(lambda entry: str(entry["launches"]))),
+    ]
+    times = [
+        *names,
+        Column("Memory, ms", milliseconds("memory")),
+        Column("Matrix, ms", milliseconds("matrix")),
+        Column("Launch, ms", milliseconds("launching")),
+        Column("Floor, h", hours("floor")),
+        Column("Sum, h", hours("sum")),
+        Column("Unfused, h", hours("unfused")),
+        Column("Launch, h", hours("launching")),
+    ]
+    example = record["lines"][0]
+    work = (
+        f"A row: {example['trials']} trials x {example['epochs']} epochs x {example['steps_per_epoch']} steps of "
+        f"{record['batch']} images, and an evaluation of the test images after each epoch."
+    )
+    notes = (
+        "Floor: every convolution's output written and read once forward, read once more backward, its gradient written"
+        " and read once, 2 bytes each; 24 bytes a parameter; everything else fused away"
+        " (src/hybridsep/bench/roofline.py). Matrix: 6 operations a MAC in training. Hours of a row: floor takes the"
+        " larger of memory and matrix time, sum adds them.",
+        "Unfused: what the operations of the actual step, as PyTorch calls them on a CPU, read and write one by one,"
+        " plus the matrix time. What a captured graph reaches lies between sum and unfused where kernels run at the"
+        " chip's rates, and above where they do not (depthwise and grouped convolutions).",
+        f"Launch: operations of a step x {chip['seconds_per_launch'] * 1e6:g} us each, if Python launches them one by"
+        " one; a captured graph takes that away.",
+    )
+    heading = (
+        *output.head(record)[:1],
+        f"Counted, not measured. {chip['name']}: {chip['bytes_per_second'] / 1e12:g} TB/s,"
+        f" {chip['flops_per_second'] / 1e12:g} TFLOP/s in bfloat16. Size {record['size']}.",
+        work,
+    )
+    needed = [entry for entry in lines if "params" in entry]
+    return [
+        Table("needs", "What one image and one training step need", needs, needed, (), heading=heading),
+        Table("hours", f"Times on {chip['name']}", times, lines, (), notes=notes),
+    ]

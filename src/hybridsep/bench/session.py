@@ -1,0 +1,71 @@
+"""What every command of the bench begins and ends with: the machine that it takes, and where its numbers go."""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from hybridsep.bench import output
+from hybridsep.bench.contention import CpuContention
+from hybridsep.bench.settings import Settings
+from hybridsep.report.table import Table
+
+
+class Session:
+    """One command: its settings, the device with its threads, and how busy the rest of the machine is meanwhile.
+
+    Device and threads are taken when they are first asked for, because a GPU that this process has is not there for
+    the processes that some commands start first.
+    """
+
+    def __init__(self, settings: Settings, *, command: str):
+        self.settings, self._command = settings, command
+        self.contention = CpuContention()
+
+    @functools.cached_property
+    def device(self) -> Any:
+        """The torch.device, prepared for work. Raises ConfigError when it is not there."""
+        from hybridsep.train import precision
+
+        device = precision.resolve_device(self.settings.device)
+        self._threads = precision.prepare(device, self.settings.threads)
+        return device
+
+    @property
+    def threads(self) -> int:
+        """CPU threads of this process."""
+        _ = self.device
+        return self._threads
+
+    @functools.cached_property
+    def bfloat16(self) -> bool:
+        """Whether the device multiplies bfloat16 in hardware."""
+        from hybridsep.train import precision
+
+        return precision.native_bfloat16(self.device)
+
+    def size(self, default: str = "small") -> str:
+        """Return the size of the networks."""
+        return self.settings.size or default
+
+    def configurations(self) -> list[dict[str, Any]]:
+        """Return the plain configurations of the models that are measured. Raises ConfigError."""
+        from hybridsep.bench import rows
+
+        return rows.of_models(self.settings.models, size=self.size(), batch=self.settings.batch)
+
+    def write(
+        self,
+        name: str,
+        found: dict[str, Any],
+        tables: Callable[[dict[str, Any]], Sequence[Table]],
+        *,
+        label: Callable[[dict[str, Any]], str] | None = None,
+    ) -> None:
+        """Write what was found, with where it is from, and its tables; print these. Raises RecordError.
+
+        Files are called `name`, a dash and the `label` of the record's machine: by default the given one or the
+        device's (`output.label`); without any, only `name`.
+        """
+        record = {"command": self._command, **found, **output.origin(str(self.device), self.threads)}
+        end = (label or (lambda machine: output.label(self.settings.label, machine)))(record["machine"])
+        output.write(self.settings.results, f"{name}-{end}" if end else name, record, tables(record))

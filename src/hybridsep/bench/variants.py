@@ -1,0 +1,62 @@
+"""The ablation: variants of a training loop from the reference loop to ours, one switch at a time."""
+
+from dataclasses import dataclass, replace
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One way to train: which switches are on. `missing` says what this machine lacks for it, or nothing."""
+
+    name: str
+    data_on_device: bool = False
+    channels_last: bool = False
+    bfloat16: bool = False
+    assembled: bool = False  # as training is: fused optimiser, learning rates and counters on the device
+    kept: bool = False  # memory that a step frees stays in the process, which is the caller's affair
+    merged: bool = False  # narrow groups of convolutions: `hybridsep.modules.grouped`
+    graph: bool = False
+    compiled: bool = False  # the whole network by `torch.compile`
+    at_once: int = 1
+    aside: bool = False  # tried beside the others; the variants after it do without
+    missing: str = ""
+
+    @property
+    def precision(self) -> str:
+        """The number format of its forward pass."""
+        return "bfloat16" if self.bfloat16 else "float32"
+
+
+def ours(*, bfloat16: bool, merged: bool = False) -> Variant:
+    """Return the variant that a trial trains with, uncaptured and without what belongs to the process."""
+    return Variant("ours", data_on_device=True, channels_last=True, bfloat16=bfloat16, assembled=True, merged=merged)
+
+
+def ablation(*, at_once: int, gpu: bool, bfloat16: bool, glibc: bool, grouped: bool, compiled: bool) -> list[Variant]:
+    """Return the variants, each with one switch more than the one before; what this machine lacks stays off.
+
+    `grouped`: the network has narrow groups, which our runs merge on a CPU, and on a GPU not before this shows it
+    quicker. `compiled`: try torch.compile too.
+    """
+    merge = [("+ groups merged", {"merged": True}, "")] if grouped else []
+    compile_ = [("torch.compile, aside", {"compiled": True, "aside": True}, "")] if compiled else []
+    switches = (
+        ("+ data on device", {"data_on_device": True}, ""),
+        ("+ channels-last", {"channels_last": True}, ""),
+        ("+ bfloat16", {"bfloat16": True}, "" if bfloat16 else "needs bfloat16 arithmetic"),
+        ("+ fused SGD, device state", {"assembled": True}, ""),
+        ("+ freed memory kept", {"kept": True}, "needs a CPU and glibc" if gpu or not glibc else ""),
+        *([] if gpu else merge),
+        ("+ CUDA graph", {"graph": True}, "" if gpu else "needs a GPU"),
+        *compile_,
+        (f"+ {at_once} trials at once", {"at_once": at_once}, ""),
+        *(merge if gpu else []),
+    )
+    last = Variant("usual loop")
+    variants = [last]
+    for name, switch, missing in switches:
+        if missing:
+            variants.append(replace(last, name=name, missing=missing))
+        else:
+            variants.append(replace(last, name=name, **switch))
+            last = last if variants[-1].aside else variants[-1]
+    return variants

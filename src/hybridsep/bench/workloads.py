@@ -1,0 +1,229 @@
+"""What is timed of one row: the reference loop, our loop in each variant, several trials at once, the data path."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from hybridsep.bench.memory import step_bytes
+from hybridsep.bench.reference_loop import DeviceBatches, LoaderBatches, ReferenceLoop, plain_sgd
+from hybridsep.bench.timing import Workload
+from hybridsep.bench.variants import Variant
+from hybridsep.data import Dataset
+from hybridsep.data.batches import EpochPlan, gather
+from hybridsep.train import build
+from hybridsep.train.assembly import Training, assemble, initial_network
+from hybridsep.train.concurrent import run_concurrently
+from hybridsep.train.graph import TrialStream
+from hybridsep.train.sampler import AugmentationSampler
+from hybridsep.train.step import DeviceData
+
+
+class RowWorkloads:
+    """Makes the workloads of one row: `config` is its plain configuration, `workers` are those of the reference loop.
+
+    `learning_rate` 0 changes no weight but takes the same time, and nothing runs off to infinity. `mean` and `std` of
+    None are those of the dataset's training images.
+    """
+
+    def __init__(
+        self,
+        config: dict[str, Any],
+        dataset: Dataset,
+        device: torch.device,
+        *,
+        workers: int = 0,
+        learning_rate: float = 0.0,
+        mean: list[float] | None = None,
+        std: list[float] | None = None,
+    ):
+        self._config, self._dataset, self._device = config, dataset, device
+        self._workers, self._learning_rate = workers, learning_rate
+        padding = config["augmentation"]["padding"]
+        self.data = DeviceData.load(dataset, device, padding=padding, mean=mean, std=std)
+        self.build = build.network_factory(config, classes=len(dataset.classes))
+        self.batch = config["schedule"]["batch_size"]
+        self.sampler = AugmentationSampler(
+            config["augmentation"],
+            count=len(dataset.train_images),
+            height=dataset.train_images.shape[1],
+            batch_size=self.batch,
+            study_seed=config["seed"],
+        )
+
+    def make(self, variant: Variant) -> Workload:
+        """Return what does the steps of one variant."""
+        if not variant.assembled:
+            return self._reference_loop(variant)
+        if variant.at_once == 1:
+            return self.trial(variant)
+        return ConcurrentTrials([self.trial(variant, trial) for trial in range(variant.at_once)], self._device)
+
+    def trial(self, variant: Variant, trial: int = 0) -> "TrialLoop":
+        """Return one trial, assembled as training assembles it but for the variant's switches."""
+        training = assemble(
+            self._config,
+            data=self.data,
+            device=self._device,
+            trial=trial,
+            build=self.build,
+            precision=variant.precision,
+            channels_last=variant.channels_last,
+            merge_groups=variant.merged,
+            compiled=variant.compiled,
+        )
+        stream = TrialStream(self._device, cuda_graph=variant.graph)
+        return TrialLoop(training, stream, trial=trial, learning_rate=self._learning_rate)
+
+    def memory(self, variant: Variant) -> int:
+        """Return `step_bytes` of a variant.
+
+        Not counted: the dataset, and batches that the reference loop's workers hold. On a CPU one trial of several that
+        run at once is counted, and multiplied.
+        """
+        # What counts the tensors sees operations, and compiled ones are none.
+        counted = replace(variant, data_on_device=True, compiled=False)
+        times = 1
+        if variant.at_once > 1 and self._device.type != "cuda":
+            counted, times = replace(counted, at_once=1), variant.at_once
+        return times * step_bytes(lambda: self.make(counted), self._device)
+
+    def data_path(self, *, graph: bool) -> "DataPath":
+        """Return the workload that does nothing but gather our batches."""
+        return DataPath(self.data, self.sampler, self.batch, graph=graph)
+
+    def _reference_loop(self, variant: Variant) -> ReferenceLoop:
+        config, data = self._config, self.data
+        network, _ = initial_network(
+            config,
+            self.build,
+            device=self._device,
+            trial=0,
+            channels_last=variant.channels_last,
+            merge_groups=variant.merged,
+        )
+        if variant.data_on_device:
+            batches = DeviceBatches(data, self.sampler, trial=0, channels_last=variant.channels_last)
+        else:
+            batches = LoaderBatches(
+                self._dataset.train_images,
+                self._dataset.train_labels,
+                self._device,
+                batch=self.batch,
+                workers=self._workers,
+                padding=config["augmentation"]["padding"],
+                mean=data.mean.tolist(),
+                std=data.std.tolist(),
+            )
+        return ReferenceLoop(
+            network,
+            plain_sgd(network, config["schedule"], learning_rate=self._learning_rate),
+            batches,
+            self._device,
+            batch=self.batch,
+            precision=variant.precision,
+            label_smoothing=config["schedule"]["label_smoothing"],
+        )
+
+
+class TrialLoop:
+    """Our loop: the steps of one trial, epoch after epoch, in its stream; an epoch's plan is drawn when it begins."""
+
+    def __init__(self, training: Training, stream: TrialStream, *, trial: int, learning_rate: float):
+        self.step, self.network = training.step, training.network
+        self.work = float(self.step.batch_size)
+        self._sampler, self._stream, self._trial = training.sampler, stream, trial
+        self._advance = stream.stepper(self.step, generator=training.generator)
+        self._rates = np.full(self.step.steps, learning_rate, np.float32)
+        self._epoch, self._at = 0, self.step.steps
+
+    def block(self, steps: int) -> Callable[[], None]:
+        if self.step.losses.is_cuda:
+            torch.use_deterministic_algorithms(True)
+        self.network.train()
+        return lambda: self.run(steps)
+
+    def run(self, steps: int) -> None:
+        """Do so many steps and wait for them."""
+        with self._stream as stream:
+            for _ in range(steps):
+                if self._at == self.step.steps:
+                    self._epoch, self._at = self._epoch + 1, 0
+                    with stream.eager():
+                        plan = self._sampler.plan(trial=self._trial, epoch=self._epoch)
+                        self.step.begin_epoch(plan, self._rates)
+                self._advance()
+                self._at += 1
+            stream.wait()
+
+    def end(self) -> None:
+        pass
+
+
+class ConcurrentTrials:
+    """Several trials, each with a thread of its own; on a CPU they share out its cores."""
+
+    def __init__(self, trials: list[TrialLoop], device: torch.device):
+        self.work = sum(trial.work for trial in trials)
+        self.trials, self._device = trials, device
+
+    def block(self, steps: int) -> Callable[[], None]:
+        self._threads = torch.get_num_threads()
+        if self._device.type == "cpu":
+            # Every new thread takes this number over.
+            torch.set_num_threads(max(1, self._threads // len(self.trials)))
+        for trial in self.trials:
+            trial.block(steps)
+        return lambda: run_concurrently(self.trials, lambda trial: trial.run(steps), at_once=len(self.trials))
+
+    def end(self) -> None:
+        torch.set_num_threads(self._threads)
+
+
+class DataPath:
+    """The part of our step that makes a batch: draws, pixels, labels. With `graph` it is captured and replayed."""
+
+    def __init__(self, data: DeviceData, sampler: AugmentationSampler, batch: int, *, graph: bool):
+        self.work = float(batch)
+        self._data, self._constants, self._graph = data, sampler.constants, None
+        device = data.train_images.device
+        self._plan = EpochPlan(*(part.to(device) for part in sampler.plan(trial=0, epoch=1)))
+        self._counter = torch.zeros(1, dtype=torch.int64, device=device)
+        if graph:
+            self._gather()
+            self._graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(self._graph):
+                self._gather()
+
+    def _gather(self) -> None:
+        data = self._data
+        index, *augmentation = (part.index_select(0, self._counter)[0] for part in self._plan)
+        gather(data.train_images, index, *augmentation, mean=data.mean, std=data.std, **self._constants)
+        data.train_labels.index_select(0, index)
+        self._counter += 1
+        self._counter %= len(self._plan.order)
+
+    def block(self, steps: int) -> Callable[[], None]:
+        one = self._graph.replay if self._graph is not None else self._gather
+
+        def run() -> None:
+            for _ in range(steps):
+                one()
+
+        return run
+
+    def end(self) -> None:
+        pass
+
+
+@contextlib.contextmanager
+def own_determinism() -> Iterator[None]:
+    """Give torch's switch for deterministic kernels back as it was: the reference loop turns it off, ours on."""
+    before = torch.are_deterministic_algorithms_enabled()
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)
