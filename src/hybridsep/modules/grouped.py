@@ -11,15 +11,18 @@ _CHANNELS = 16
 _FEW = 4
 
 
-class MergedGroups(nn.Conv2d):
-    """A grouped convolution of which `merged` neighbouring groups at a time are one, its weight filled with zeros.
+class GroupedConv2d(nn.Conv2d):
+    """A grouped convolution without bias; `merged` says how it is carried out.
 
+    1: by the library as it stands. More: that many neighbouring groups at a time are one, the weight filled with zeros.
     Zeros add nothing, so it is the grouped convolution but for the order of its sums, with the same parameters.
     """
 
-    merged: int
+    merged: int = 1
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.merged == 1:
+            return super().forward(x)
         groups = self.groups // self.merged
         return F.conv2d(x, self.block_diagonal(), None, self.stride, self.padding, self.dilation, groups)
 
@@ -32,26 +35,25 @@ class MergedGroups(nn.Conv2d):
         return (blocks * own.view(1, merged, 1, merged, 1, 1, 1)).reshape(out_chs, merged * width, *kernel)
 
     def extra_repr(self) -> str:
-        return f"{super().extra_repr()}, merged={self.merged}"
+        return f"{super().extra_repr()}, merged={self.merged}" if self.merged > 1 else super().extra_repr()
 
 
 def merge_groups(network: nn.Module) -> int:
-    """Let the grouped convolutions of `network` with 2 to 4 channels a group run as `MergedGroups`; return how many.
+    """Set `merged` of the grouped convolutions of `network` with 2 to 4 channels a group; return how many.
 
     Parameters, their names and order, `state_dict` and hooks stay as they are.
     """
     found = narrow_groups(network)
     for module, merged in found.items():
-        module.__class__ = MergedGroups
         module.merged = merged
     return len(found)
 
 
-def narrow_groups(network: nn.Module) -> dict[nn.Conv2d, int]:
+def narrow_groups(network: nn.Module) -> dict[GroupedConv2d, int]:
     """Return what `merge_groups` changes, on any device, with how many groups become one."""
     found = {}
     for module in network.modules():
-        if type(module) is nn.Conv2d and module.bias is None and module.padding_mode == "zeros":
+        if isinstance(module, GroupedConv2d):
             merged = _merged(module.in_channels // module.groups, module.groups)
             if merged > 1:
                 found[module] = merged

@@ -5,6 +5,7 @@ import math
 from torch import Tensor, nn
 
 from hybridsep.errors import ConfigError
+from hybridsep.modules.grouped import GroupedConv2d
 
 # In place, because each follows a normalisation, a convolution or an addition, whose backward passes do not read
 # their own outputs. The slope .1 is darknet's.
@@ -42,7 +43,8 @@ def scaled(width: float, ratio: float, *, multiple: int = 1) -> int:
 def conv(in_chs: int, out_chs: int, kernel_size: int, *, groups: int = 1, stride: int = 1) -> nn.Conv2d:
     """Convolution without bias, padded so that at stride 1 it keeps height and width (odd kernels)."""
     padding = kernel_size // 2
-    return nn.Conv2d(in_chs, out_chs, kernel_size, stride=stride, padding=padding, groups=groups, bias=False)
+    kind = nn.Conv2d if groups == 1 else GroupedConv2d
+    return kind(in_chs, out_chs, kernel_size, stride=stride, padding=padding, groups=groups, bias=False)
 
 
 class ConvNormAct(nn.Module):
