@@ -114,6 +114,10 @@ def test_what_is_not_a_trial(text):
         "precision=float16",
         "device=tpu",
         "threads=0",
+        "threads=1000000000",
+        "trials_at_once=1000",
+        "schedule.epochs=1000000",
+        "schedule.batch_size=10000000",
         "max_minutes=0",
         "study=../elsewhere",
         "row=.hidden",
@@ -124,6 +128,12 @@ def test_values_out_of_range_name_their_key(compose, override):
     with pytest.raises(ConfigError, match=f"^{key.replace('.', '[.]')}=") as error:
         config.check(compose(override))
     assert "\n" not in str(error.value)
+
+
+def test_a_training_shorter_than_its_warm_up_says_what_to_type(compose):
+    with pytest.raises(ConfigError, match=r"^schedule.warmup_epochs=5 .*schedule.epochs=1; .*add (.*)$") as error:
+        config.check(compose("schedule.epochs=1"))
+    config.check(compose("schedule.epochs=1", str(error.value).rpartition(" ")[2]))
 
 
 def test_a_dataset_without_its_path(compose):

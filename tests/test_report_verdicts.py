@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from hybridsep.bench import fabricate
+from hybridsep.config import experiments
 from hybridsep.report import __main__ as command
-from hybridsep.report import experiments, settings, verdicts
+from hybridsep.report import settings, verdicts
 from hybridsep.report.settings import Claim
 
 PAPERS = {"size.name": "paper", "schedule.name": "paper"}

@@ -155,7 +155,7 @@ def test_weight_decay_spares_batch_norm_and_biases():
         (["model=resnext", "model.module.cardinality=7"], "model.module.cardinality"),
         (["data=imagefolder", "data.path=nowhere"], "data.path=nowhere does not exist"),
         (["evaluation.images=101"], "there are 100 test images"),
-        (["schedule.batch_size=193"], "there are 192 training images"),
+        (["schedule.batch_size=193"], "there are 192 training images; add, for instance, schedule.batch_size=64"),
         (["-m", "model=separable,hybrid", "schedule.epochs=0"], "schedule.epochs=0"),
         (["experiment=figure4", "size.depth=0"], "size.depth=0"),
     ],

@@ -1,56 +1,66 @@
 """What the bench takes from `conf/bench.yaml` and the command line, typed and checked."""
 
-import math
-import re
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated
 
+from annotated_types import Interval, MinLen
 from omegaconf import MISSING
 
 from hybridsep.config import config_dir, overrides
-from hybridsep.errors import ConfigError
+from hybridsep.config.ranges import Count, Device, Matches, Positive, Threads, check_ranges, refuse
 
-_SHAPE = re.compile(r"([1-9][0-9]{0,4})x([1-9][0-9]{0,4})x([1-9][0-9]{0,3})", re.ASCII)
+Shape = Annotated[
+    str,
+    Matches("[1-9][0-9]{0,4}x[1-9][0-9]{0,4}x[1-9][0-9]{0,3}", "studies x rows x trials, such as 1x6x10"),
+]
+Label = Annotated[
+    str,
+    Matches(
+        r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}", "letters, digits and ._- (files are named after it), at most 40 characters"
+    ),
+]
+Images = Annotated[int, Interval(ge=1, le=10**9)]
+UpTo100 = Annotated[int, Interval(ge=0, le=100)]
 
 
 @dataclass
 class Throughput:
-    images: int = MISSING
-    rounds: int = MISSING
-    seconds: float = MISSING
-    at_once: int | None = None
-    workers: int | None = None
+    images: Annotated[int, Interval(ge=10, le=1_000_000)] = MISSING
+    rounds: Count = MISSING
+    seconds: Positive = MISSING
+    at_once: Annotated[int, Interval(ge=2, le=100)] | None = None
+    workers: UpTo100 | None = None
     compile: bool = MISSING
-    starts: int = MISSING
+    starts: UpTo100 = MISSING
 
 
 @dataclass
 class Floor:
     experiments: list[str] = MISSING
-    train_images: int = MISSING
-    test_images: int = MISSING
+    train_images: Images = MISSING
+    test_images: Images = MISSING
 
 
 @dataclass
 class Numerics:
-    steps: int = MISSING
-    learning_rate: float = MISSING
-    images: int = MISSING
+    steps: Count = MISSING
+    learning_rate: Positive = MISSING
+    images: Annotated[int, Interval(ge=10, le=1_000_000)] = MISSING
 
 
 @dataclass
 class Profile:
-    steps: int = MISSING
-    untimed: int = MISSING
+    steps: Count = MISSING
+    untimed: Count = MISSING
 
 
 @dataclass
 class Scaling:
-    trials: list[int] = MISSING
-    widths: list[int] = MISSING
-    epochs: int = MISSING
-    folders: list[str] = MISSING
-    images: int = MISSING
+    trials: list[Annotated[int, Interval(ge=1, le=1000)]] = MISSING
+    widths: list[Annotated[int, Interval(ge=1, le=100)]] = MISSING
+    epochs: Count = MISSING
+    folders: list[Shape] = MISSING
+    images: Annotated[int, Interval(ge=100, le=1_000_000)] = MISSING
 
 
 @dataclass
@@ -58,9 +68,9 @@ class Chip:
     """Figures of a chip: memory bandwidth, dense bfloat16 matrix rate, and the host's time for one kernel launch."""
 
     name: str = MISSING
-    bytes_per_second: float = MISSING
-    flops_per_second: float = MISSING
-    seconds_per_launch: float = MISSING
+    bytes_per_second: Positive = MISSING
+    flops_per_second: Positive = MISSING
+    seconds_per_launch: Positive = MISSING
 
 
 @dataclass
@@ -68,12 +78,12 @@ class Settings:
     """Everything the command line can set; see conf/bench.yaml for what each key means."""
 
     results: str = MISSING
-    label: str | None = None
-    device: str = MISSING
-    threads: int | None = None
-    models: list[str] = MISSING
+    label: Label | None = None
+    device: Device = MISSING
+    threads: Threads | None = None
+    models: Annotated[list[str], MinLen(1)] = MISSING
     size: str | None = None
-    batch: int = MISSING
+    batch: Annotated[int, Interval(ge=2, le=1_000_000)] = MISSING
     throughput: Throughput = field(default_factory=Throughput)
     floor: Floor = field(default_factory=Floor)
     numerics: Numerics = field(default_factory=Numerics)
@@ -85,53 +95,15 @@ class Settings:
 def load(words: list[str], *, commands: str) -> Settings:
     """Return conf/bench.yaml with `key=value` words laid over it. Raises ConfigError naming key and allowed values."""
     settings = overrides.load(Settings, config_dir() / "bench.yaml", words, others=f"or one of {commands}")
-    check(settings)
+    check_ranges(settings)
+    batch = settings.batch
+    for key, images, least in (
+        ("throughput.images", settings.throughput.images, batch),
+        ("numerics.images", settings.numerics.images, 2 * batch),
+    ):
+        if images < least:
+            raise refuse(key, images, f"a whole number from {least} to 1000000 with batch={batch}")
     return settings
-
-
-def check(settings: Settings) -> None:
-    """Raise ConfigError for the first value out of range."""
-
-    def require(ok: bool, key: str, value: Any, allowed: str) -> None:
-        if not ok:
-            raise ConfigError(f"{key}={value} is not allowed: {allowed}")
-
-    def whole(key: str, value: int | None, least: int, most: int = 1_000_000) -> None:
-        require(value is None or least <= value <= most, key, value, f"a whole number from {least} to {most}")
-
-    def positive(key: str, value: float) -> None:
-        require(math.isfinite(value) and value > 0, key, value, "a finite number above 0")
-
-    named = settings.label is None or re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}", settings.label)
-    require(bool(named), "label", settings.label, "letters, digits and ._- (files are named after it), at most 40")
-    require(settings.device.split(":")[0] in ("auto", "cpu", "cuda"), "device", settings.device, "auto, cpu or cuda")
-    require(len(settings.models) >= 1, "models", settings.models, "one model or more")
-    whole("threads", settings.threads, 1)
-    whole("batch", settings.batch, 2)
-    throughput, scaling = settings.throughput, settings.scaling
-    whole("throughput.images", throughput.images, max(10, settings.batch))
-    whole("throughput.rounds", throughput.rounds, 1)
-    positive("throughput.seconds", throughput.seconds)
-    whole("throughput.at_once", throughput.at_once, 2, 100)
-    whole("throughput.workers", throughput.workers, 0, 100)
-    whole("throughput.starts", throughput.starts, 0, 100)
-    whole("floor.train_images", settings.floor.train_images, 1, 10**9)
-    whole("floor.test_images", settings.floor.test_images, 1, 10**9)
-    whole("numerics.steps", settings.numerics.steps, 1)
-    whole("numerics.images", settings.numerics.images, max(10, 2 * settings.batch))
-    positive("numerics.learning_rate", settings.numerics.learning_rate)
-    whole("profile.steps", settings.profile.steps, 1)
-    whole("profile.untimed", settings.profile.untimed, 1)
-    for value in scaling.trials:
-        whole("scaling.trials", value, 1, 1000)
-    for value in scaling.widths:
-        whole("scaling.widths", value, 1, 100)
-    whole("scaling.epochs", scaling.epochs, 1)
-    whole("scaling.images", scaling.images, 100)
-    for shape in scaling.folders:
-        require(bool(_SHAPE.fullmatch(shape)), "scaling.folders", shape, "studies x rows x trials, such as 1x6x10")
-    for key in ("bytes_per_second", "flops_per_second", "seconds_per_launch"):
-        positive(f"chip.{key}", getattr(settings.chip, key))
 
 
 def shape(text: str) -> tuple[int, int, int]:

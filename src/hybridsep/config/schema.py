@@ -1,6 +1,6 @@
-"""The typed configuration: schema, the syntax of `trial=`, and checks across fields.
+"""The typed configuration: which keys exist, of which type and range, and what must hold between them.
 
-The values live in `conf/`; this file says which keys exist and of which type.
+The values live in `conf/`.
 Nothing here imports torch, so `--help` and the report stay quick.
 """
 
@@ -8,14 +8,24 @@ import re
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from annotated_types import Ge, Interval, Len, MinLen, MultipleOf, doc
 from omegaconf import MISSING, OmegaConf
 
+from hybridsep.config.ranges import Count, Device, Fraction, Matches, OneOf, Positive, Threads, check_ranges, refuse
 from hybridsep.errors import ConfigError
 
 _ARCHIVE_SUFFIX = re.compile(r"\.(tar(\.(xz|gz|bz2))?|tgz|txz)$")
-MAX_TRIAL = 9999
+Name = Annotated[
+    str,
+    Matches(
+        r"[A-Za-z0-9][A-Za-z0-9._,=+-]{0,99}",
+        "letters, digits and ._,=+- (a folder is named after it), at most 100 characters",
+    ),
+]
+Side = Annotated[int, MultipleOf(4), Interval(ge=4, le=4096), doc("in pixels")]
+Factor = Annotated[float, Interval(gt=0, le=10), doc("1 is none")]
 
 
 @dataclass
@@ -33,11 +43,11 @@ class SizeConfig:
     """Size of the baseline network (`hybridsep.networks.Stack`)."""
 
     name: str = MISSING
-    widths: list[int] = MISSING
-    depth: int = MISSING
+    widths: Annotated[list[Annotated[int, Interval(ge=1, le=65536)]], MinLen(1)] = MISSING
+    depth: Annotated[int, Interval(ge=1, le=1000)] = MISSING
     stem_stride: int = MISSING
     act_layer: str = MISSING
-    dropout: float = MISSING
+    dropout: Fraction = MISSING
     residual: bool = MISSING
 
 
@@ -48,64 +58,64 @@ class AugmentationConfig:
     `hue`, `saturation` and `exposure` are the limits of darknet's colour jitter (`hybridsep.data.jitter`).
     """
 
-    kind: str = MISSING
-    padding: int = MISSING
-    crop: int | None = None
-    cutout: int = MISSING
-    hue: float = 0.0
-    saturation: float = 1.0
-    exposure: float = 1.0
+    kind: Annotated[str, OneOf(("crop_flip", "crop_flip_cutout", "none"))] = MISSING
+    padding: Annotated[int, Interval(ge=0, le=16), doc("in pixels")] = MISSING
+    crop: Side | None = None
+    cutout: Annotated[int, Interval(ge=1, le=4096), doc("in pixels")] = MISSING
+    hue: Annotated[float, Interval(ge=0, le=0.5), doc("of the colour circle; 0 is none")] = 0.0
+    saturation: Factor = 1.0
+    exposure: Factor = 1.0
 
 
 @dataclass
 class DataConfig:
     """A dataset. `mean` and `std` are per channel in [0, 1]; null means measured on the training images."""
 
-    name: str = MISSING
+    name: Name = MISSING
     title: str = MISSING
     path: str | None = None
     source: dict[str, Any] = MISSING
-    mean: list[float] | None = None
-    std: list[float] | None = None
+    mean: Annotated[list[float], Len(3, 3), doc("or null for measured ones")] | None = None
+    std: Annotated[list[Positive], Len(3, 3), doc("or null for measured ones")] | None = None
 
 
 @dataclass
 class ScheduleConfig:
-    """Length of training and optimiser. `decay` is cosine, step or polynomial."""
+    """Length of training and optimiser."""
 
     name: str = MISSING
-    epochs: int = MISSING
-    batch_size: int = MISSING
-    learning_rate: float = MISSING
-    warmup_epochs: float = MISSING
-    decay: str = MISSING
-    decay_steps: list[float] = MISSING
-    decay_factor: float = MISSING
-    decay_power: float = MISSING
-    momentum: float = MISSING
+    epochs: Annotated[int, Interval(ge=1, le=100_000)] = MISSING
+    batch_size: Count = MISSING
+    learning_rate: Positive = MISSING
+    warmup_epochs: Annotated[float, Ge(0)] = MISSING
+    decay: Annotated[str, OneOf(("cosine", "step", "polynomial"))] = MISSING
+    decay_steps: list[Annotated[float, Interval(gt=0, lt=1)]] = MISSING
+    decay_factor: Positive = MISSING
+    decay_power: Positive = MISSING
+    momentum: Fraction = MISSING
     nesterov: bool = MISSING
-    weight_decay: float = MISSING
-    label_smoothing: float = MISSING
+    weight_decay: Annotated[float, Ge(0)] = MISSING
+    label_smoothing: Fraction = MISSING
 
 
 @dataclass
 class EvaluationConfig:
-    """Which test images count: `subset`: paper (per trial), fixed or all; `images` null: 60 %, as in the paper."""
+    """Which test images count; `subset` paper: drawn per trial; `images` null: 60 %, as in the paper."""
 
-    subset: str = MISSING
-    images: int | None = None
+    subset: Annotated[str, OneOf(("paper", "fixed", "all"))] = MISSING
+    images: Annotated[int, Interval(ge=1, le=10**9), doc("or null for 60 %")] | None = None
 
 
 @dataclass
 class SpeedConfig:
     """What `task=speed` measures: batch sizes, the random images' shape, seconds for all `repeats` blocks of each."""
 
-    train_batch: int = 128
-    inference_batches: list[int] = field(default_factory=lambda: [1, 256])
-    height: int = 32
-    classes: int = 10
-    seconds_per_measurement: float = 6.0
-    repeats: int = 12
+    train_batch: Annotated[int, Interval(ge=2, le=1_000_000), doc("because of BatchNorm")] = 128
+    inference_batches: Annotated[list[Count], MinLen(1)] = field(default_factory=lambda: [1, 256])
+    height: Side = 32
+    classes: Annotated[int, Interval(ge=2, le=100_000)] = 10
+    seconds_per_measurement: Annotated[float, Interval(gt=0, le=86400)] = 6.0
+    repeats: Annotated[int, Interval(ge=1, le=10_000)] = 12
 
 
 @dataclass
@@ -119,22 +129,22 @@ class Config:
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     speed: SpeedConfig = field(default_factory=SpeedConfig)
-    task: str = "train"
+    task: Annotated[str, OneOf(("train", "speed"))] = "train"
     trial: Any = MISSING
     seed: int = MISSING
     paired: bool = MISSING
-    match: str = MISSING
-    precision: str = MISSING
-    study: str = MISSING
-    row: str = MISSING
+    match: Annotated[str, OneOf(("none", "params"))] = MISSING
+    precision: Annotated[str, OneOf(("auto", "bfloat16", "float32"))] = MISSING
+    study: Name = MISSING
+    row: Name = MISSING
     results: str = MISSING
     data_dir: str = MISSING
-    device: str = MISSING
-    threads: int | None = None
-    trials_at_once: int | None = None
+    device: Device = MISSING
+    threads: Annotated[Threads, doc("or null for all cores")] | None = None
+    trials_at_once: Annotated[int, Interval(ge=1, le=256), doc("or null to let it be chosen")] | None = None
     cuda_graph: bool = True
     compile: bool = False
-    max_minutes: float | None = None
+    max_minutes: Annotated[float, Interval(gt=0, le=10**7), doc("or null for no limit")] | None = None
 
 
 def stem(path: str | None) -> str:
@@ -160,120 +170,21 @@ def register() -> None:
     OmegaConf.register_new_resolver("tempdir", tempfile.gettempdir, replace=True)
 
 
-def parse_trials(value: Any) -> list[int]:
-    """Return the trials that `trial=` names: `3`, `0..9` (both ends included) or a list of these, `[0,2,5..7]`.
-
-    Raises ConfigError for anything else, an empty or backward range, a repeated trial, or a number outside 0..9999.
-    """
-    allowed = f"allowed are 3, 0..9 or [0,2,5..7] with numbers from 0 to {MAX_TRIAL}"
-    parts = list(value) if OmegaConf.is_list(value) or isinstance(value, list | tuple) else [value]
-    trials: list[int] = []
-    for part in parts:
-        match = re.fullmatch(r"([0-9]{1,9})(?:\.\.([0-9]{1,9}))?", str(part), re.ASCII)
-        if match is None or isinstance(part, bool | float):
-            raise ConfigError(f"trial={_show(value)} is not a trial: {allowed}")
-        first, last = int(match[1]), int(match[2] or match[1])
-        if last < first:
-            raise ConfigError(f"trial={_show(value)} runs backward ({first}..{last}): {allowed}")
-        if last > MAX_TRIAL:
-            raise ConfigError(f"trial={_show(value)} is too large: {allowed}")
-        trials.extend(range(first, last + 1))
-    if not trials:
-        raise ConfigError(f"trial={_show(value)} names no trial: {allowed}")
-    if len(set(trials)) != len(trials):
-        raise ConfigError(f"trial={_show(value)} names a trial twice: {allowed}")
-    return trials
-
-
-def _show(value: Any) -> str:
-    items = list(value) if OmegaConf.is_list(value) else value
-    return "[" + ",".join(map(str, items)) + "]" if isinstance(items, list | tuple) else str(items)
-
-
-def _require(ok: bool, key: str, value: Any, allowed: str) -> None:
-    if not ok:
-        raise ConfigError(f"{key}={_show(value)} is not allowed: {allowed}")
-
-
-def _choice(key: str, value: str, choices: tuple[str, ...]) -> None:
-    _require(value in choices, key, value, "choose " + ", ".join(choices))
-
-
 def check(config: Config) -> None:
     """Raise ConfigError for the first value out of range, naming the key and what is allowed."""
-    schedule, augmentation, data = config.schedule, config.augmentation, config.data
+    schedule, data = config.schedule, config.data
     if data.path is None and "path" in OmegaConf.to_container(data.source, resolve=False):
         raise ConfigError(
             "data.path is missing: data.path=FOLDER_OR_TAR, with train/CLASS/FILE and test/CLASS/FILE in it"
         )
-    _choice("augmentation.kind", augmentation.kind, ("crop_flip", "crop_flip_cutout", "none"))
-    _choice("schedule.decay", schedule.decay, ("cosine", "step", "polynomial"))
-    _choice("evaluation.subset", config.evaluation.subset, ("paper", "fixed", "all"))
-    _choice("match", config.match, ("none", "params"))
-    _choice("precision", config.precision, ("auto", "bfloat16", "float32"))
-    _choice("device", config.device.split(":")[0], ("auto", "cpu", "cuda"))
-    _choice("task", config.task, ("train", "speed"))
-    positive = "a whole number of at least 1"
-    for key, number in {
-        "schedule.epochs": schedule.epochs,
-        "schedule.batch_size": schedule.batch_size,
-        "size.depth": config.size.depth,
-    }.items():
-        _require(number >= 1, key, number, positive)
-    speed = config.speed
-    _require(speed.train_batch >= 2, "speed.train_batch", speed.train_batch, "at least 2, because of BatchNorm")
-    _require(speed.repeats >= 1, "speed.repeats", speed.repeats, positive)
-    batches = speed.inference_batches
-    _require(
-        len(batches) >= 1 and min(batches) >= 1, "speed.inference_batches", batches, "one batch of at least 1, or more"
-    )
-    _require(speed.height >= 4 and speed.height % 4 == 0, "speed.height", speed.height, "a multiple of 4 pixels")
-    _require(speed.classes >= 2, "speed.classes", speed.classes, "at least 2")
-    _require(
-        speed.seconds_per_measurement > 0, "speed.seconds_per_measurement", speed.seconds_per_measurement, "above 0"
-    )
-    widths = config.size.widths
-    _require(len(widths) >= 1 and min(widths) >= 1, "size.widths", widths, "one width of at least 1 per stage")
-    _require(0 <= config.size.dropout < 1, "size.dropout", config.size.dropout, "from 0 to below 1")
-    _require(schedule.learning_rate > 0, "schedule.learning_rate", schedule.learning_rate, "above 0")
-    warmup = schedule.warmup_epochs
-    _require(0 <= warmup <= schedule.epochs, "schedule.warmup_epochs", warmup, "from 0 to schedule.epochs")
-    steps = list(schedule.decay_steps)
-    ordered = steps == sorted(steps) and all(0 < step < 1 for step in steps)
-    _require(ordered, "schedule.decay_steps", steps, "rising fractions of training between 0 and 1")
-    _require(schedule.decay_factor > 0, "schedule.decay_factor", schedule.decay_factor, "above 0")
-    _require(schedule.decay_power > 0, "schedule.decay_power", schedule.decay_power, "above 0")
-    _require(0 <= schedule.momentum < 1, "schedule.momentum", schedule.momentum, "from 0 to below 1")
-    _require(
-        schedule.momentum > 0 or not schedule.nesterov, "schedule.momentum", 0, "above 0 with schedule.nesterov=true"
-    )
-    _require(schedule.weight_decay >= 0, "schedule.weight_decay", schedule.weight_decay, "at least 0")
-    _require(
-        0 <= schedule.label_smoothing < 1, "schedule.label_smoothing", schedule.label_smoothing, "from 0 to below 1"
-    )
-    _require(0 <= augmentation.padding <= 16, "augmentation.padding", augmentation.padding, "from 0 to 16 pixels")
-    images = config.evaluation.images
-    _require(images is None or images >= 1, "evaluation.images", images, f"{positive}, or null for 60 %")
-    crop = augmentation.crop
-    _require(
-        crop is None or (crop >= 4 and crop % 4 == 0), "augmentation.crop", crop, "a multiple of 4 pixels, or null"
-    )
-    hue = augmentation.hue
-    _require(0 <= hue <= 0.5, "augmentation.hue", hue, "from 0 (none) to 0.5 of the colour circle")
-    for key, limit in (("saturation", augmentation.saturation), ("exposure", augmentation.exposure)):
-        _require(0 < limit <= 10, f"augmentation.{key}", limit, "a factor above 0, at most 10; 1 is none")
-    _require(augmentation.cutout >= 1, "augmentation.cutout", augmentation.cutout, "a side of at least 1 pixel")
-    for key, values in (("data.mean", data.mean), ("data.std", data.std)):
-        _require(values is None or len(values) == 3, key, values, "three numbers in [0, 1], or null for measured ones")
-    _require(data.std is None or min(data.std) > 0, "data.std", data.std, "above 0")
-    _require((data.mean is None) == (data.std is None), "data.mean", data.mean, "null exactly when data.std is null")
-    for key, label in (("study", config.study), ("row", config.row), ("data.name", data.name)):
-        named = re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._,=+-]{0,99}", label) is not None
-        _require(named, key, label, "letters, digits and ._,=+- (a folder is named after it), at most 100 characters")
-    _require(
-        config.threads is None or config.threads >= 1, "threads", config.threads, f"{positive}, or null for all cores"
-    )
-    at_once = config.trials_at_once
-    _require(at_once is None or at_once >= 1, "trials_at_once", at_once, f"{positive}, or null to let it be chosen")
-    minutes = config.max_minutes
-    _require(minutes is None or minutes > 0, "max_minutes", minutes, "above 0, or null for no limit")
+    check_ranges(config)
+    warmup, epochs, steps = schedule.warmup_epochs, schedule.epochs, list(schedule.decay_steps)
+    if warmup > epochs:
+        short = "; for a training this short add schedule.warmup_epochs=0"
+        raise refuse("schedule.warmup_epochs", f"{warmup:g}", f"at most schedule.epochs={epochs}{short}")
+    if steps != sorted(steps):
+        raise refuse("schedule.decay_steps", steps, "rising fractions of training between 0 and 1")
+    if schedule.nesterov and schedule.momentum == 0:
+        raise refuse("schedule.momentum", 0, "above 0 with schedule.nesterov=true")
+    if (data.mean is None) != (data.std is None):
+        raise refuse("data.mean", data.mean, "null exactly when data.std is null")

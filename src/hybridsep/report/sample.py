@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from hybridsep.config import experiments
 from hybridsep.config.identity import flatten
 from hybridsep.data.subset import evaluation_subset
 from hybridsep.errors import UserError
-from hybridsep.report import experiments
 from hybridsep.report.folders import Problem, Run, common_part
 from hybridsep.report.settings import Choices, Paper, RowSpec, TableSpec
 

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from hybridsep.config import experiments
 from hybridsep.errors import ConfigError, UserError
-from hybridsep.report import difference, experiments, folders, sample
+from hybridsep.report import difference, folders, sample
 from hybridsep.report.compare import samples_of
 from hybridsep.report.folders import Problem, Run
 from hybridsep.report.sample import Sample

@@ -69,6 +69,10 @@ def _check(config: dict[str, Any], dataset: Dataset) -> None:
             if isinstance(number, float) and not math.isfinite(number):
                 raise ConfigError(f"{key}={number} is not allowed: a finite number")
     if batch > trained:
-        raise ConfigError(f"schedule.batch_size={batch} is not allowed: there are {trained} training images")
+        fits = 1 << max(0, (trained // 2).bit_length() - 1)
+        raise ConfigError(
+            f"schedule.batch_size={batch} is not allowed: there are {trained} training images; add, for instance,"
+            f" schedule.batch_size={fits}"
+        )
     if images > tested:
         raise ConfigError(f"evaluation.images={images} is not allowed: there are {tested} test images")

@@ -9,8 +9,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from hybridsep.config import config_dir, parse_trials
-from hybridsep.report.settings import read_yaml
+from hybridsep.config.overrides import read_yaml
+from hybridsep.config.schema import config_dir
+from hybridsep.config.trials import parse_trials
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,40 @@
+"""The syntax of `trial=`."""
+
+import re
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from hybridsep.errors import ConfigError
+
+MAX_TRIAL = 9999
+
+
+def parse_trials(value: Any) -> list[int]:
+    """Return the trials that `trial=` names: `3`, `0..9` (both ends included) or a list of these, `[0,2,5..7]`.
+
+    Raises ConfigError for anything else, an empty or backward range, a repeated trial, or a number outside 0..9999.
+    """
+    allowed = f"allowed are 3, 0..9 or [0,2,5..7] with numbers from 0 to {MAX_TRIAL}"
+    parts = list(value) if OmegaConf.is_list(value) or isinstance(value, list | tuple) else [value]
+    trials: list[int] = []
+    for part in parts:
+        match = re.fullmatch(r"([0-9]{1,9})(?:\.\.([0-9]{1,9}))?", str(part), re.ASCII)
+        if match is None or isinstance(part, bool | float):
+            raise ConfigError(f"trial={_show(value)} is not a trial: {allowed}")
+        first, last = int(match[1]), int(match[2] or match[1])
+        if last < first:
+            raise ConfigError(f"trial={_show(value)} runs backward ({first}..{last}): {allowed}")
+        if last > MAX_TRIAL:
+            raise ConfigError(f"trial={_show(value)} is too large: {allowed}")
+        trials.extend(range(first, last + 1))
+    if not trials:
+        raise ConfigError(f"trial={_show(value)} names no trial: {allowed}")
+    if len(set(trials)) != len(trials):
+        raise ConfigError(f"trial={_show(value)} names a trial twice: {allowed}")
+    return trials
+
+
+def _show(value: Any) -> str:
+    items = list(value) if OmegaConf.is_list(value) else value
+    return "[" + ",".join(map(str, items)) + "]" if isinstance(items, list | tuple) else str(items)
