@@ -6,6 +6,7 @@ likes; one server of such processes is started and warmed up for a whole test se
 """
 
 import builtins
+import dataclasses
 import errno
 import functools
 import io
@@ -199,29 +200,32 @@ class Trainer:
         from hybridsep import config
         from hybridsep.launch.stop import Stop
         from hybridsep.train import build
-        from hybridsep.train.row import Row
+        from hybridsep.train.row import prepare
 
         config.register()
         with initialize_config_dir(str(config.config_dir()), version_base="1.3"):
             composed = compose("config", [*SMALL, *overrides])
         self.listener, self.stop = Listener(), Stop()
-        self._row = Row(build.plain(composed), monitor=self.listener, stop=self.stop)
+        self.row = prepare(build.plain(composed))
 
     def folder(self, results: Path, trial: int = 0) -> Path:
         from hybridsep.runs import records
 
-        return records.run_folder(results, self._row.config["study"], self._row.config["row"], trial)
+        return records.run_folder(results, self.row.config["study"], self.row.config["row"], trial)
 
     def __call__(self, results: Path, *, trials: Iterable[int] = (0,), strike: Strike | None = None) -> Disk:
         """Train, and return the disk with its trace; `outcome` and `listener.lines` tell how it went."""
-        from hybridsep.train.row import RowResult
+        from hybridsep.errors import RecordError
+        from hybridsep.train.row import RowResult, train_prepared
 
         self.outcome = RowResult()
         self.listener.lines.clear()
         self.stop.reason = ""
-        self._row.config = {**self._row.config, "results": str(results)}
+        self.row = dataclasses.replace(self.row, config={**self.row.config, "results": str(results)})
         with self.stop, Disk(results, strike) as disk:
-            self._row.run(list(trials), self.outcome)
+            self.outcome = train_prepared(self.row, trials, monitor=self.listener, stop=self.stop)
+            if self.outcome.errors:
+                raise RecordError(self.outcome.errors[0])
         return disk
 
 

@@ -15,8 +15,9 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from hybridsep import config as configuration
 from hybridsep.networks.stochastic import give_generator
+from hybridsep.runs import records
 from hybridsep.train import build, graph
-from hybridsep.train.concurrent import fitting, run_concurrently
+from hybridsep.train.concurrent import run_concurrently, trials_that_fit
 from hybridsep.train.sampler import AugmentationSampler
 from hybridsep.train.step import DeviceData, Evaluation, TrainingStep
 
@@ -109,9 +110,9 @@ def test_a_wish_to_stop_reaches_all_trials_under_way_and_they_go_on(tmp_path):
 
 
 def test_as_many_trials_as_fit_and_never_none():
-    assert fitting(10, free_bytes=130 * 10**9, trial_bytes=4 * 10**9) == 10
-    assert fitting(10, free_bytes=13 * 10**9, trial_bytes=2 * 10**9) == 4  # 0.8 * 13 / (1.3 * 2)
-    assert fitting(10, free_bytes=10**9, trial_bytes=4 * 10**9) == 1
+    assert trials_that_fit(10, free_bytes=130 * 10**9, trial_bytes=4 * 10**9) == 10
+    assert trials_that_fit(10, free_bytes=13 * 10**9, trial_bytes=2 * 10**9) == 4  # 0.8 * 13 / (1.3 * 2)
+    assert trials_that_fit(10, free_bytes=10**9, trial_bytes=4 * 10**9) == 1
 
 
 @pytest.mark.parametrize("at_once", [1, 3])
@@ -146,10 +147,14 @@ def test_the_first_error_is_raised_and_nothing_is_begun_after_it():
 
 
 class Recorder:
-    """Stands for torch.cuda: what is called while a graph records is done by every replay of it, and not before."""
+    """Stands for torch.cuda: what is called while a graph records is done by every replay of it, and not before.
 
-    def __init__(self):
+    With `fails` the capture ends as one does that was spoilt: recorded, and an error at its end.
+    """
+
+    def __init__(self, *, fails: bool = False):
         self.recording, self.recorded, self.done, self.generators = False, [], [], []
+        self._fails = fails
 
     def CUDAGraph(self):
         return self
@@ -166,9 +171,68 @@ class Recorder:
         self.recording = True
         yield
         self.recording = False
+        if self._fails:
+            self.generators[-1].draws = -1
+            raise RuntimeError("CUDA error: operation failed\ndue to a previous error during capture")
 
     def replay(self):
         self.done += self.recorded
+
+
+class Draws:
+    """Stands for a generator on a GPU: the number of draws so far."""
+
+    def __init__(self, draws: int = 0):
+        self.draws = draws
+
+    def clone_state(self) -> "Draws":
+        return Draws(self.draws)
+
+    def graphsafe_set_state(self, other: "Draws") -> None:
+        self.draws = other.draws
+
+
+def test_a_capture_that_fails_is_told_once_and_every_step_is_done_once(monkeypatch):
+    cuda, generator, told, seen = Recorder(fails=True), Draws(), [], []
+    monkeypatch.setattr(torch, "cuda", cuda)
+
+    def step() -> None:
+        if cuda.recording:
+            return
+        seen.append(generator.draws)
+        generator.draws += 1
+
+    run = graph.GraphRunner(step, generator=generator, stream="a stream", on_failure=told.append)
+    for _ in range(8):
+        run()
+    assert seen == list(range(8)), "each step draws what follows on the step before"
+    assert told == ["CUDA error: operation failed due to a previous error during capture"]
+
+
+def test_a_trial_whose_capture_fails_says_so_notes_it_and_ends_with_the_same_bits(tmp_path, monkeypatch):
+    overrides = ("schedule.epochs=6", "size.dropout=0.2")
+    Trainer(*overrides)(tmp_path / "as ever")
+    cuda = Recorder(fails=True)
+    monkeypatch.setattr(torch.cuda, "stream", cuda.stream)
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", cuda.CUDAGraph)
+    monkeypatch.setattr(torch.cuda, "graph", cuda.graph)
+
+    def stepper(self, step, *, generator=None):
+        def recorded() -> None:
+            if not cuda.recording:
+                step()
+
+        cuda.generators = [Draws()]
+        return graph.GraphRunner(recorded, generator=None, stream="a stream", on_failure=self._failed)
+
+    monkeypatch.setattr(graph.TrialStream, "stepper", stepper)
+    trainer = Trainer(*overrides)
+    trainer(tmp_path / "spoilt")
+    said = [line for line in trainer.listener.lines if "CUDA graph" in line]
+    assert len(said) == 1 and "\n" not in said[0] and said[0].endswith("going on without"), trainer.listener.lines
+    folder = trainer.folder(tmp_path / "spoilt")
+    assert records.read(folder)["machine"]["cuda_graph"].startswith("none: CUDA error")
+    assert_same(folder, trainer.folder(tmp_path / "as ever"), "capture failed")
 
 
 def test_every_call_of_a_replayed_step_is_done_exactly_once(monkeypatch):
@@ -179,7 +243,7 @@ def test_every_call_of_a_replayed_step_is_done_exactly_once(monkeypatch):
         calls.append("called")
         (cuda.recorded if cuda.recording else cuda.done).append("done")
 
-    replay = graph.GraphRunner(step, generator=torch.Generator(), stream="a stream")
+    replay = graph.GraphRunner(step, generator=Draws(), stream="a stream")
     for number in range(1, 9):
         replay()
         assert len(cuda.done) == number

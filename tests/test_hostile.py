@@ -23,7 +23,7 @@ from hybridsep.config.identity import identity
 from hybridsep.errors import RecordError
 from hybridsep.runs import records
 from hybridsep.train import checkpoint
-from hybridsep.train.row import _result
+from hybridsep.train.trial_runner import existing_record, result_line
 
 TIMES = int(os.environ.get("HYBRIDSEP_SOAK", "1"))
 
@@ -53,11 +53,11 @@ def finished(tmp_path_factory):
 def read_back(trainer: Trainer, folder: Path) -> bool:
     """Read a record the way a second start does; return whether it was taken."""
     try:
-        record = trainer._row._record(folder, 0)
+        record = existing_record(trainer.row, 0)
     except RecordError as error:
         assert str(folder) in str(error) and one_line(error), str(error)
         return False
-    assert record["status"] != "finished" or "\n" not in _result(record)
+    assert record["status"] != "finished" or "\n" not in result_line(record)
     return True
 
 
@@ -219,7 +219,7 @@ def test_predictions_are_not_unpacked_beyond_a_limit(tmp_path, monkeypatch):
 def test_a_damaged_checkpoint_is_right_or_refused(finished, tmp_path, data):
     trainer, folder = finished
     content = (folder / checkpoint.NAME).read_bytes()
-    of = identity(trainer._row.config, 0)
+    of = identity(trainer.row.config, 0)
     (tmp_path / checkpoint.NAME).write_bytes(damaged(content, data))
     try:
         state, complaints = checkpoint.load(tmp_path, identity=of)
@@ -261,7 +261,7 @@ def test_a_state_that_fits_nothing_fails_its_trial_in_a_line(tmp_path, change):
     stop_in_epoch(trainer, 1, after=2)
     trainer(tmp_path)
     folder = trainer.folder(tmp_path)
-    of = identity(trainer._row.config, 0)
+    of = identity(trainer.row.config, 0)
     state = checkpoint.load(folder, identity=of)[0]
     checkpoint.save(folder, {**state, **change}, identity=of)
     trainer(tmp_path)

@@ -266,8 +266,8 @@ def test_what_is_said_at_the_end():
 _CLAIM = """
 import sys
 from pathlib import Path
-from hybridsep.train.device_lock import claim
-print(claim(sys.argv[2].split(","), Path(sys.argv[1])), flush=True)
+from hybridsep.train.device_lock import lock_free_device
+print(lock_free_device(sys.argv[2].split(","), Path(sys.argv[1])), flush=True)
 sys.stdin.read()
 """
 
@@ -278,24 +278,24 @@ def claimer(folder: Path, devices: str) -> subprocess.Popen:
 
 
 def test_processes_claim_different_gpus_and_the_dead_free_theirs(tmp_path, monkeypatch):
-    from hybridsep.train import device_lock as claim
+    from hybridsep.train import device_lock
 
-    monkeypatch.setattr(claim, "_held", {})
+    monkeypatch.setattr(device_lock, "_held", {})
     owners = [claimer(tmp_path, "a,b") for _ in range(2)]
     assert sorted(owner.stdout.readline().strip() for owner in owners) == ["0", "1"]
     with pytest.raises(ConfigError, match="all 2 GPUs are in use by other processes.*device=cuda:0"):
-        claim.claim(["a", "b"], tmp_path)
+        device_lock.lock_free_device(["a", "b"], tmp_path)
     # What is visible to a process has other numbers there: the name counts.
-    assert claim.claim(["b", "c"], tmp_path) == 1
-    assert claim.claim(["c", "b"], tmp_path) == 0
+    assert device_lock.lock_free_device(["b", "c"], tmp_path) == 1
+    assert device_lock.lock_free_device(["c", "b"], tmp_path) == 0
     owners[0].kill()
     owners[0].communicate()
     owners.append(claimer(tmp_path, "a,b"))
     assert owners[-1].stdout.readline().strip() in ("0", "1")
     (tmp_path / "hybridsep-gpu-d.lock").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(ConfigError, match="cannot be opened"):
-        claim.claim(["d"], tmp_path)
+        device_lock.lock_free_device(["d"], tmp_path)
     for owner in owners[1:]:
         owner.communicate()
-    for descriptor in claim._held.values():
+    for descriptor in device_lock._held.values():
         os.close(descriptor)

@@ -16,8 +16,7 @@ from test_faults import stop_in_epoch
 from hybridsep.errors import RecordError
 from hybridsep.report import folders
 from hybridsep.runs import records
-from hybridsep.train import row as study
-from hybridsep.train import step
+from hybridsep.train import step, trial_runner
 from hybridsep.train.step import TrainingStep
 
 
@@ -112,10 +111,10 @@ def test_data_that_changed_is_refused_and_nothing_is_touched(tmp_path):
     stop_in_epoch(trainer, 2, after=2)
     trainer(tmp_path)
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    dataset = trainer._row._dataset
+    dataset = trainer.row.dataset
     images = dataset.train_images.copy()
     images[5, 3, 3, 0] ^= 1
-    trainer._row._dataset = dataclasses.replace(dataset, train_images=images)
+    trainer.row = dataclasses.replace(trainer.row, dataset=dataclasses.replace(dataset, train_images=images))
     with pytest.raises(RecordError, match="was begun on other data") as error:
         trainer(tmp_path)
     assert "\n" not in str(error.value)
@@ -139,7 +138,7 @@ def test_going_on_with_another_version_is_said_aloud(tmp_path, monkeypatch):
     trainer = Trainer()
     stop_in_epoch(trainer, 2, after=2)
     trainer(tmp_path)
-    monkeypatch.setattr(study.provenance, "versions", lambda: {"python": "3.11.7", "torch": "2.99"})
+    monkeypatch.setattr(trial_runner.provenance, "versions", lambda: {"python": "3.11.7", "torch": "2.99"})
     trainer.listener.step = lambda done: None
     trainer(tmp_path)
     assert any(

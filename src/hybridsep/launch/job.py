@@ -65,12 +65,10 @@ def do(config: DictConfig, *, planned: Callable[[list[int]], int], stopped: bool
 def _train(config: DictConfig, trials: list[int], end: JobResult, monitor, wish: Stop) -> None:
     # Imported after the first checks: torch takes seconds, and a mistyped value should be answered at once.
     from hybridsep.train import build
-    from hybridsep.train.row import Row, RowResult
+    from hybridsep.train.row import train_row
 
-    outcome = RowResult()
-    try:
-        Row(build.plain(config), monitor=monitor, stop=wish).run(trials, outcome)
-    finally:
-        end.stopped = outcome.stopped
-        end.failed = {label: sweep.where(config, label) for label in outcome.failed}
-        end.diverged = {label: sweep.where(config, label) for label in outcome.diverged}
+    result = train_row(build.plain(config), trials, monitor=monitor, stop=wish)
+    end.stopped = result.stopped
+    end.errors += result.errors
+    end.failed = {label: sweep.where(config, label) for label in result.failed}
+    end.diverged = {label: sweep.where(config, label) for label in result.diverged}

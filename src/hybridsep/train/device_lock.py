@@ -1,7 +1,7 @@
-"""One process per GPU: a process that may choose its device claims a free one and keeps it for its life.
+"""One process per GPU: a process that may choose its device locks a free one and keeps it for its life.
 
 Launchers start several workers on one machine. Slurm and Ray show each of them one GPU; joblib and a local start show
-all of them all GPUs, and two on one would halve both without a word. A claim is an advisory lock (`flock`) on a file
+all of them all GPUs, and two on one would halve both without a word. The lock is advisory (`flock`) on a file
 named after the GPU in the machine's temporary folder, so the operating system frees it when its owner dies in whatever
 way. It binds the processes of this project only.
 """
@@ -21,11 +21,11 @@ try:
 except ImportError:  # Windows
     fcntl = None
 
-_held: dict[Path, int | FileLock] = {}  # lock file -> descriptor; never closed, so a claim lasts as long as the process
+_held: dict[Path, int | FileLock] = {}  # lock file -> descriptor; never closed, so a lock lasts as long as the process
 _asking = threading.Lock()
 
 
-def claim(devices: Sequence[str], folder: Path | None = None) -> int:
+def lock_free_device(devices: Sequence[str], folder: Path | None = None) -> int:
     """Return the position in `devices` (lasting names, such as UUIDs, of the visible GPUs) of the one that is ours.
 
     The first that no other process holds; asked again, a process gets what it has. Raises ConfigError when all are

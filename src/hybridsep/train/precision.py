@@ -8,20 +8,22 @@ import torch
 from hybridsep.errors import ConfigError
 from hybridsep.runs import machine
 from hybridsep.train.allocator import keep_freed_memory
-from hybridsep.train.device_lock import claim
+from hybridsep.train.device_lock import lock_free_device
 
 
 def resolve_device(device: str) -> torch.device:
     """Return the device for `device=auto|cpu|cuda|cuda:N`. Raises ConfigError when it is not there.
 
-    `auto` claims a visible GPU that no other process of this project has (`hybridsep.train.device_lock`); a named one
-    is not claimed.
+    `auto` locks a visible GPU that no other process of this project has (`hybridsep.train.device_lock`); a named one
+    is not locked.
     """
     available = torch.cuda.device_count()
     if device == "auto":
         if not available:
             return torch.device("cpu")
-        return torch.device("cuda", claim([str(torch.cuda.get_device_properties(n).uuid) for n in range(available)]))
+        return torch.device(
+            "cuda", lock_free_device([str(torch.cuda.get_device_properties(n).uuid) for n in range(available)])
+        )
     if device == "cpu":
         return torch.device("cpu")
     number = device.removeprefix("cuda").removeprefix(":") or "0"
@@ -51,12 +53,12 @@ def resolve_precision(precision: str, device: torch.device) -> tuple[str, str]:
     return precision, ""
 
 
-def prepare(device: torch.device, threads: int | None, *, beside: int = 1) -> int:
+def prepare(device: torch.device, threads: int | None, *, at_once: int = 1) -> int:
     """Set CPU threads and deterministic kernels for this process; return the number of threads.
 
-    Without `threads`, the cores are shared out among `beside` trials that run at once.
+    Without `threads`, the cores are shared out among `at_once` trials.
     """
-    torch.set_num_threads(threads or max(1, machine.share_of_cores() // beside))
+    torch.set_num_threads(threads or max(1, machine.share_of_cores() // at_once))
     if device.type == "cpu":
         keep_freed_memory()
     if device.type == "cuda":

@@ -145,6 +145,7 @@ class RunWriter:
 def _changes(before: dict[str, Any], record: dict[str, Any]) -> str:
     """Return in which versions and parts of the machine two records differ, "" when in none."""
     was, now = ({**one["versions"], **one["machine"]} for one in (before, record))
+    was.pop("cuda_graph", None)  # without it the bits are the same
     return ", ".join(f"{key} {was[key]} -> {now.get(key)}" for key in sorted(was) if was[key] != now.get(key))
 
 

@@ -65,8 +65,8 @@ class Trial:
         """Whether the last epoch is done."""
         return len(self.history) >= self._schedule["epochs"]
 
-    def rehearsals(self) -> list[Callable[[], None]]:
-        """Return a step and an evaluation, to find out what each takes; afterwards the trial is of no other use."""
+    def sample_work(self) -> list[Callable[[], None]]:
+        """Return a step and an evaluation, to measure the memory of each; afterwards the trial is of no other use."""
 
         def step() -> None:
             self._dropout.manual_seed(0)

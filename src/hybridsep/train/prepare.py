@@ -1,0 +1,70 @@
+"""What the trials of one row have in common, resolved and checked before anything is written."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from hybridsep.config.identity import flatten
+from hybridsep.data import Dataset
+from hybridsep.errors import ConfigError
+from hybridsep.modules.cost import Cost
+from hybridsep.train import build, precision
+
+_PAPER_SHARE = 0.6  # 6,000 of CIFAR-10's 10,000 test images
+
+
+@dataclass(frozen=True)
+class PreparedRow:
+    """A configuration with every choice made, its dataset, and how to build its network.
+
+    `notes` are lines worth saying once training begins, and not before: an error must stay one line.
+    """
+
+    config: dict[str, Any]
+    device: torch.device
+    threads: int
+    dataset: Dataset
+    build: Callable[[], nn.Module]
+    cost: Cost
+    notes: tuple[str, ...]
+
+
+def prepare(config: dict[str, Any]) -> PreparedRow:
+    """Resolve and check a plain configuration, load its dataset, and set the process up for its device.
+
+    Everything that can be wrong with the configuration or the data raises ConfigError or DataError here.
+    """
+    device = precision.resolve_device(config["device"])
+    threads = precision.prepare(device, config["threads"], at_once=config["trials_at_once"] or 1)
+    decided, note = precision.resolve_precision(config["precision"], device)
+    dataset = build.dataset(config)
+    if config["evaluation"]["images"] is None:
+        share = round(_PAPER_SHARE * len(dataset.test_images))
+        config = {**config, "evaluation": {**config["evaluation"], "images": share}}
+    _check(config, dataset)
+    side = config["augmentation"]["crop"] or dataset.test_images.shape[1]
+    classes = len(dataset.classes)
+    config = build.matched({**config, "precision": decided}, classes=classes, height=side, width=side)
+    make = build.network_factory(config, classes=classes)
+    # Only shapes are asked for, and building on "meta" allocates nothing.
+    with torch.device("meta"):
+        cost = make().cost(height=side, width=side)
+    return PreparedRow(config, device, threads, dataset, make, cost, (note,) if note else ())
+
+
+def _check(config: dict[str, Any], dataset: Dataset) -> None:
+    trained, tested = len(dataset.train_images), len(dataset.test_images)
+    batch, images = config["schedule"]["batch_size"], config["evaluation"]["images"]
+    for key, value in flatten(config).items():
+        # A record holds the configuration, and JSON has no such numbers.
+        for number in value if isinstance(value, list) else [value]:
+            if isinstance(number, float) and not math.isfinite(number):
+                raise ConfigError(f"{key}={number} is not allowed: a finite number")
+    if batch > trained:
+        raise ConfigError(f"schedule.batch_size={batch} is not allowed: there are {trained} training images")
+    if images > tested:
+        raise ConfigError(f"evaluation.images={images} is not allowed: there are {tested} test images")

@@ -1,0 +1,222 @@
+"""One trial in its folder: locked, trained from where it stands, committed epoch by epoch, and how that ended."""
+
+import contextlib
+import threading
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import Timeout
+
+from hybridsep.config.identity import differences, identity
+from hybridsep.errors import TRACEBACK, RecordError, UserError
+from hybridsep.launch.progress import Monitor
+from hybridsep.launch.stop import Stop
+from hybridsep.runs import provenance, records
+from hybridsep.train import checkpoint
+from hybridsep.train.graph import TrialStream
+from hybridsep.train.prepare import PreparedRow
+from hybridsep.train.run_writer import RunWriter, label
+from hybridsep.train.step import DeviceData
+from hybridsep.train.trial import Diverged, Trial
+
+_said: set[str] = set()  # notices that this process has given
+_saying = threading.Lock()
+
+
+@dataclass(frozen=True)
+class TrialResult:
+    """How a trial ended: `status` is finished, skipped, busy, diverged, failed, interrupted, not begun or refused.
+
+    Skipped: it was finished before. Refused: its folder cannot be used, and `message` says why.
+    """
+
+    label: str
+    status: str
+    message: str = ""
+
+
+def folder_of(row: PreparedRow, trial: int) -> Path:
+    """Return the folder of a trial."""
+    return records.run_folder(Path(row.config["results"]), row.config["study"], row.config["row"], trial)
+
+
+def existing_record(row: PreparedRow, trial: int) -> dict[str, Any] | None:
+    """Return the record of an earlier start of this very trial, None when there was none. Raises RecordError."""
+    folder = folder_of(row, trial)
+    # Without a record and a checkpoint nothing was committed yet: a process was killed while it made the folder.
+    if not any((folder / name).exists() for name in ("record.json", checkpoint.NAME, checkpoint.PREVIOUS)):
+        return None
+    try:
+        record = records.read(folder)
+        if record["status"] == "finished":
+            records.read_predictions(folder)
+    except RecordError as error:
+        raise RecordError(f"{error}: copy it again, or remove the folder to train the trial anew") from None
+    if record["identity"] != identity(row.config, trial):
+        what = ", ".join(differences(record["config"], row.config)) or "another version of the configuration"
+        raise RecordError(f"{folder} holds another run ({what}): give this one a name of its own with study= or row=")
+    if record["dataset"]["sha256"] != row.dataset.sha256:
+        raise RecordError(f"{folder} was begun on other data than {row.dataset.title}: choose another study= or row=")
+    return record
+
+
+def already_ended(row: PreparedRow, trial: int, record: dict[str, Any] | None, monitor: Monitor) -> TrialResult | None:
+    """Return how a trial ended that a repetition would not change, and say so; None when there is something to do."""
+    if record is None or record["status"] not in ("finished", "diverged"):
+        return None
+    name, finished = label(folder_of(row, trial)), record["status"] == "finished"
+    what = f"already {result_line(record)}" if finished else f"already diverged, {record['message']}"
+    monitor.end_trial(f"{name}: {what}; not trained again", trained=False)
+    return TrialResult(name, "skipped" if finished else "diverged")
+
+
+class TrialRunner:
+    """Runs trials of a row whose data is on the device; `run` may be called by several threads at once."""
+
+    def __init__(self, row: PreparedRow, data: DeviceData, *, at_once: int, monitor: Monitor, stop: Stop):
+        self._row, self._data, self._at_once = row, data, at_once
+        self._monitor, self._stop = monitor, stop
+
+    def run(self, trial: int) -> TrialResult:
+        """Bring a trial to its end, or as far as the wish to stop lets it, unless another process has it."""
+        folder = folder_of(self._row, trial)
+        name = label(folder)
+        if self._stop.requested():
+            return TrialResult(name, "not begun")
+        try:
+            with records.lock(folder).acquire(blocking=False):
+                return self._run_locked(trial, folder)
+        except RecordError as error:
+            return TrialResult(name, "refused", str(error))
+        except Timeout:  # before OSError, which it is
+            self._monitor.end_trial(f"{name}: another process is training it", trained=False)
+            return TrialResult(name, "busy")
+        except OSError as error:
+            return TrialResult(name, "refused", f"results={self._row.config['results']} cannot be written: {error}")
+
+    def _run_locked(self, trial: int, folder: Path) -> TrialResult:
+        # Read again: another process may have brought the trial to its end, or on its way, since this row began.
+        before = existing_record(self._row, trial)
+        if ended := already_ended(self._row, trial, before, self._monitor):
+            return ended
+        folder.mkdir(parents=True, exist_ok=True)
+        records.remove_leftovers(folder)
+        (folder / TRACEBACK).unlink(missing_ok=True)
+        row = self._row
+        writer = RunWriter(folder, row.config, trial, dataset=row.dataset, cost=row.cost, before=before)
+        try:
+            finished = self._train(trial, folder, writer)
+        except Diverged as error:
+            return self._end(folder, writer, "diverged", str(error))
+        except Exception as error:
+            # One trial's failure (memory, a full disk) must not take the study with it; a second start tries it again.
+            kind = ""
+            if not isinstance(error, UserError):
+                kind = f"{type(error).__name__}: "
+                with contextlib.suppress(OSError):
+                    text = traceback.format_exc().encode(errors="backslashreplace")
+                    records.write_atomically(folder / TRACEBACK, text)
+            return self._end(folder, writer, "failed", kind + " ".join(str(error).split()))
+        return TrialResult(label(folder), "finished" if finished else "interrupted")
+
+    def _train(self, trial: int, folder: Path, writer: RunWriter) -> bool:
+        """Train from the checkpoint, if there is one, to the end (True) or until asked to stop (False)."""
+        saved, lines = writer.saved()
+        for line in lines:
+            self._monitor.say(line)
+        row = self._row
+
+        def without_graph(reason: str) -> None:
+            writer.record["machine"] = {**writer.record["machine"], "cuda_graph": f"none: {reason}"}
+            self._monitor.say(f"{label(folder)}: its CUDA graph could not be captured ({reason}); going on without")
+
+        with TrialStream(row.device, cuda_graph=row.config["cuda_graph"], on_failure=without_graph) as stream:
+            state = Trial(row.config, trial, data=self._data, build=row.build, device=row.device, stream=stream)
+            if saved is not None:
+                state.load_state(saved)
+            return self._train_to_end(state, folder, writer, resumed=saved is not None)
+
+    def _train_to_end(self, state: Trial, folder: Path, writer: RunWriter, *, resumed: bool) -> bool:
+        machine = provenance.machine(str(self._row.device), self._row.threads)
+        name, epochs = label(folder), self._row.config["schedule"]["epochs"]
+        try:
+            changed = writer.begin(state, machine=machine, trials_at_once=self._at_once, resumed=resumed)
+            if changed:
+                self._monitor.say(f"{name}: goes on with {changed}; the same bits as in one place are not promised")
+            self._give_notices()
+            progress = self._monitor.begin_trial(name, epochs, len(state.history), state.steps)
+
+            def after_step(done: int) -> bool:
+                progress.step(done)
+                return self._stop.due()
+
+            try:
+                while not state.finished:
+                    if self._stop.due() or not state.train_epoch(after_step=after_step):
+                        writer.interrupt(state)
+                        place = f"epoch {len(state.history)}"
+                        place += f", step {state.steps_done}" if state.steps_done else ""
+                        self._monitor.say(
+                            f"{name}: stopped after {place} ({self._stop.reason}); the same command goes on"
+                        )
+                        return False
+                    writer.commit_epoch(state)
+                    progress.end_epoch(state.history[-1])
+            finally:
+                progress.close()
+        finally:
+            writer.close()
+        writer.finish(state)
+        self._monitor.end_trial(f"{name}: {result_line(writer.record)}", trained=True)
+        return True
+
+    def _give_notices(self) -> None:
+        """Say what is worth knowing about this machine, each line once in a process, now that training begins."""
+        row = self._row
+        for line in (*row.notes, *other_threads(row)):
+            with _saying:
+                if line in _said:
+                    continue
+                _said.add(line)
+            self._monitor.say(line)
+
+    def _end(self, folder: Path, writer: RunWriter, status: str, message: str) -> TrialResult:
+        self._monitor.end_trial(f"{label(folder)}: {status}, {message}", trained=False)
+        try:
+            writer.end(status, message)
+        except OSError as error:
+            self._monitor.say(f"{folder}: its record could not be written either ({error})")
+        return TrialResult(label(folder), status, message)
+
+
+def other_threads(row: PreparedRow) -> list[str]:
+    """Return a line when the study's finished trials were trained on a CPU with other numbers of threads than ours."""
+    if row.device.type != "cpu":
+        return []
+    found = set()
+    for folder in folder_of(row, 0).parents[1].glob("*/trial-*"):
+        # What is wrong with a neighbour is the report's to say.
+        with contextlib.suppress(RecordError):
+            record = records.read(folder)
+            if record["status"] == "finished" and record["machine"].get("device") == "cpu":
+                found.add(record["machine"].get("threads"))
+    numbers = sorted(number for number in found - {row.threads} if isinstance(number, int))
+    if not numbers:
+        return []
+    others = " and ".join(map(str, numbers))
+    return [
+        f"threads: {row.threads}, but finished trials of study {row.config['study']} had {others}: sums are ordered"
+        f" otherwise, so the bits can differ; threads={numbers[0]} goes on as they did"
+    ]
+
+
+def result_line(record: dict[str, Any]) -> str:
+    """Return the result of a finished trial as one line for people."""
+    result = record["result"]
+    speed = record["timings"]["train_images_per_second"]
+    return (
+        f"finished, {result['epochs']} epochs, test error {result['test_error']:.2f} % "
+        f"({result['test_error_all']:.2f} % of all test images), {speed:,.0f} images/s"
+    )
