@@ -21,6 +21,7 @@ _NOT_SCIENCE = {
         "threads",
         "trials_at_once",
         "cuda_graph",
+        "compile",
         "max_minutes",
         "evaluation",
         "size",

@@ -133,6 +133,7 @@ class Config:
     threads: int | None = None
     trials_at_once: int | None = None
     cuda_graph: bool = True
+    compile: bool = False
     max_minutes: float | None = None
 
 

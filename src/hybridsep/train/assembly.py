@@ -12,6 +12,7 @@ from hybridsep.config.identity import science
 from hybridsep.modules import grouped
 from hybridsep.networks.stochastic import give_generator
 from hybridsep.runs import seeds
+from hybridsep.train.compiling import compile_network
 from hybridsep.train.optimiser import SGD, initialise, sgd
 from hybridsep.train.sampler import AugmentationSampler
 from hybridsep.train.step import DeviceData, Evaluation, TrainingStep
@@ -63,9 +64,8 @@ def assemble(
         batch_size=schedule["batch_size"],
         study_seed=stream_seed(config),
     )
-    if config.get("compile", False) if compiled is None else compiled:
-        # In place: the module keeps its class and the names in its state_dict.
-        network.compile()
+    if config["compile"] if compiled is None else compiled:
+        compile_network(network)
     step = TrainingStep(
         network,
         optimiser,

@@ -13,6 +13,7 @@ from hybridsep.data import Dataset
 from hybridsep.errors import ConfigError
 from hybridsep.modules.cost import Cost
 from hybridsep.train import build, precision
+from hybridsep.train.compiling import check_compiler, check_concurrency
 
 _PAPER_SHARE = 0.6  # 6,000 of CIFAR-10's 10,000 test images
 
@@ -41,6 +42,9 @@ def prepare(config: dict[str, Any]) -> PreparedRow:
     device = precision.resolve_device(config["device"])
     threads = precision.prepare(device, config["threads"], at_once=config["trials_at_once"] or 1)
     decided, note = precision.resolve_precision(config["precision"], device)
+    if config["compile"]:
+        check_compiler(device)
+        check_concurrency(device, trials_at_once=config["trials_at_once"], cuda_graph=config["cuda_graph"])
     dataset = build.dataset(config)
     if config["evaluation"]["images"] is None:
         share = round(_PAPER_SHARE * len(dataset.test_images))

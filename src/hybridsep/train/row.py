@@ -86,7 +86,8 @@ def _on_device(row: PreparedRow) -> DeviceData:
 def _trials_at_once(row: PreparedRow, data: DeviceData, waiting: list[int], monitor: Monitor) -> int:
     """Return `trials_at_once`; where it is not set, as many as fit into a GPU's memory, and one on a CPU."""
     given = row.config["trials_at_once"]
-    if given is not None or row.device.type != "cuda" or len(waiting) == 1:
+    one_at_a_time = row.config["compile"] and not row.config["cuda_graph"]
+    if given is not None or row.device.type != "cuda" or len(waiting) == 1 or one_at_a_time:
         return given or 1
     trial_bytes = _peak_bytes(row, data, waiting[0])
     torch.cuda.empty_cache()

@@ -146,7 +146,8 @@ def _changes(before: dict[str, Any], record: dict[str, Any]) -> str:
     """Return in which versions and parts of the machine two records differ, "" when in none."""
     was, now = ({**one["versions"], **one["machine"]} for one in (before, record))
     was.pop("cuda_graph", None)  # without it the bits are the same
-    return ", ".join(f"{key} {was[key]} -> {now.get(key)}" for key in sorted(was) if was[key] != now.get(key))
+    keys = sorted(was.keys() | ({"compiled"} & now.keys()))
+    return ", ".join(f"{key} {was.get(key)} -> {now.get(key)}" for key in keys if was.get(key) != now.get(key))
 
 
 def _now() -> str:

@@ -140,6 +140,8 @@ class TrialRunner:
 
     def _train_to_end(self, state: Trial, folder: Path, writer: RunWriter, *, resumed: bool) -> bool:
         machine = provenance.machine(str(self._row.device), self._row.threads)
+        if self._row.config["compile"]:
+            machine["compiled"] = True
         name, epochs = label(folder), self._row.config["schedule"]["epochs"]
         try:
             changed = writer.begin(state, machine=machine, trials_at_once=self._at_once, resumed=resumed)

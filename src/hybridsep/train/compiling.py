@@ -1,0 +1,43 @@
+"""`compile=true`: the network by torch.compile, for training and evaluation."""
+
+import importlib.util
+import os
+import shutil
+import sys
+
+import torch
+from torch import nn
+
+from hybridsep.errors import ConfigError
+
+
+def check_compiler(device: torch.device) -> None:
+    """Raise ConfigError, in one line, when torch.compile lacks the compiler that it needs for `device`."""
+    if device.type == "cuda" and importlib.util.find_spec("triton") is None:
+        raise ConfigError("compile=true needs Triton on a GPU, and it is not installed; compile=false does without")
+    # torch asks for the same: the variable, else the system's usual one.
+    compiler = os.environ.get("CXX") or ("clang++" if sys.platform == "darwin" else "g++")
+    if shutil.which(compiler.split()[0]) is None:
+        raise ConfigError(f"compile=true needs a C++ compiler, and {compiler} is not here: install it or set CXX")
+
+
+def check_concurrency(device: torch.device, *, trials_at_once: int | None, cuda_graph: bool) -> None:
+    """Raise ConfigError when compiled trials would run at once in threads, which torch's compiler does not allow.
+
+    On a GPU they may: a trial compiles in its first calls, which are made by one trial at a time, and then its CUDA
+    graph is replayed.
+    """
+    if (trials_at_once or 1) > 1 and not (device.type == "cuda" and cuda_graph):
+        raise ConfigError(f"compile=true trains one trial at a time here: trials_at_once={trials_at_once} is too many")
+
+
+def compile_network(network: nn.Module) -> None:
+    """Let calls of `network` run compiled. It stays the module that it is, with the names in its state_dict.
+
+    The default mode makes no CUDA graphs of its own, so that on a GPU ours records the compiled kernels. Each shape is
+    compiled for itself (training, evaluation and its last batch): general shapes are slower.
+    """
+    # A second trial's network must not count against the first one's limit of versions, beyond which torch stops
+    # compiling without a word.
+    torch.compiler.reset()
+    network.compile(dynamic=False)

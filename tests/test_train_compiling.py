@@ -1,0 +1,70 @@
+"""`compile=true`: what it needs, what it changes and what it leaves alone."""
+
+import numpy as np
+import pytest
+import torch
+from conftest import TINY
+from faults import Trainer
+from torch import nn
+
+from hybridsep.errors import ConfigError
+from hybridsep.runs import records
+from hybridsep.train import compiling
+
+
+def test_without_a_compiler_it_is_one_line_and_nothing_is_written(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    status, said = run(*TINY, "compile=true", "device=cpu")
+    assert status == 2 and said.count("\n") == 1, said
+    assert "compile=true needs a C++ compiler, and no-such-compiler is not here" in said
+    assert not (tmp_path / "results").exists()
+
+
+def test_trials_that_would_compile_at_once_are_refused_where_that_is_not_sound():
+    gpu, cpu = torch.device("cuda"), torch.device("cpu")
+    compiling.check_concurrency(gpu, trials_at_once=10, cuda_graph=True)
+    compiling.check_concurrency(cpu, trials_at_once=None, cuda_graph=True)
+    for device, graph in ((cpu, True), (gpu, False)):
+        with pytest.raises(ConfigError, match="one trial at a time here: trials_at_once=2 is too many"):
+            compiling.check_concurrency(device, trials_at_once=2, cuda_graph=graph)
+
+
+def test_training_and_evaluation_are_compiled_and_the_record_and_the_identity_say_what_they_should(
+    tmp_path, monkeypatch
+):
+    calls = []
+
+    def stand_in(self, **options):
+        def compiled(*arguments, **keywords):
+            calls.append(self.training)
+            return self._call_impl(*arguments, **keywords)
+
+        self._compiled_call_impl = compiled
+
+    plain = Trainer()
+    plain(tmp_path / "plain")
+    monkeypatch.setattr(nn.Module, "compile", stand_in)
+    trainer = Trainer("compile=true")
+    trainer(tmp_path / "compiled")
+    assert set(calls) == {True, False}, "training and evaluation"
+    one, other = (records.read(plain.folder(tmp_path / name)) for name in ("plain", "compiled"))
+    assert one["identity"] == other["identity"] and "compiled" not in one["machine"]
+    assert other["machine"]["compiled"] is True and other["config"]["compile"] is True
+    weights = [
+        torch.load(plain.folder(tmp_path / name) / "checkpoint.pt", weights_only=True)["network"]
+        for name in ("plain", "compiled")
+    ]
+    assert list(weights[0]) == list(weights[1])
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch, by torch
+def test_the_real_compiler_trains_to_nearly_the_same_network(tmp_path):
+    overrides = ("precision=float32", "schedule.epochs=1", "schedule.warmup_epochs=0")
+    found = []
+    for name, words in (("plain", ()), ("compiled", ("compile=true",))):
+        trainer = Trainer(*overrides, *words)
+        trainer(tmp_path / name)
+        assert trainer.outcome.finished == 1, trainer.listener.lines
+        found.append(records.read_predictions(trainer.folder(tmp_path / name))[0].astype(np.float32))
+    assert np.abs(found[0] - found[1]).max() < 0.02 * np.abs(found[0]).max()
