@@ -58,7 +58,7 @@ def test_training_and_evaluation_are_compiled_and_the_record_and_the_identity_sa
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch, by torch
+@pytest.mark.filterwarnings("ignore")  # torch warns of itself
 def test_the_real_compiler_trains_to_nearly_the_same_network(tmp_path):
     overrides = ("precision=float32", "schedule.epochs=1", "schedule.warmup_epochs=0")
     found = []

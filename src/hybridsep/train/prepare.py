@@ -54,9 +54,7 @@ def prepare(config: dict[str, Any]) -> PreparedRow:
     classes = len(dataset.classes)
     config = build.matched({**config, "precision": decided}, classes=classes, height=side, width=side)
     make = build.network_factory(config, classes=classes)
-    # Only shapes are asked for, and building on "meta" allocates nothing.
-    with torch.device("meta"):
-        cost = cost_of(make(), height=side, width=side)
+    cost = cost_of(make(), height=side, width=side)
     return PreparedRow(config, device, threads, dataset, make, cost, (note,) if note else ())
 
 
