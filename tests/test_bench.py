@@ -291,14 +291,14 @@ def test_all_rows_together_are_their_harmonic_mean():
         found = [
             Measurement(Variant("usual loop"), rates=usual),
             Measurement(Variant("ours"), rates=best),
-            Measurement(Variant("compiled", aside=True), rates=[1e9, 1e9]),
+            Measurement(Variant("compiled", standalone=True), rates=[1e9, 1e9]),
             Measurement(Variant("CUDA graph", missing="needs a GPU")),
         ]
         return RowMeasurement(name, name, roofline.Requirements(0, 0, 1000, 0), found, {})
 
     rows = [row("a", [100.0, 100.0], [400.0, 400.0]), row("b", [50.0, 50.0], [100.0, 100.0])]
     table = throughput_tables._compared(rows)
-    cells = [[column.text(line) for column in table.columns] for line in table.lines]
+    cells = table.cells("files")
     # A hundred images of each take 1 + 2 s, and 0.25 + 1 s: 2.4 times as fast, and not the mean of 4 and 2.
     assert cells[2] == ["all rows", "", "67 ± 0", "160 ± 0", "x 2.40 ± 0.00", ""]
     assert [line[4:] for line in cells[:2]] == [["x 4.00 ± 0.00", "ours"], ["x 2.00 ± 0.00", "ours"]]

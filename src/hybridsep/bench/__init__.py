@@ -1,4 +1,4 @@
-"""`python -m hybridsep.bench`: what our way of training costs and saves, measured against the usual one.
+"""`python -m hybridsep.bench`: what our training costs and saves, measured against a reference loop.
 
 Each command writes `results/bench/<name>.json` (all that was measured) and `.md` (the table). None is needed to train.
 """

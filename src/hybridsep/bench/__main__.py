@@ -15,7 +15,7 @@ hybridsep.bench: what training costs, measured. Writes results/bench/NAME.json a
 
   python -m hybridsep.bench                     throughput: the usual loop against ours, one switch at a time
   python -m hybridsep.bench profile             where the time of our step goes, per kind of operation
-  python -m hybridsep.bench floor               bytes and operations that each row needs, and hours at a chip's rates
+  python -m hybridsep.bench floor               the roofline: bytes and operations of each row, and hours on a chip
   python -m hybridsep.bench numerics            what bfloat16 changes, per module
   python -m hybridsep.bench scaling             time and memory of run over trials and widths, of report over runs
   python -m hybridsep.bench throughput size=tiny models=[separable,hybrid] throughput.rounds=3

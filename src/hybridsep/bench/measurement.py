@@ -61,7 +61,7 @@ class Measurement:
             "name": self.name,
             "missing": self.variant.missing,
             "graph": self.variant.graph and self.measured,
-            "aside": self.variant.aside,
+            "aside": self.variant.standalone,
             "ratio": None,
         }
         if not self.measured:
@@ -98,7 +98,7 @@ class RowMeasurement:
     @property
     def best(self) -> Measurement:
         """The fastest of our variants, without those that were tried aside."""
-        ours = [found for found in self.variants[1:] if found.measured and not found.variant.aside]
+        ours = [found for found in self.variants[1:] if found.measured and not found.variant.standalone]
         return max(ours, key=lambda found: found.speed["median"])
 
     def record(self, *, batch: int) -> dict[str, Any]:

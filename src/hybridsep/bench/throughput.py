@@ -114,7 +114,7 @@ def _measure(
                 busy_share=busy.get(variant),
             )
         )
-        before = before if variant.aside else rates
+        before = before if variant.standalone else rates
     return RowMeasurement(
         row=config["row"],
         title=config["model"]["title"],

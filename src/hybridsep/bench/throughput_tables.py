@@ -170,7 +170,7 @@ def _verdict(rows: Sequence[RowMeasurement]) -> str:
     """Say whether the data path keeps to its share in our complete step, the last measured variant of one trial."""
     over = []
     for row in rows:
-        known = [found for found in row.variants if not found.variant.aside and found.data_share]
+        known = [found for found in row.variants if not found.variant.standalone and found.data_share]
         if known[-1].data_share["median"] > MOST_DATA_SHARE:
             over.append(row.row)
     limit = f"{100 * MOST_DATA_SHARE:.0f} %"

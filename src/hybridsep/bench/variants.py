@@ -17,7 +17,7 @@ class Variant:
     graph: bool = False
     compiled: bool = False  # the whole network by `torch.compile`
     at_once: int = 1
-    aside: bool = False  # tried beside the others; the variants after it do without
+    standalone: bool = False  # tried beside the others; the variants after it do without
     missing: str = ""
 
     @property
@@ -38,7 +38,7 @@ def ablation(*, at_once: int, gpu: bool, bfloat16: bool, glibc: bool, grouped: b
     quicker. `compiled`: try torch.compile too.
     """
     merge = [("+ groups merged", {"merged": True}, "")] if grouped else []
-    compile_ = [("torch.compile, aside", {"compiled": True, "aside": True}, "")] if compiled else []
+    compile_ = [("torch.compile, aside", {"compiled": True, "standalone": True}, "")] if compiled else []
     switches = (
         ("+ data on device", {"data_on_device": True}, ""),
         ("+ channels-last", {"channels_last": True}, ""),
@@ -58,5 +58,5 @@ def ablation(*, at_once: int, gpu: bool, bfloat16: bool, glibc: bool, grouped: b
             variants.append(replace(last, name=name, missing=missing))
         else:
             variants.append(replace(last, name=name, **switch))
-            last = last if variants[-1].aside else variants[-1]
+            last = last if variants[-1].standalone else variants[-1]
     return variants
