@@ -39,6 +39,12 @@ def table(results: Path, name: str, study: str = "fig") -> dict[str, dict[str, s
         return {line["row"]: line for line in csv.DictReader(file)}
 
 
+def section(results: Path, name: str, study: str = "fig") -> str:
+    """Return the text of one table in report.md: from its anchor to the next."""
+    text = (results / "tables" / study / "report.md").read_text(encoding="utf-8")
+    return text.split(f'<a id="{name}"></a>')[1].split("<a id=")[0]
+
+
 def recorded(results: Path, row: str, key: str = "test_error") -> np.ndarray:
     folders = [folder for folder in records.find(results) if folder.parts[-2] == row]
     return np.array([records.read(folder)["result"][key] for folder in folders])
@@ -57,7 +63,7 @@ def test_main_table_holds_what_the_records_say(made):
 
 
 def test_titles_are_the_papers_and_the_heading_is_loud(made):
-    text = (made / "tables" / "fig" / "figure4.md").read_text()
+    text = (made / "tables" / "fig" / "report.md").read_text()
     for spec in settings.paper().tables["figure4"].rows.values():
         assert f"| {spec.title} |" in text
     assert "NOT the paper's experiment, these numbers say nothing about the paper" in text
@@ -110,21 +116,26 @@ def test_redraws_and_choices_stand_in_the_sensitivity_tables(made):
     assert own["mean_absolute"] == table(made, "figure4")["hybrid"]["mean_absolute"]
     ranks = table(made, "figure4-ranking")
     assert sorted(line["rank"] for line in ranks.values()) == list("12345")
-    assert "20 redraws of 300 images" in (made / "tables" / "fig" / "figure4-ranking.md").read_text()
+    assert "20 redraws of 300 images" in section(made, "figure4-ranking")
 
 
-def test_every_table_comes_in_three_formats_and_every_figure_in_two(made):
+def test_a_report_is_one_page_one_markdown_one_latex_and_a_csv_a_table(made):
     tables = {path.stem for path in (made / "tables" / "fig").glob("*.csv")}
-    parts = "likeness intervals noise trials runs sensitivity sensitivity-signed ranking deviations".split()
+    parts = "agreement intervals noise trials runs sensitivity sensitivity-signed ranking deviations".split()
     assert tables == {"figure4", "verdicts", *(f"figure4-{part}" for part in parts)}
+    others = {path.name for path in (made / "tables" / "fig").iterdir() if path.suffix != ".csv"}
+    assert others == {"index.html", "report.md", "report.tex", "made-with.json"}
+    latex = (made / "tables" / "fig" / "report.tex").read_text()
     for name in tables:
-        text = (made / "tables" / "fig" / f"{name}.tex").read_text()
+        assert len(section(made, name).splitlines()) > 5
+        label = latex.index(f"\\label{{tab:{name}}}")
+        start = latex.rindex("\\begin{table}", 0, label)
+        text = latex[start : latex.index("\\end{table}", label) + len("\\end{table}")]
         assert text.count("\\begin{") == text.count("\\end{") and "\\toprule" in text
         assert text.count("{") - text.count("\\{") == text.count("}") - text.count("\\}")
         # Every line of the body has as many cells as there are columns.
         body = [line for line in text.splitlines() if line.endswith(r" \\")]
         assert len({line.replace(r"\&", "").count("&") for line in body}) == 1
-        assert (made / "tables" / "fig" / f"{name}.md").is_file()
     figures = {path.stem for path in (made / "figures" / "fig").glob("*.csv")}
     assert figures == {f"figure4-{name}" for name in ("differences", "trials", "curves", "disagreement", "cost")}
     for name in figures:
@@ -169,10 +180,13 @@ def test_page_is_whole_and_needs_nothing_else(made):
     reader.feed(text)
     assert not reader.open
     assert len(reader.ids) == len(set(reader.ids))
-    assert all(target.startswith(("#", "data:image/png")) for target in reader.targets)
+    # Links lead to what the report wrote, and to the folders of the runs.
+    links = [target for target in reader.targets if not target.startswith(("#", "data:image/png"))]
+    assert links and all((made / "tables" / "fig" / link).resolve().exists() for link in links)
+    assert any((made / "tables" / "fig" / link).resolve() == made / "runs" / "fig" / "hybrid" for link in links)
     assert {target[1:] for target in reader.targets if target.startswith("#")} <= set(reader.ids)
     assert "http" not in text and "<script" not in text and 'name="viewport"' in text
-    assert reader.seen["svg"] == 5 and reader.seen["table"] == 11
+    assert reader.seen["svg"] == 5 + 6 and reader.seen["table"] == 11
 
 
 @pytest.mark.skipif(not shutil.which("chromium"), reason="needs Chromium")
@@ -192,8 +206,8 @@ def test_page_renders(made, tmp_path):
 def test_check_accepts_what_it_made_and_names_what_differs(made, copy, capsys):
     assert command.main([f"results={made}", "--check"]) == 0
     tables, figures = copy / "tables" / "fig", copy / "figures" / "fig"
-    main = tables / "figure4.md"
-    main.write_text(main.read_text().replace("0.62", "0.63", 1))
+    main = tables / "report.md"
+    main.write_text(main.read_text().replace("| 0.62 |", "| 0.63 |", 1))
     numbers = figures / "figure4-cost.csv"
     numbers.write_text(numbers.read_text().replace("901000", "901001"))
     (figures / "figure4-trials.png").unlink()

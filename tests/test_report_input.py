@@ -99,7 +99,7 @@ def test_damaged_folders_are_named_and_the_rest_is_reported(results, capsys):
         assert len(complaints) == 1 and message in complaints[0], (name, complaints)
         assert str(folders[name]) in page
     assert len(said) == len(DAMAGE)
-    main = (results / "tables" / "bad" / "figure4.md").read_text()
+    main = (results / "tables" / "bad" / "report.md").read_text()
     assert [line.split("|")[4].strip() for line in main.splitlines() if "Modules" in line] == ["0/10", "2/12", "0/10"]
 
 
@@ -108,7 +108,7 @@ def test_a_damaged_history_costs_its_curve_only(results, capsys):
     (folder / "history.csv").write_text("epoch,loss\n1,2\n")
     assert command.main([f"results={results}", "study=one", "report.redraws=1", "report.draw=false"]) == 0
     assert f"{folder}: history.csv does not have the columns" in capsys.readouterr().err
-    assert " 2/10 " not in (results / "tables" / "one" / "figure4.md").read_text()
+    assert " 2/10 " not in (results / "tables" / "one" / "report.md").read_text()
     curves = (results / "figures" / "one" / "figure4-curves.csv").read_text().splitlines()
     assert {line.split(",")[2] for line in curves if line.startswith("resnext,")} == {"2"}
 
@@ -147,7 +147,7 @@ def test_two_versions_in_one_study_are_refused_and_others_still_come(results, ca
     said = capsys.readouterr().err
     assert f"two: no figure4 table: runs that must not be mixed: 4 like {results}" in said
     assert str(folder) in said and key in said
-    assert (results / "tables" / "one" / "figure4.md").is_file() and not (results / "tables" / "two").exists()
+    assert (results / "tables" / "one" / "report.md").is_file() and not (results / "tables" / "two").exists()
 
 
 def test_two_datasets_in_one_study_are_refused(results, capsys):
@@ -186,11 +186,9 @@ def test_few_trials(tmp_path, capsys, trials):
     if not trials:
         assert "none of its 1 run is finished" in capsys.readouterr().err
         return
-    text = (tmp_path / "tables" / "few" / "figure4.md").read_text()
+    text = (tmp_path / "tables" / "few" / "report.md").read_text()
     assert f" {trials}/10 " in text and ("n/a" in text) == (trials == 1 or "Inception" in text)
-    assert (
-        "one trial has no spread" in (tmp_path / "tables" / "few" / "figure4-intervals.md").read_text() or trials == 2
-    )
+    assert "one trial has no spread" in (tmp_path / "tables" / "few" / "report.md").read_text() or trials == 2
 
 
 def test_rows_that_agree_in_every_trial_have_no_interval_but_a_p_value(tmp_path):
@@ -198,14 +196,14 @@ def test_rows_that_agree_in_every_trial_have_no_interval_but_a_p_value(tmp_path)
         for trial in range(3):
             fabricate.run(tmp_path, "same", row, trial, error=10.0, images=100, index=0)
     assert command.main([f"results={tmp_path}", "study=same", "report.redraws=1", "report.draw=false"]) == 0
-    text = (tmp_path / "tables" / "same" / "figure4-intervals.md").read_text()
+    text = (tmp_path / "tables" / "same" / "report.md").read_text()
     assert "| Hybrid | +0.00 | n/a | n/a |" in text and "no spread to judge by" in text and " 1.000 " in text
 
 
 def test_no_baseline_and_unknown_rows_still_give_a_table(tmp_path):
     fabricate.study(tmp_path, "own", {"mine": 8.0, "yours": 9.0}, trials=2, images=100)
     assert command.main([f"results={tmp_path}", "study=own", "report.redraws=1", "report.draw=false"]) == 0
-    text = (tmp_path / "tables" / "own" / "rows.md").read_text()
+    text = (tmp_path / "tables" / "own" / "report.md").read_text()
     assert "No finished run of the baseline separable" in text and "| mine |" in text
     assert (
         command.main(
@@ -213,7 +211,7 @@ def test_no_baseline_and_unknown_rows_still_give_a_table(tmp_path):
         )
         == 0
     )
-    assert "| yours | - | 0.83 |" in (tmp_path / "tables" / "own" / "rows.md").read_text()
+    assert "| yours | 0.83 |" in (tmp_path / "tables" / "own" / "report.md").read_text()
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,7 @@ def test_a_quick_measurement_from_the_command_to_its_table(run, tmp_path):
     assert "Section 5: speed" in report.stdout and "x 1.00" in report.stdout
     assert report.stderr.count("\n") == 1 and "resnext.json: not a measurement" in report.stderr
     made = place / "tables/speed-quick"
-    assert {f"speed{kind}" for kind in (".md", ".csv", ".tex")} <= {path.name for path in made.iterdir()}
+    assert {"report.md", "speed.csv", "report.tex", "index.html"} <= {path.name for path in made.iterdir()}
     first, second = (made / "speed.csv").read_text().splitlines()[1:]
     assert first.startswith("separable,Separable (baseline),") and second.startswith("separable_equivalent,")
     check = subprocess.run([*command, "--check"], capture_output=True, text=True)

@@ -10,8 +10,9 @@ from typing import Any
 
 from hybridsep.errors import RecordError
 from hybridsep.report import terminal
+from hybridsep.report.render import markdown
 from hybridsep.report.speed import DISTURBED
-from hybridsep.report.table import Table, markdown
+from hybridsep.report.table import Table
 from hybridsep.runs import provenance, records
 
 FORMAT = 1

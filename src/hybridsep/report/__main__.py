@@ -14,7 +14,7 @@ hybridsep.report: what the runs prove. Reads results/runs; writes results/tables
   python -m hybridsep.report study=quick                one study
   python -m hybridsep.report                            all of them
   python -m hybridsep.report study=quick report.subset=all report.pairing=unpaired report.margin=0.5
-  python -m hybridsep.report status study=quick         done, running, failed, missing; hours left; a trial's worth
+  python -m hybridsep.report status study=quick         done, running, missing; hours left; what one more trial buys
   python -m hybridsep.report status study=quick --watch the same again and again while the study runs
   python -m hybridsep.report --check                    rebuild what stands under results/tables; 1 if it differs
 
@@ -51,30 +51,22 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _report(given: settings.Settings) -> int:
-    from hybridsep.report import assemble, folders, ledger, output, terminal
+    from hybridsep.report import document, folders, output, terminal
 
-    results, paper = Path(given.results), settings.paper()
-    names = folders.choose(results, given.study)
-    screen = terminal.console()
+    results, paper, screen = Path(given.results), settings.paper(), terminal.console()
     empty = 0
-    for name in names:
-        report = assemble.assemble(results, name, paper, given.report)
-        for part in report.parts:
-            terminal.show(screen, part.tables)
-        terminal.show(screen, report.speed)
-        files, problems = {}, report.problems
-        if report.parts:
-            terminal.show(screen, [ledger.brief(report.ledger)])
-        if not report.empty:
-            files, problems = output.files_of(report, given.report, paper, draw=given.report.draw)
-        for problem in problems:
+    for name in folders.choose(results, given.study):
+        report = document.make(results, name, paper, given.report)
+        terminal.show(screen, report.terminal())
+        for problem in report.problems:
             print(f"left out: {problem.message}", file=sys.stderr)
-        if report.empty:
+        if not report.sections:
             empty += 1
             continue
+        files = output.files_of(report, draw=given.report.draw)
         output.write(results, name, files)
-        shown = f"{name}/{output.INDEX}, which has all tables and figures" if given.report.draw else name
-        screen.print(f"Written: {len(files)} files; see {results}/tables/{shown}", soft_wrap=True)
+        shown = output.INDEX if given.report.draw else output.MARKDOWN
+        screen.print(f"Written: {len(files)} files; open {results}/tables/{name}/{shown}", soft_wrap=True)
     return 1 if empty else 0
 
 
@@ -86,7 +78,7 @@ def _status(given: settings.Settings) -> int:
         runs, problems = folders.read(results, [name])
         now = datetime.datetime.now(datetime.UTC)
         terminal.print_table(screen, status.progress(name, runs, problems, paper, given.report, now))
-        for table in status.worth(name, runs, paper, given.report):
+        for table in status.one_more_trial(name, runs, paper, given.report):
             terminal.print_table(screen, table)
         for problem in problems:
             print(f"unusable: {problem.message}", file=sys.stderr)

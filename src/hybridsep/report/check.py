@@ -9,7 +9,7 @@ import math
 from pathlib import Path
 
 from hybridsep.errors import ConfigError
-from hybridsep.report import assemble, folders, output, settings
+from hybridsep.report import document, folders, output, settings
 
 # Numbers of figures are written with six digits; the last of them may round otherwise on another machine.
 TOLERANCE = 2e-5
@@ -38,10 +38,10 @@ def differences(results: Path, study: str) -> list[str]:
         return [f"{place / output.MADE_WITH}: cannot be used ({error}); make the report again"]
     if study not in folders.studies(results):
         return [f"{place}: its runs, {results / 'runs' / study}, are not there"]
-    report = assemble.assemble(results, study, settings.paper(), choices.report)
-    if report.empty:
+    report = document.make(results, study, settings.paper(), choices.report)
+    if not report.sections:
         return [f"{place}: no table can be made now: {problem.message}" for problem in report.problems]
-    files, _ = output.files_of(report, choices.report, settings.paper(), draw=False)
+    files = output.files_of(report, draw=False)
     found = []
     for name, content in files.items():
         path = results / name
@@ -55,10 +55,10 @@ def differences(results: Path, study: str) -> list[str]:
             found.append(f"{path}: {_first_difference(path.read_bytes(), content)}")
     if choices.report.draw and not (place / output.INDEX).is_file():
         found.append(f"{place / output.INDEX}: missing")
-    return found + _strangers(results, study, files)
+    return found + _unexpected(results, study, files)
 
 
-def _strangers(results: Path, study: str, files: dict[str, bytes]) -> list[str]:
+def _unexpected(results: Path, study: str, files: dict[str, bytes]) -> list[str]:
     """Tables and figures' data that the runs do not give at all."""
     expected = {results / name for name in files}
     return [

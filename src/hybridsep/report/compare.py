@@ -1,4 +1,4 @@
-"""Every statistic of one table: the errors of a sample's rows go in, one flat dictionary per row comes out."""
+"""Every statistic of one table: the errors of a set of runs go in, one flat dictionary per row comes out."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,9 +6,12 @@ from typing import Any
 import numpy as np
 
 from hybridsep.report import agreement, difference, noise
-from hybridsep.report.sample import Sample, Subset
+from hybridsep.report.runset import RunSet, Subset
 from hybridsep.report.settings import Choices
 from hybridsep.runs.seeds import stream
+
+# Below these no row is said to lie outside the noise: the range would come from next to nothing.
+MIN_TRIALS, MIN_PAIRS = 5, 10
 
 
 @dataclass(frozen=True)
@@ -25,16 +28,21 @@ class Comparison:
     seed_disagreement: dict[str, Any]
     trials: list[dict[str, Any]]
 
+    @property
+    def too_few(self) -> bool:
+        """Whether the baseline has too few trials for a range of its noise."""
+        return self.floor["n"] < MIN_TRIALS or self.floor["pairs"] < MIN_PAIRS
+
     def of(self, row: str) -> dict[str, Any]:
         """Return the entry of one row. Raises StopIteration for a row that is not in the table."""
         return next(entry for entry in self.rows if entry["row"] == row)
 
 
-def compare(sample: Sample, choices: Choices) -> Comparison:
-    """Return every statistic of the sample under `choices`."""
-    errors = {row: sample.errors(row) for row in sample.rows}
-    trials = [entry for row in sample.rows for entry in _trials(sample, row, errors)]
-    rows = [_row(sample, row, errors, choices) for row in sample.rows]
+def compare(runset: RunSet, choices: Choices) -> Comparison:
+    """Return every statistic of the runset under `choices`."""
+    errors = {row: runset.errors(row) for row in runset.rows}
+    trials = [entry for row in runset.rows for entry in _trials(runset, row, errors)]
+    rows = [_row(runset, row, errors, choices) for row in runset.rows]
     for entry in rows:
         pairs = [trial for trial in trials if trial["row"] == entry["row"] and trial["mcnemar_p"] is not None]
         entry["mcnemar_n"] = len(pairs)
@@ -43,22 +51,27 @@ def compare(sample: Sample, choices: Choices) -> Comparison:
     corrected = difference.holm([entry["p"] for entry in rows])
     for entry, p in zip(rows, corrected, strict=True):
         entry["p_holm"] = p
-    floors = noise_floors(sample, choices)
-    base = [run.predicted for run in sample.runs.get(sample.baseline, {}).values()]
+    floors = noise_floors(runset, choices)
+    floor = floors["same" if choices.pairing == "paired" else "own"]
+    enough = floor["n"] >= MIN_TRIALS and floor["pairs"] >= MIN_PAIRS
+    for entry in rows:
+        known = enough and not entry["is_baseline"] and entry["pairs"] >= MIN_TRIALS
+        entry["beyond_noise"] = entry["mean_absolute"] > floor["high"] if known else None
+    base = [run.predicted for run in runset.runs.get(runset.baseline, {}).values()]
     return Comparison(
         rows=rows,
-        floor=floors["same" if choices.pairing == "paired" else "own"],
+        floor=floor,
         floors=floors,
         seed_disagreement=agreement.mean_disagreement(base),
         trials=trials,
     )
 
 
-def noise_floors(sample: Sample, choices: Choices, subset: Subset | None = None) -> dict[str, dict[str, Any]]:
+def noise_floors(runset: RunSet, choices: Choices, subset: Subset | None = None) -> dict[str, dict[str, Any]]:
     """Return the noise floor of pairs judged on the same images, and on each one's own, in groups as large as a row."""
-    has_baseline = bool(sample.runs.get(sample.baseline))
-    cross = sample.cross_errors(sample.baseline, subset) if has_baseline else np.empty((0, 0))
-    size = max((len(sample.runs[row]) for row in sample.variants), default=0) or max(1, len(cross))
+    has_baseline = bool(runset.runs.get(runset.baseline))
+    cross = runset.cross_errors(runset.baseline, subset) if has_baseline else np.empty((0, 0))
+    size = max((len(runset.runs[row]) for row in runset.variants), default=0) or max(1, len(cross))
     return {
         name: noise.noise_floor(
             cross,
@@ -66,7 +79,7 @@ def noise_floors(sample: Sample, choices: Choices, subset: Subset | None = None)
             size=size,
             groups=choices.groups,
             alpha=choices.alpha,
-            rng=stream(choices.seed, "noise", sample.table, name),
+            rng=stream(choices.seed, "noise", runset.table, name),
         )
         for name in ("same", "own")
     }
@@ -77,7 +90,7 @@ def samples_of(
 ) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
     """Return `(samples, differences)` from errors by trial.
 
-    Paired: one sample, the differences of the trials that both have. Unpaired: the two samples of errors, and the
+    Paired: one runset, the differences of the trials that both have. Unpaired: the two samples of errors, and the
     differences of all pairs of unlike trials (like ones share their seeds).
     """
     if pairing == "paired":
@@ -88,26 +101,26 @@ def samples_of(
     return (first, second), (first[:, np.newaxis] - second[np.newaxis, :])[unlike]
 
 
-def _row(sample: Sample, row: str, errors: dict[str, dict[int, float]], choices: Choices) -> dict[str, Any]:
-    spec = sample.row(row)
+def _row(runset: RunSet, row: str, errors: dict[str, dict[int, float]], choices: Choices) -> dict[str, Any]:
+    spec = runset.row(row)
     values = np.array(list(errors[row].values()))
-    runs = list(sample.runs[row].values())
-    baseline = errors.get(sample.baseline, {})
+    runs = list(runset.runs[row].values())
+    baseline = errors.get(runset.baseline, {})
     entry: dict[str, Any] = {
         "row": row,
         "title": spec.title,
         "label": spec.label or row,
-        "is_baseline": row == sample.baseline,
+        "is_baseline": row == runset.baseline,
         "paper": spec.paper,
         "n": len(values),
-        "expected": len(sample.trials[row]),
+        "expected": len(runset.trials[row]),
         "error_mean": float(values.mean()) if len(values) else None,
         "error_sd": float(values.std(ddof=1)) if len(values) > 1 else None,
         "params": runs[0].record["model"].get("params") if runs else None,
         "macs": runs[0].record["model"].get("macs") if runs else None,
         "images_per_second": _median([run.record["timings"].get("train_images_per_second") for run in runs]),
     }
-    if row == sample.baseline:
+    if row == runset.baseline:
         return entry | _nothing() | {"mean_absolute": 0.0 if runs else None, "pairs": len(values)}
     samples, differences = samples_of(errors[row], baseline, choices.pairing)
     alpha, resamples = choices.alpha, choices.resamples
@@ -117,14 +130,14 @@ def _row(sample: Sample, row: str, errors: dict[str, dict[int, float]], choices:
         else difference.welch_interval(*samples, alpha)
     )
     bootstrap = difference.bootstrap_interval(
-        samples, alpha, resamples=resamples, rng=stream(choices.seed, "bootstrap", sample.table, row)
+        samples, alpha, resamples=resamples, rng=stream(choices.seed, "bootstrap", runset.table, row)
     )
     permutation = difference.permutation_p(
-        samples, resamples=resamples, rng=stream(choices.seed, "permutation", sample.table, row)
+        samples, resamples=resamples, rng=stream(choices.seed, "permutation", runset.table, row)
     )
     equivalence = difference.equivalence(samples, choices.margin, alpha)
     detectable = difference.detectable(samples, alpha, choices.power)
-    both = sample.paired(row)
+    both = runset.paired(row)
     of_row, of_baseline = np.array([[errors[row][t], baseline[t]] for t in both]).reshape(-1, 2).T
     welch = difference.welch_interval(of_row, of_baseline, alpha)
     gain = difference.pairing_gain(of_row, of_baseline)
@@ -168,13 +181,13 @@ def _median(values: list[Any]) -> float | None:
     return float(np.median(known)) if known else None
 
 
-def _trials(sample: Sample, row: str, errors: dict[str, dict[int, float]]) -> list[dict[str, Any]]:
+def _trials(runset: RunSet, row: str, errors: dict[str, dict[int, float]]) -> list[dict[str, Any]]:
     """One entry per finished trial of a row: its error, its difference, and McNemar's test on that trial's images."""
     entries = []
-    for trial, run in sample.runs[row].items():
+    for trial, run in runset.runs[row].items():
         entry: dict[str, Any] = {
             "row": row,
-            "label": sample.row(row).label or row,
+            "label": runset.row(row).label or row,
             "trial": trial,
             "error": errors[row][trial],
             "error_all": 100 * float(run.wrong.mean()),
@@ -182,11 +195,11 @@ def _trials(sample: Sample, row: str, errors: dict[str, dict[int, float]]) -> li
             "best_error_all": run.record["result"].get("best_test_error_all"),
             "seconds": run.record["timings"].get("seconds"),
         } | dict.fromkeys(("difference", "only_row", "only_baseline", "mcnemar_p", "disagreement"))
-        partner = sample.runs.get(sample.baseline, {}).get(trial)
-        if partner is not None and row != sample.baseline:
-            chosen = sample.chosen(trial)
+        partner = runset.runs.get(runset.baseline, {}).get(trial)
+        if partner is not None and row != runset.baseline:
+            chosen = runset.chosen(trial)
             test = agreement.mcnemar(run.wrong[chosen], partner.wrong[chosen])
-            entry["difference"] = errors[row][trial] - errors[sample.baseline][trial]
+            entry["difference"] = errors[row][trial] - errors[runset.baseline][trial]
             entry["only_row"], entry["only_baseline"] = test["only_row"], test["only_baseline"]
             entry["mcnemar_p"] = test["p"]
             entry["disagreement"] = agreement.disagreement(run.predicted, partner.predicted)

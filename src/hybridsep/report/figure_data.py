@@ -10,7 +10,7 @@ from hybridsep.errors import RecordError, UserError
 from hybridsep.report.agreement import disagreement_matrix
 from hybridsep.report.compare import Comparison
 from hybridsep.report.folders import Problem
-from hybridsep.report.sample import Sample
+from hybridsep.report.runset import RunSet
 from hybridsep.runs import records
 
 # What a picture can show; the tables have the rest.
@@ -21,35 +21,40 @@ MOST_CURVES = 100  # trials a row; each is a file to read
 
 @dataclass(frozen=True)
 class FigureData:
-    """One figure's numbers: `lines` with their `fields` (the CSV), and `note` for what the picture leaves out."""
+    """One figure's numbers: `lines` with their `fields` (the CSV), and `note` for what the picture leaves out.
+
+    `band`: there are trials enough to draw the range of the noise. `joined`: trials of one number are pairs.
+    """
 
     name: str
     title: str
     fields: list[str]
     lines: list[dict[str, Any]]
     note: str = ""
+    band: bool = True
+    joined: bool = True
 
 
-def build(sample: Sample, comparison: Comparison) -> tuple[list[FigureData], list[Problem]]:
-    """Return the data of the sample's figures, and the histories that could not be read."""
-    curves, problems = learning_curves(sample)
-    figures = [differences(sample, comparison), single_trials(sample, comparison), curves]
-    figures += [disagreements(sample), costs(sample, comparison)]
+def build(runset: RunSet, comparison: Comparison) -> tuple[list[FigureData], list[Problem]]:
+    """Return the data of the runset's figures, and the histories that could not be read."""
+    curves, problems = learning_curves(runset)
+    figures = [differences(runset, comparison), single_trials(runset, comparison), curves]
+    figures += [disagreements(runset), costs(runset, comparison)]
     return [figure for figure in figures if figure.lines], problems
 
 
-def _shown(sample: Sample) -> list[str]:
-    return [row for row in sample.rows if sample.runs[row]][:MOST_ROWS]
+def _shown(runset: RunSet) -> list[str]:
+    return [row for row in runset.rows if runset.runs[row]][:MOST_ROWS]
 
 
-def _left_out(sample: Sample) -> str:
-    with_runs = sum(bool(sample.runs[row]) for row in sample.rows)
+def _left_out(runset: RunSet) -> str:
+    with_runs = sum(bool(runset.runs[row]) for row in runset.rows)
     return f"First {MOST_ROWS} of {with_runs} rows; the tables have all." if with_runs > MOST_ROWS else ""
 
 
-def differences(sample: Sample, comparison: Comparison) -> FigureData:
+def differences(runset: RunSet, comparison: Comparison) -> FigureData:
     """Mean |d| beside the paper's number, the signed difference with its interval, the noise floor with its band."""
-    shown = _shown(sample)
+    shown = _shown(runset)
     floor = comparison.floor
     fields = "row label n paper mean_absolute mean low high error_mean error_sd is_baseline".split()
     lines = [{key: entry[key] for key in fields} for entry in comparison.rows if entry["row"] in shown]
@@ -62,25 +67,33 @@ def differences(sample: Sample, comparison: Comparison) -> FigureData:
         "high": floor["high"],
         "is_baseline": False,
     }
-    name = f"{sample.table}-differences"
-    return FigureData(name, f"{sample.spec.title}", fields, [*lines, floor_line], _left_out(sample))
+    name = f"{runset.table}-differences"
+    return FigureData(
+        name,
+        "Difference from the baseline, and the noise floor",
+        fields,
+        [*lines, floor_line],
+        _left_out(runset),
+        band=not comparison.too_few,
+    )
 
 
-def single_trials(sample: Sample, comparison: Comparison) -> FigureData:
+def single_trials(runset: RunSet, comparison: Comparison) -> FigureData:
     """The test error and the difference of every trial."""
-    shown = set(_shown(sample))
+    shown = set(_shown(runset))
     lines = [entry for entry in comparison.trials if entry["row"] in shown]
     fields = "row label trial error difference".split()
-    return FigureData(f"{sample.table}-trials", "Every trial", fields, lines, _left_out(sample))
+    joined = bool(runset.first.record["config"].get("paired", True))
+    return FigureData(f"{runset.table}-trials", "Every trial", fields, lines, _left_out(runset), joined=joined)
 
 
-def learning_curves(sample: Sample) -> tuple[FigureData, list[Problem]]:
+def learning_curves(runset: RunSet) -> tuple[FigureData, list[Problem]]:
     """Mean, least and greatest test error over a row's first trials at each epoch, in percent of all test images."""
     lines: list[dict[str, Any]] = []
     problems: list[Problem] = []
-    for row in _shown(sample):
+    for row in _shown(runset):
         curves = []
-        for run in list(sample.runs[row].values())[:MOST_CURVES]:
+        for run in list(runset.runs[row].values())[:MOST_CURVES]:
             try:
                 frame = records.read_history(run.folder)
                 curve = frame["test_error"].to_numpy(dtype=float)
@@ -90,10 +103,10 @@ def learning_curves(sample: Sample) -> tuple[FigureData, list[Problem]]:
                 curves.append(curve)
             except (UserError, ValueError, TypeError) as error:
                 message = str(error) if isinstance(error, UserError) else f"{run.folder}: history.csv: {error}"
-                problems.append(Problem(sample.study, run.folder, f"{message}; it is left out of the learning curves"))
+                problems.append(Problem(runset.study, run.folder, f"{message}; it is left out of the learning curves"))
         if curves:
             stacked = np.array(curves)
-            label = sample.row(row).label or row
+            label = runset.row(row).label or row
             lines += [
                 {"row": row, "label": label, "n": len(stacked), "epoch": epoch + 1}
                 | {"mean": float(at.mean()), "least": float(at.min()), "greatest": float(at.max())}
@@ -101,23 +114,23 @@ def learning_curves(sample: Sample) -> tuple[FigureData, list[Problem]]:
             ]
     fields = "row label n epoch mean least greatest".split()
     title = "Learning curves: test error on all test images, band from the least to the greatest trial"
-    many = any(len(sample.runs[row]) > MOST_CURVES for row in _shown(sample))
+    many = any(len(runset.runs[row]) > MOST_CURVES for row in _shown(runset))
     note = f"First {MOST_CURVES} trials of each row. " if many else ""
-    return FigureData(f"{sample.table}-curves", title, fields, lines, note + _left_out(sample)), problems
+    return FigureData(f"{runset.table}-curves", title, fields, lines, note + _left_out(runset)), problems
 
 
-def disagreements(sample: Sample) -> FigureData:
+def disagreements(runset: RunSet) -> FigureData:
     """Share of test images on which two runs differ, for all pairs of runs of the table."""
-    shown = _shown(sample)
+    shown = _shown(runset)
     each = max(1, MOST_RUNS // max(1, len(shown)))
-    runs = [run for row in shown for run in list(sample.runs[row].values())[:each]]
+    runs = [run for row in shown for run in list(runset.runs[row].values())[:each]]
     if len(runs) < 2:
-        return FigureData(f"{sample.table}-disagreement", "", [], [])
+        return FigureData(f"{runset.table}-disagreement", "", [], [])
     matrix = disagreement_matrix([run.predicted for run in runs])
     lines = [
         {
             "first_row": runs[i].row,
-            "first_label": sample.row(runs[i].row).label or runs[i].row,
+            "first_label": runset.row(runs[i].row).label or runs[i].row,
             "first_trial": runs[i].trial,
             "second_row": runs[j].row,
             "second_trial": runs[j].trial,
@@ -126,18 +139,18 @@ def disagreements(sample: Sample) -> FigureData:
         for i in range(len(runs))
         for j in range(len(runs))
     ]
-    most = max(len(sample.runs[row]) for row in shown)
+    most = max(len(runset.runs[row]) for row in shown)
     note = f"First {each} trials of each row." if most > each else ""
     title = "Share of test images on which two runs predict different classes (%)"
-    return FigureData(f"{sample.table}-disagreement", title, list(lines[0]), lines, note or _left_out(sample))
+    return FigureData(f"{runset.table}-disagreement", title, list(lines[0]), lines, note or _left_out(runset))
 
 
-def costs(sample: Sample, comparison: Comparison) -> FigureData:
+def costs(runset: RunSet, comparison: Comparison) -> FigureData:
     """Test error against parameters, multiply-accumulates and training speed."""
-    shown = _shown(sample)
+    shown = _shown(runset)
     fields = "row label n error_mean error_sd params macs images_per_second".split()
     lines = [{key: entry[key] for key in fields} for entry in comparison.rows if entry["row"] in shown]
-    return FigureData(f"{sample.table}-cost", "Test error against cost", fields, lines, _left_out(sample))
+    return FigureData(f"{runset.table}-cost", "Test error against cost", fields, lines, _left_out(runset))
 
 
 def by_row(lines: Iterable[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:

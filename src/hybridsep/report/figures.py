@@ -78,7 +78,8 @@ def differences(data: FigureData, body: SubFigure) -> None:
     places = np.arange(len(rows))[::-1]
     left, right = body.subplots(1, 2, sharey=True)
     if floor["mean_absolute"] is not None:
-        left.axvspan(floor["low"], floor["high"], color=FLOOR_COLOUR, alpha=0.45, lw=0, label="noise floor, groups")
+        if data.band:
+            left.axvspan(floor["low"], floor["high"], color=FLOOR_COLOUR, alpha=0.45, lw=0, label="noise floor, groups")
         left.axvline(floor["mean_absolute"], color="#555555", lw=1.2, ls="--", label="noise floor, mean")
     ours = [line["mean_absolute"] if line["mean_absolute"] is not None else np.nan for line in rows]
     left.barh(places + 0.18, ours, 0.34, color="#E69F00", edgecolor="black", lw=0.6, label="ours, mean |d|")
@@ -111,14 +112,16 @@ def _difference_of_paper(line: dict[str, Any], data: FigureData) -> float | None
 
 
 def trials(data: FigureData, body: SubFigure) -> None:
-    """Test error of every trial, a thin line joining the rows of one trial, and the mean of each row."""
+    """Test error of every trial, a thin line joining those that are pairs, the mean of each row."""
     rows = by_row(data.lines)
     axes = body.subplots()
+    paired = {entry["trial"] for entry in data.lines if entry["difference"] is not None}
     by_trial: dict[int, list[tuple[int, float]]] = {}
     for place, entries in enumerate(rows.values()):
         for entry in entries:
-            by_trial.setdefault(entry["trial"], []).append((place, entry["error"]))
-    if len(by_trial) <= 40:
+            if entry["trial"] in paired:
+                by_trial.setdefault(entry["trial"], []).append((place, entry["error"]))
+    if data.joined and len(by_trial) <= 40:
         for points in by_trial.values():
             axes.plot(*zip(*points, strict=True), color="#BBBBBB", lw=0.7, zorder=1)
     for place, entries in enumerate(rows.values()):

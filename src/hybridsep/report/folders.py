@@ -80,8 +80,8 @@ def read(results: Path, names: Iterable[str]) -> tuple[list[Run], list[Problem]]
     runs = [outcome for outcome in outcomes if isinstance(outcome, Run)]
     problems = [outcome for outcome in outcomes if isinstance(outcome, Problem)]
     runs, duplicates = _without_duplicates(runs)
-    runs, strangers = _of_one_label_set(runs)
-    return runs, problems + duplicates + strangers
+    runs, other_labels = _of_one_label_set(runs)
+    return runs, problems + duplicates + other_labels
 
 
 def _read_one(folder: Path, labels: dict[bytes, np.ndarray]) -> Run | Problem:
@@ -190,7 +190,7 @@ def _of_one_label_set(runs: list[Run]) -> tuple[list[Run], list[Problem]]:
 def common_part(run: Run, vary: Iterable[str] = (), *, network: bool) -> dict[str, Any]:
     """Return what all rows of one table must share: dataset and configuration, less the model.
 
-    With `network` only the module under test is left out.     `vary` names dotted keys that may differ nevertheless.
+    With `network` only the module under test is left out. `vary` names dotted keys that may differ nevertheless.
     """
     shared = copy.deepcopy(science(run.record["config"]))
     shared["dataset"] = {key: run.record["dataset"].get(key) for key in ("name", "sha256", "train", "test")}

@@ -6,45 +6,76 @@ from typing import Any
 
 from hybridsep.config.identity import flatten
 from hybridsep.report.folders import Run
-from hybridsep.report.sample import Sample
+from hybridsep.report.runset import OWN_ROWS, RunSet
 from hybridsep.report.settings import Choices, Paper
 
 
-def lines(sample: Sample, choices: Choices) -> list[str]:
-    """Return the heading of the sample's tables, one fact group per line."""
-    record = sample.first.record
+def lines(runset: RunSet, choices: Choices) -> list[str]:
+    """Return the heading of the runset's tables, one fact group per line."""
+    record = runset.first.record
     config, dataset = record["config"], record["dataset"]
     size, schedule = config.get("size", {}), config["schedule"]
     widths = "-".join(map(str, size.get("widths", [])))
     shape = f" (widths {widths}, depth {size.get('depth')})" if widths else ""
     epochs = schedule["epochs"]
     return [
-        f"Study {sample.study}, seed {config['seed']}. Data: {dataset['title']}, {dataset['train']:,} training and"
+        f"Study {runset.study}, seed {config['seed']}. Data: {dataset['title']}, {dataset['train']:,} training and"
         f" {dataset['test']:,} test images, sha256 {dataset['sha256'][:12]}.",
         f"Size {size.get('name', 'unknown')}{shape}; schedule {schedule.get('name', 'unknown')}, {epochs:,}"
         f" {'epoch' if epochs == 1 else 'epochs'}; precision {config.get('precision')}; match"
         f" {config.get('match')}.",
-        f"Errors in % on {images(sample)}; {_pairing(sample, choices)}. Machine: {machines(_finished(sample))}.",
+        f"Errors in % on {images(runset)}; {_pairing(runset, choices)}. {_machines(runset)}",
+        *mixed(runset.finished),
     ]
 
 
-def images(sample: Sample) -> str:
+def _machines(runset: RunSet) -> str:
+    named = machines(runset.finished)
+    return "Several machines or thread counts." if ";" in named else f"Machine: {named}."
+
+
+def mixed(runs: Iterable[Run]) -> list[str]:
+    """Return one line for each thing that should be the same in every run of a study and is not."""
+    runs = list(runs)
+    values = {
+        "Commits": lambda run: str((run.record.get("git") or {}).get("commit") or "unknown")[:10],
+        "Machines": lambda run: str(run.record["machine"].get("gpu") or run.record["machine"].get("processor")),
+        "Threads": lambda run: str(run.record["machine"].get("threads") or "unknown"),
+        "Trials at once": lambda run: str(run.record["timings"].get("trials_at_once") or 1),
+        "Versions of torch": lambda run: str((run.record.get("versions") or {}).get("torch") or "unknown"),
+    }
+    found = []
+    for name, value in values.items():
+        counts = Counter(map(value, runs))
+        if len(counts) > 1:
+            shown = (f"{one} ({count} {'trial' if count == 1 else 'trials'})" for one, count in sorted(counts.items()))
+            found.append(f"{name} differ: {', '.join(shown)}.")
+    return found
+
+
+def caption(runset: RunSet) -> str:
+    """Return the line under a figure: enough to know where a picture that stands alone is from."""
+    config, dataset = runset.first.record["config"], runset.first.record["dataset"]
+    size = (config.get("size") or {}).get("name", "unknown")
+    return (
+        f"Study {runset.study}: {dataset['title']}, size {size}, {config['schedule']['epochs']:,} epochs;"
+        f" errors on {images(runset)}."
+    )
+
+
+def images(runset: RunSet) -> str:
     """Say which test images count."""
-    if sample.subset.mode == "all":
-        return f"all {sample.images:,} test images"
-    how = "drawn anew for each trial" if sample.subset.mode == "paper" else "the same for all trials"
-    return f"{sample.subset.images:,} of {sample.images:,} test images, {how}"
+    if runset.subset.mode == "all":
+        return f"all {runset.images:,} test images"
+    how = "drawn anew for each trial" if runset.subset.mode == "paper" else "the same for all trials"
+    return f"{runset.subset.images:,} of {runset.images:,} test images, {how}"
 
 
-def _pairing(sample: Sample, choices: Choices) -> str:
+def _pairing(runset: RunSet, choices: Choices) -> str:
     if choices.pairing == "unpaired":
         return "trials treated as unpaired"
-    paired = sample.first.record["config"].get("paired", True)
+    paired = runset.first.record["config"].get("paired", True)
     return "trial t is held against trial t" + ("" if paired else " (though they were not run as pairs)")
-
-
-def _finished(sample: Sample) -> Iterable[Run]:
-    return (run for trials in sample.runs.values() for run in trials.values())
 
 
 def machines(runs: Iterable[Run]) -> str:
@@ -72,29 +103,31 @@ def _machine(machine: dict[str, Any]) -> str:
     return f"{processor}, {threads} thread" if threads == 1 else f"{processor}, {threads} threads"
 
 
-def _differing(sample: Sample, paper: Paper) -> dict[str, tuple[Any, list[Any]]]:
-    flat = flatten(sample.first.record["config"]) | {"data.name": sample.first.record["dataset"]["name"]}
+def _differing(runset: RunSet, paper: Paper) -> dict[str, tuple[Any, list[Any]]]:
+    flat = flatten(runset.first.record["config"]) | {"data.name": runset.first.record["dataset"]["name"]}
     return {key: (flat.get(key), allowed) for key, allowed in paper.conditions.items() if flat.get(key) != allowed[0]}
 
 
-def departures(sample: Sample, paper: Paper) -> list[str]:
+def deviations(runset: RunSet, paper: Paper) -> list[str]:
     """Return what forbids a verdict on the paper: values that are neither the paper's own nor accepted in its place."""
-    found = _differing(sample, paper).items()
+    found = _differing(runset, paper).items()
     return [f"{key} is {value} (paper: {allowed[0]})" for key, (value, allowed) in found if value not in allowed]
 
 
-def remarks(sample: Sample, paper: Paper) -> list[str]:
+def remarks(runset: RunSet, paper: Paper) -> list[str]:
     """Return what differs from the paper and is accepted in its place (conf/paper.yaml, `conditions`)."""
-    found = _differing(sample, paper).items()
+    found = _differing(runset, paper).items()
     return [f"{key} is {value} in place of {allowed[0]}" for key, (value, allowed) in found if value in allowed]
 
 
-def warning(sample: Sample, paper: Paper) -> str | None:
+def warning(runset: RunSet, paper: Paper) -> str | None:
     """Return the line that must not be overlooked, or None when the runs are made as the paper's were."""
-    found, accepted = departures(sample, paper), remarks(sample, paper)
+    if runset.table == OWN_ROWS:
+        return None
+    found, accepted = deviations(runset, paper), remarks(runset, paper)
     if not found:
         return f"Not quite the paper's experiment: {'; '.join(accepted)}." if accepted else None
-    synthetic = sample.first.record["dataset"]["name"] in paper.synthetic
+    synthetic = runset.first.record["dataset"]["name"] in paper.synthetic
     verdict = (
         "these numbers say nothing about the paper" if synthetic else "read them as a trend, not as a reproduction"
     )

@@ -9,7 +9,7 @@ import numpy as np
 from hybridsep.data.subset import redrawn_subset
 from hybridsep.report import difference
 from hybridsep.report.compare import noise_floors, samples_of
-from hybridsep.report.sample import Sample, Subset
+from hybridsep.report.runset import RunSet, Subset
 from hybridsep.report.settings import PAIRINGS, Choices
 
 # Draws of 6,000 of 10,000 images take half a millisecond each; a study of thousands of trials gets fewer redraws, and
@@ -27,37 +27,37 @@ class Sensitivity:
     redraws: dict[str, Any]
 
 
-def analyse(sample: Sample, choices: Choices) -> Sensitivity:
+def analyse(runset: RunSet, choices: Choices) -> Sensitivity:
     """Return the main result under each choice of images and pairing, and the ranking's stability under redraws."""
-    redraws, ranks = redraw(sample, choices)
-    return Sensitivity(under_choices(sample, choices), ranks, redraws)
+    redraws, ranks = redraw(runset, choices)
+    return Sensitivity(under_choices(runset, choices), ranks, redraws)
 
 
-def _subsets(sample: Sample, choices: Choices) -> list[Subset]:
+def _subsets(runset: RunSet, choices: Choices) -> list[Subset]:
     """The three ways of choosing images, with as many images as the report's own choice, or as the runs recorded."""
-    recorded = sample.first.record["config"]["evaluation"]["images"]
-    images = min(choices.images or recorded, sample.images)
+    recorded = runset.first.record["config"]["evaluation"]["images"]
+    images = min(choices.images or recorded, runset.images)
     return [Subset("paper", images), Subset("fixed", images), Subset("all", images)]
 
 
-def under_choices(sample: Sample, choices: Choices) -> list[dict[str, Any]]:
+def under_choices(runset: RunSet, choices: Choices) -> list[dict[str, Any]]:
     """Mean |d|, |mean d|, the signed interval and the equivalence verdict of every row under every choice."""
     entries = []
-    for subset in _subsets(sample, choices):
-        errors = {row: sample.errors(row, subset) for row in sample.rows}
-        floors = noise_floors(sample, replace(choices, groups=100), subset)
+    for subset in _subsets(runset, choices):
+        errors = {row: runset.errors(row, subset) for row in runset.rows}
+        floors = noise_floors(runset, replace(choices, groups=100), subset)
         for pairing in PAIRINGS:
             floor = floors["same" if pairing == "paired" else "own"]["mean"]
-            for row in sample.variants:
-                samples, differences = samples_of(errors[row], errors.get(sample.baseline, {}), pairing)
+            for row in runset.variants:
+                samples, differences = samples_of(errors[row], errors.get(runset.baseline, {}), pairing)
                 estimate = difference.paired_interval if pairing == "paired" else difference.welch_interval
                 interval = estimate(*samples, choices.alpha)
                 entries.append(
                     {
                         "row": row,
-                        "label": sample.row(row).label or row,
+                        "label": runset.row(row).label or row,
                         "subset": subset.mode,
-                        "images": sample.images if subset.mode == "all" else subset.images,
+                        "images": runset.images if subset.mode == "all" else subset.images,
                         "pairing": pairing,
                         **difference.mean_absolute(differences),
                         **{key: interval[key] for key in ("mean", "low", "high")},
@@ -78,37 +78,37 @@ def _redrawn(study_seed: int, images: int, available: int, trial: int, draws: in
     return np.packbits(masks, axis=1)
 
 
-def redraw(sample: Sample, choices: Choices) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+def redraw(runset: RunSet, choices: Choices) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Draw every trial's images again and rank the rows by mean |d| each time.
 
     Returns `{"draws", "images", "changed", "reason"}` (`changed`: share in percent of the draws that rank the rows
     otherwise than the report's own images do) and per row the spread of mean |d| over the draws and the share of each
     rank.
     """
-    rows = [row for row in sample.variants if sample.paired(row)]
+    rows = [row for row in runset.variants if runset.paired(row)]
     empty = {"draws": 0, "images": 0, "changed": None}
     if len(rows) < 2:
         return empty | {"reason": "fewer than two rows share trials with the baseline"}, []
-    images = _subsets(sample, choices)[0].images
-    if images == sample.images:
+    images = _subsets(runset, choices)[0].images
+    if images == runset.images:
         return empty | {"reason": "all test images are used, so there is nothing to draw"}, []
-    trials = sorted({trial for row in rows for trial in sample.paired(row)})
+    trials = sorted({trial for row in rows for trial in runset.paired(row)})
     draws = max(10, min(choices.redraws, MOST_DRAWS // len(trials)))
-    seed = sample.first.record["config"]["seed"]
+    seed = runset.first.record["config"]["seed"]
     totals, counts = np.zeros((draws, len(rows))), np.zeros(len(rows))
     for trial in trials:
-        packed = _redrawn(seed, images, sample.images, trial, draws)
-        masks = np.unpackbits(packed, axis=1, count=sample.images).astype(np.float32)
-        baseline = sample.runs[sample.baseline][trial].wrong.astype(np.float32)
-        present = [index for index, row in enumerate(rows) if trial in sample.runs[row]]
+        packed = _redrawn(seed, images, runset.images, trial, draws)
+        masks = np.unpackbits(packed, axis=1, count=runset.images).astype(np.float32)
+        baseline = runset.runs[runset.baseline][trial].wrong.astype(np.float32)
+        present = [index for index, row in enumerate(rows) if trial in runset.runs[row]]
         for start in range(0, len(present), AT_ONCE):
             some = present[start : start + AT_ONCE]
             # Sums of +-1 over at most 2**24 images are exact in float32.
-            gains = np.array([sample.runs[rows[index]][trial].wrong - baseline for index in some])
+            gains = np.array([runset.runs[rows[index]][trial].wrong - baseline for index in some])
             totals[:, some] += 100 * np.abs(masks @ gains.T) / images
         counts[present] += 1
     means = totals / counts
-    own = np.array([_own_mean(sample, row) for row in rows])
+    own = np.array([_own_mean(runset, row) for row in rows])
     ranking, rankings = own.argsort(kind="stable"), means.argsort(axis=1, kind="stable")
     places = rankings.argsort(axis=1, kind="stable") + 1
     changed = 100 * float((rankings != ranking).any(axis=1).mean())
@@ -116,7 +116,7 @@ def redraw(sample: Sample, choices: Choices) -> tuple[dict[str, Any], list[dict[
     lines = [
         {
             "row": row,
-            "label": sample.row(row).label or row,
+            "label": runset.row(row).label or row,
             "own": float(own[index]),
             "rank": int(np.flatnonzero(ranking == index)[0]) + 1,
             "low": float(low[index]),
@@ -130,6 +130,6 @@ def redraw(sample: Sample, choices: Choices) -> tuple[dict[str, Any], list[dict[
     return {"draws": draws, "images": images, "changed": changed, "reason": None}, lines
 
 
-def _own_mean(sample: Sample, row: str) -> float:
-    errors, baseline = sample.errors(row), sample.errors(sample.baseline)
-    return float(np.mean([abs(errors[trial] - baseline[trial]) for trial in sample.paired(row)]))
+def _own_mean(runset: RunSet, row: str) -> float:
+    errors, baseline = runset.errors(row), runset.errors(runset.baseline)
+    return float(np.mean([abs(errors[trial] - baseline[trial]) for trial in runset.paired(row)]))

@@ -14,7 +14,7 @@ from typing import Any
 from hybridsep.config.identity import flatten
 from hybridsep.report.folders import Problem
 from hybridsep.report.settings import Choices, Paper
-from hybridsep.report.table import MISSING, Column, Table, count, number
+from hybridsep.report.table import MISSING, Column, Table, count, number, times
 
 FORMAT = 1
 DISTURBED = 0.2  # cores busy with other programs, from which on a reader should be told
@@ -34,8 +34,8 @@ _KEYS = {
 def tables(results: Path, study: str, paper: Paper, choices: Choices) -> tuple[list[Table], list[Problem]]:
     """Return the study's table of speed, in a list that is empty when nothing was measured, and what was left out."""
     records, problems = read(results, study)
-    records, strangers = _of_one_kind(results, study, records)
-    return ([table(study, records, paper, choices)] if records else []), problems + strangers
+    records, unlike = _of_one_kind(results, study, records)
+    return ([table(study, records, paper, choices)] if records else []), problems + unlike
 
 
 def read(results: Path, study: str) -> tuple[list[dict[str, Any]], list[Problem]]:
@@ -119,13 +119,13 @@ def table(study: str, records: Sequence[dict[str, Any]], paper: Paper, choices: 
         {entry["batch"] for record in records for entry in record["measurements"] if entry["what"] == "inference"}
     )
     columns = [
-        Column("Row", lambda line: line["label"], wide=True),
-        Column("Parameters", lambda line: count(line["params"])),
-        Column("MACs", lambda line: count(line["macs"])),
-        Column("Training", lambda line: _rate(line, "training")),
-        Column("Relative", _relative),
-        *(Column(f"Inference {batch}", lambda line, key=f"inference_{batch}": _rate(line, key)) for batch in batches),
-        Column("Memory", lambda line: f"{count(line['training_peak_bytes'])}B"),
+        Column("Row", "label", wide=True),
+        Column("Parameters", "params", count),
+        Column("MACs", "macs", count),
+        _rate_column("Training", "training"),
+        Column("Relative", "training_relative", times),
+        *(_rate_column(f"Inference {batch}", f"inference_{batch}") for batch in batches),
+        Column("Memory", "training_peak_bytes", lambda value: f"{count(value)}B"),
     ]
     names = ["training", *(f"inference_{batch}" for batch in batches)]
     parts = ("images_per_second", "iqr", "n", "relative", "peak_bytes")
@@ -186,16 +186,15 @@ def _line(
     return line
 
 
-def _rate(line: dict[str, Any], name: str) -> str:
-    median = line.get(f"{name}_images_per_second")
+def _rate_column(heading: str, name: str) -> Column:
+    return Column(heading, (f"{name}_images_per_second", f"{name}_iqr"), _rate)
+
+
+def _rate(median: float | None, iqr: float | None) -> str:
     if median is None:
         return MISSING
     decimals = 0 if median >= 100 else 1
-    return f"{number(median, decimals)} ± {number(line[f'{name}_iqr'] / 2, decimals)}"
-
-
-def _relative(line: dict[str, Any]) -> str:
-    return MISSING if line["training_relative"] is None else f"x {number(line['training_relative'])}"
+    return f"{number(median, decimals)} ± {number(iqr / 2, decimals)}"
 
 
 def _heading(study: str, records: Sequence[dict[str, Any]]) -> list[str]:

@@ -9,12 +9,12 @@ import numpy as np
 
 from hybridsep.config import experiments
 from hybridsep.errors import ConfigError, UserError
-from hybridsep.report import difference, folders, sample
+from hybridsep.report import difference, folders, runset
 from hybridsep.report.compare import samples_of
 from hybridsep.report.folders import Problem, Run
-from hybridsep.report.sample import Sample
+from hybridsep.report.runset import RunSet
 from hybridsep.report.settings import Choices, Paper
-from hybridsep.report.table import MISSING, Column, Table, number, ranges
+from hybridsep.report.table import MISSING, Column, Table, number, ranges, share, tenth
 from hybridsep.runs import records
 
 STATES = ("running", "interrupted", "failed", "diverged", "unusable", "missing")
@@ -69,10 +69,10 @@ def progress(
     if unmeasured:
         notes.append(f"Not measured yet, so not in the sum: {', '.join(unmeasured)}.")
     columns = [
-        Column("Row", lambda line: line["row"], wide=True),
-        Column("Done", lambda line: f"{line['done']}/{line['planned']}"),
+        Column("Row", "row", wide=True),
+        Column("Done", ("done", "planned"), share),
         *(Column(state.capitalize(), lambda line, state=state: line[state] or "-") for state in shown),
-        Column("Hours", lambda line: number(line["hours"], 1)),
+        Column("Hours", "hours", tenth),
     ]
     return Table(name="status", title=f"Study {study}", columns=columns, lines=[*lines, total], fields=[], notes=notes)
 
@@ -156,15 +156,15 @@ def _ago(updated: str, now: datetime.datetime) -> str:
     return f"{minutes / 60:.0f} h ago" if minutes < 2880 else f"{minutes / 1440:.0f} days ago"
 
 
-def worth(study: str, runs: Sequence[Run], paper: Paper, choices: Choices) -> list[Table]:
+def one_more_trial(study: str, runs: Sequence[Run], paper: Paper, choices: Choices) -> list[Table]:
     """Return, per table of the study, what one more trial of every row would do to intervals and detectable
     differences.
     """
-    samples, _ = sample.split(study, runs, paper, choices)
-    return [table for one in samples if (table := _worth(one, choices)).lines]
+    runsets, _ = runset.split(study, runs, paper, choices)
+    return [table for one in runsets if (table := _one_more_trial(one, choices)).lines]
 
 
-def _worth(one: Sample, choices: Choices) -> Table:
+def _one_more_trial(one: RunSet, choices: Choices) -> Table:
     baseline = one.errors(one.baseline) if one.baseline in one.rows else {}
     lines = []
     for row in one.variants:
@@ -188,16 +188,16 @@ def _worth(one: Sample, choices: Choices) -> Table:
             }
         )
     columns = [
-        Column("Row", lambda line: line["label"], wide=True),
-        Column("n", lambda line: str(line["n"])),
-        Column("Interval ±", lambda line: number(line["now"])),
-        Column("with one more", lambda line: number(line["then"])),
-        Column("Detectable", lambda line: number(line["detect"])),
-        Column("with one more", lambda line: number(line["detect_then"])),
-        Column("Hours a trial", lambda line: number(line["hours"], 2)),
+        Column("Row", "label", wide=True),
+        Column("n", "n"),
+        Column("Interval ±", "now", number),
+        Column("with one more", "then", number),
+        Column("Detectable", "detect", number),
+        Column("with one more", "detect_then", number),
+        Column("Hours a trial", "hours", number),
     ]
     return Table(
-        name="worth",
+        name="one-more-trial",
         title=f"What one more trial would buy: {one.spec.title.split(':')[0]} (points, at the spread seen so far)",
         columns=columns,
         lines=lines,

@@ -1,6 +1,6 @@
-"""A table as data, and its text in Markdown, CSV and LaTeX (booktabs).
+"""A table as data, and the formats of its cells: a column is a key of its lines and a formatter.
 
-Equal tables give equal bytes on every machine.
+How a table becomes Markdown, LaTeX and HTML stands in `render` and its templates.
 """
 
 import csv
@@ -11,41 +11,38 @@ from dataclasses import dataclass, field
 from typing import Any
 
 MISSING = "n/a"
-_LATEX = {
-    "\\": r"\textbackslash{}",
-    "&": r"\&",
-    "%": r"\%",
-    "$": r"\$",
-    "#": r"\#",
-    "_": r"\_",
-    "{": r"\{",
-    "}": r"\}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "|": r"\textbar{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "±": r"$\pm$",
-    '"': r"\textquotedbl{}",
-}
+
+
+def text(value: Any) -> str:
+    """Write a value as it is; None is empty."""
+    return "" if value is None else str(value)
 
 
 @dataclass(frozen=True)
 class Column:
-    """One column for readers: its heading and how a line's cell is written.
+    """One column for readers: its heading, which value of a line it shows, and how that is written.
 
-    `wide` columns hold sentences and may wrap. A column stands in `files`, on the `terminal`, or in both.
+    `key` names one value, or several that `show` takes together; a function of the line is for values that no key
+    holds. `wide` columns hold sentences and may wrap. A column stands in `files`, on the `terminal`, or in both.
     """
 
     heading: str
-    text: Callable[[dict[str, Any]], str]
+    key: str | tuple[str, ...] | Callable[[dict[str, Any]], Any]
+    show: Callable[..., str] = text
     wide: bool = False
     place: str = "both"
+
+    def cell(self, line: dict[str, Any]) -> str:
+        """Write the column's cell of a line. Text where a number belongs stands as it is: it says why there is none."""
+        if callable(self.key):
+            return self.show(self.key(line))
+        values = [line.get(key) for key in ((self.key,) if isinstance(self.key, str) else self.key)]
+        return values[0] if isinstance(values[0], str) else self.show(*values)
 
 
 @dataclass(frozen=True)
 class Table:
-    """Lines of raw values with the columns that show them. `name` is the file's stem.
+    """Lines of raw values with the columns that show them. `name` is the file's stem and the section's anchor.
 
     CSV gets the raw `fields` of `data`, or of the lines themselves when `data` is None.
     `terminal` says whether it is printed when the report runs; every table is written to files.
@@ -69,22 +66,64 @@ class Table:
     def cells(self, place: str) -> list[list[str]]:
         """The text of every cell, line by line."""
         columns = self.shown(place)
-        return [[column.text(line) for column in columns] for line in self.lines]
+        return [[column.cell(line) for column in columns] for line in self.lines]
+
+    def csv(self) -> bytes:
+        """The raw values as CSV."""
+        return csv_text(self.fields, self.lines if self.data is None else self.data).encode()
 
 
 def number(value: float | None, decimals: int = 2, *, sign: bool = False) -> str:
     """Write a number with so many decimals; None is n/a, and what rounds to nothing has no minus sign."""
     if value is None or not math.isfinite(value):
         return MISSING
-    text = f"{value:{'+' if sign else ''},.{decimals}f}"
-    return text.replace("-", "+" if sign else "") if float(text.replace(",", "")) == 0 else text
+    shown = f"{value:{'+' if sign else ''},.{decimals}f}"
+    return shown.replace("-", "+" if sign else "") if float(shown.replace(",", "")) == 0 else shown
 
 
-def interval(low: float | None, high: float | None, decimals: int = 2) -> str:
+def signed(value: float | None) -> str:
+    """Write a number with its sign."""
+    return number(value, sign=True)
+
+
+def whole(value: float | None) -> str:
+    """Write a number without decimals."""
+    return number(value, 0)
+
+
+def tenth(value: float | None) -> str:
+    """Write a number with one decimal."""
+    return number(value, 1)
+
+
+def interval(low: float | None, high: float | None) -> str:
     """Write `[low, high]` with signs; n/a when there is none."""
-    if low is None or high is None:
-        return MISSING
-    return f"[{number(low, decimals, sign=True)}, {number(high, decimals, sign=True)}]"
+    return MISSING if low is None or high is None else f"[{signed(low)}, {signed(high)}]"
+
+
+def estimate(mean: float | None, low: float | None, high: float | None) -> str:
+    """Write a mean with its interval, if it has one."""
+    return signed(mean) if low is None else f"{signed(mean)} {interval(low, high)}"
+
+
+def span(low: float | None, high: float | None) -> str:
+    """Write `low to high`."""
+    return f"{number(low)} to {number(high)}"
+
+
+def spread(mean: float | None, deviation: float | None) -> str:
+    """Write a mean with its standard deviation, if it has one."""
+    return number(mean) if deviation is None else f"{number(mean)} ± {number(deviation)}"
+
+
+def times(value: float | None, decimals: int = 2) -> str:
+    """Write a ratio."""
+    return MISSING if value is None else f"x {number(value, decimals)}"
+
+
+def share(part: int | None, whole: int | None) -> str:
+    """Write `part/whole`, or the part alone where the whole is unknown."""
+    return f"{part}/{whole}" if whole else text(part)
 
 
 def p_value(value: float | None) -> str:
@@ -92,6 +131,11 @@ def p_value(value: float | None) -> str:
     if value is None:
         return MISSING
     return "<0.001" if value < 0.0005 else f"{value:.3f}"
+
+
+def percent(alpha: float) -> str:
+    """Write the coverage of an interval: 95 %."""
+    return f"{100 * (1 - alpha):g} %"
 
 
 def count(value: float | None) -> str:
@@ -133,68 +177,3 @@ def csv_text(fields: Sequence[str], lines: Sequence[dict[str, Any]]) -> str:
     writer.writerow(fields)
     writer.writerows([raw(line.get(name)) for name in fields] for line in lines)
     return buffer.getvalue()
-
-
-def markdown(table: Table) -> str:
-    """Return the table as Markdown with its heading and notes."""
-
-    def line(cells: Sequence[str]) -> str:
-        return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
-
-    parts = [f"## {table.title}", ""]
-    if table.warning:
-        parts += [f"> **{table.warning}**", ""]
-    for text in table.heading:
-        parts += [text, ""]
-    columns = table.shown("files")
-    parts.append(line([column.heading for column in columns]))
-    parts.append("|" + "|".join(" :-- " if column.wide else " --: " for column in columns) + "|")
-    parts += [line(cells) for cells in table.cells("files")]
-    for note in table.notes:
-        parts += ["", note]
-    return "\n".join(parts) + "\n"
-
-
-def latex(table: Table) -> str:
-    """Return the table for LaTeX with booktabs, heading and notes beneath it; needs \\usepackage{booktabs}."""
-    # Sentences need a width; numbers set theirs themselves.
-    columns = table.shown("files")
-    share = 0.9 / max(1, sum(column.wide for column in columns) + 0.25 * len(columns))
-    kinds = [rf"p{{{min(share, 0.4):.2f}\linewidth}}" if column.wide else "r" for column in columns]
-    rows = [[column.heading for column in columns], *table.cells("files")]
-    body = [" & ".join(map(escape_latex, row)) + r" \\" for row in rows]
-    beneath = " ".join([*([table.warning] if table.warning else []), *table.heading, *table.notes])
-    return "\n".join(
-        [
-            r"\begin{table}",
-            r"\centering\small",
-            rf"\caption{{{escape_latex(table.title)}}}",
-            rf"\label{{tab:{table.name}}}",
-            rf"\begin{{tabular}}{{{''.join(kinds)}}}",
-            r"\toprule",
-            body[0],
-            r"\midrule",
-            *body[1:],
-            r"\bottomrule",
-            r"\end{tabular}",
-            "",
-            r"\smallskip",
-            rf"\parbox{{\linewidth}}{{\footnotesize {escape_latex(beneath)}}}",
-            r"\end{table}",
-            "",
-        ]
-    )
-
-
-def escape_latex(text: str) -> str:
-    """Return text with LaTeX's special characters written out."""
-    return "".join(_LATEX.get(letter, letter) for letter in text)
-
-
-def files(table: Table) -> dict[str, str]:
-    """Return `{file name: text}` of the table in its three formats."""
-    return {
-        f"{table.name}.md": markdown(table),
-        f"{table.name}.csv": csv_text(table.fields, table.lines if table.data is None else table.data),
-        f"{table.name}.tex": latex(table),
-    }

@@ -1,178 +1,345 @@
-"""The tables for the terminal: the paper's with ours beside it, and what each network answers and costs."""
+"""The tables of one set of runs: which values stand in which column. The formats are those of `table`."""
 
+from collections.abc import Callable
 from typing import Any
 
-from hybridsep.report.compare import Comparison
-from hybridsep.report.sample import Sample
+from hybridsep.report import table
+from hybridsep.report.compare import MIN_PAIRS, MIN_TRIALS, Comparison
+from hybridsep.report.runset import RunSet
+from hybridsep.report.sensitivity import Sensitivity
 from hybridsep.report.settings import Choices
-from hybridsep.report.table import MISSING, Column, Table, count, interval, number, p_value
+from hybridsep.report.table import MISSING, Column, Table, interval, number, p_value, percent, signed, span, text
 
-TITLE = Column("Row", lambda line: line["title"], wide=True, place="files")
-SHORT_TITLE = Column("Row", lambda line: line["label"], wide=True, place="terminal")
-LABEL = Column("Row", lambda line: line["label"], wide=True)
-
-
-def build(sample: Sample, comparison: Comparison, choices: Choices, frame: dict[str, Any]) -> list[Table]:
-    """Return the two tables for the terminal: differences, then likeness and cost.
-
-    `frame` is their heading and warning.
-    """
-    return [main_table(sample, comparison, choices, frame), likeness_table(sample, comparison, choices, frame)]
+LABEL = Column("Row", "label", wide=True)
+STATES = ("running", "interrupted", "diverged", "failed", "missing")
 
 
-def percent(alpha: float) -> str:
-    """Write the coverage of an interval: 95 %."""
-    return f"{100 * (1 - alpha):g} %"
+def starred(value: float | None, beyond: bool | None) -> str:
+    return f"{number(value)} *" if beyond else number(value)
 
 
-def n_of(line: dict[str, Any]) -> str:
-    return f"{line['n']}/{line['expected']}" if line.get("expected") else str(line["n"])
+def shown(equivalent: bool | None) -> str:
+    return {True: "yes", False: "not shown", None: MISSING}[equivalent]
 
 
-def main_table(sample: Sample, comparison: Comparison, choices: Choices, frame: dict[str, Any]) -> Table:
-    """The paper's table with ours beside it, and what a mean of absolute differences must be compared with."""
-    floor = comparison.floor
-    errors_first = sample.spec.quantity == "test_error"
+def main_tables(runset: RunSet, found: Comparison, choices: Choices) -> list[Table]:
+    """Return the tables for the terminal."""
+    return [differences(runset, found, choices), agreement(runset, found, choices)]
 
-    def ours(line: dict[str, Any]) -> str:
-        text = number(line["mean_absolute"])
-        above = floor["high"] is not None and line["row"] and (line["mean_absolute"] or 0) > floor["high"]
-        return f"{text} *" if above else text
 
-    def signed(line: dict[str, Any]) -> str:
-        if not line["row"]:
-            return f"groups {number(floor['low'])} to {number(floor['high'])}" if floor["mean"] is not None else MISSING
-        if line["is_baseline"]:
-            return ""
-        mean = number(line["mean"], sign=True)
-        return mean if line["low"] is None else f"{mean} {interval(line['low'], line['high'])}"
-
-    def error(line: dict[str, Any]) -> str:
-        if not line["row"]:
-            return ""
-        mean = number(line["error_mean"])
-        return mean if line["error_sd"] is None else f"{mean} ± {number(line['error_sd'])}"
-
-    def of_variant(text: str, line: dict[str, Any]) -> str:
-        return "" if not line["row"] or line["is_baseline"] else text
-
-    paper = Column("Paper", lambda line: number(line["paper"]) if line["paper"] is not None else "-")
-    mean_absolute = Column("Ours |d|", ours)
-    columns = [
-        TITLE,
-        SHORT_TITLE,
-        paper,
-        *([Column("Ours %", error)] if errors_first else [mean_absolute]),
-        Column("n", n_of),
-        Column(f"Difference [{percent(choices.alpha)}]", signed),
-        *([mean_absolute] if errors_first else [Column("Error %", error)]),
-        Column("p Holm", lambda line: of_variant(p_value(line["p_holm"]), line)),
-        Column("Equal?", lambda line: of_variant(_equivalence(line), line)),
+def detail_tables(runset: RunSet, found: Comparison, sensitivity: Sensitivity, choices: Choices) -> list[Table]:
+    """Return the tables that only the files hold, in reading order."""
+    return [
+        intervals(runset, found, choices),
+        noise(runset, found, choices),
+        trials(runset, found),
+        states(runset),
+        *(protocols(runset, sensitivity, choices) if sensitivity.choices else []),
     ]
-    lines = [*comparison.rows, _floor_line(comparison)]
-    fields = (
-        "row title paper mean_absolute n expected pairs mean low high absolute_mean error_mean error_sd p p_holm"
-        " equivalence_p equivalent detectable disagreement params macs images_per_second"
-    ).split()
-    return Table(
-        name=sample.table,
-        title=f"{sample.spec.title} (test error, percentage points)" if not errors_first else sample.spec.title,
-        columns=columns,
-        lines=lines,
-        fields=fields,
-        notes=_main_notes(sample, comparison, choices),
-        terminal=True,
-        **frame,
-    )
 
 
-def _floor_line(comparison: Comparison) -> dict[str, Any]:
-    floor = comparison.floor
-    line = dict.fromkeys(comparison.rows[0])
+def differences(runset: RunSet, found: Comparison, choices: Choices) -> Table:
+    """The paper's table with ours beside it, and what a mean of absolute differences must be compared with."""
+    errors_first = runset.spec.quantity == "test_error"
+    absolute = Column("Ours |d|", ("mean_absolute", "beyond_noise"), starred)
+    error = Column("Ours %" if errors_first else "Error %", ("error_mean", "error_sd"), table.spread)
+    first, last = (error, absolute) if errors_first else (absolute, error)
+    columns = [
+        Column("Row", "title", wide=True, place="files"),
+        Column("Row", "label", wide=True, place="terminal"),
+        *([Column("Paper", "paper", lambda value: "-" if value is None else number(value))] if runset.of_paper else []),
+        first,
+        Column("n", ("n", "expected"), table.share),
+        Column(f"Difference [{percent(choices.alpha)}]", ("mean", "low", "high"), table.estimate),
+        last,
+        Column("p Holm", "p_holm", p_value),
+        Column("Equal?", "equivalent", shown),
+    ]
+    floor = found.floor
     pairs = "1 pair" if floor["pairs"] == 1 else f"{floor['pairs']:,} pairs"
-    return line | {
+    floor_line = dict.fromkeys(found.rows[0]) | {
         "row": "",
         "title": f"Noise floor: two trials of the baseline ({pairs})",
         "label": f"Noise floor ({pairs})",
         "mean_absolute": floor["mean"],
         "n": floor["n"],
-        "low": None,
     }
-
-
-def _equivalence(line: dict[str, Any]) -> str:
-    return {True: "yes", False: "not shown", None: MISSING}[line["equivalent"]]
-
-
-def _main_notes(sample: Sample, comparison: Comparison, choices: Choices) -> list[str]:
-    floor, spec = comparison.floor, sample.spec
-    exact = all(line["exact"] in (True, None) for line in comparison.rows)
-    kind = "sign-flip" if choices.pairing == "paired" else "two-sample"
-    notes = [
-        "|d|: mean over trials of the absolute difference from the baseline (the paper's quantity). Difference:"
-        f" signed mean with a {percent(choices.alpha)} {'paired t' if choices.pairing == 'paired' else 'Welch'}"
-        f" interval. p: {'exact ' if exact else ''}{kind} permutation, Holm over the rows. Equal?: two one-sided"
-        f" tests, margin ±{choices.margin:g} points, level {choices.alpha:g}."
-    ]
-    if floor["mean"] is not None:
-        notes.append(
-            "Noise floor: |d| of two trials of the baseline itself; groups of pairs as large as a row give"
-            f" {number(floor['low'])} to {number(floor['high'])} ({percent(choices.alpha)} of them). * above that"
-            " range."
-        )
-    if spec.paper_trials != spec.trials and any(entry.paper is not None for entry in spec.rows.values()):
-        trials = "trial" if spec.paper_trials == 1 else "trials"
-        notes.append(f"The paper's numbers are of {spec.paper_trials} {trials} a row, ours of n.")
-    if sample.baseline != spec.baseline and spec.baseline:
-        notes.append(f"Baseline: {sample.baseline}; the paper's is {spec.baseline}.")
-    if not sample.runs.get(sample.baseline):
-        notes.append(
-            f"No finished run of the baseline {sample.baseline or choices.baseline}: there is nothing to compare with."
-        )
-    return notes
-
-
-def likeness_table(sample: Sample, comparison: Comparison, choices: Choices, frame: dict[str, Any]) -> Table:
-    """What each network answers, and what it costs."""
-    seed = comparison.seed_disagreement["percent"]
-
-    def baseline_seed(line: dict[str, Any]) -> str:
-        return f"{number(seed, 1)} (seeds)" if line["is_baseline"] else number(line["disagreement"], 1)
-
-    def mcnemar(line: dict[str, Any]) -> str:
-        return "" if line["is_baseline"] else f"{line['mcnemar_significant']}/{line['mcnemar_n']}"
-
-    columns = [
-        LABEL,
-        Column("Differs on %", baseline_seed),
-        Column(f"McNemar p<{choices.alpha:g}", mcnemar),
-        Column("Detectable", lambda line: "" if line["is_baseline"] else number(line["detectable"])),
-        Column("Parameters", lambda line: count(line["params"])),
-        Column("MACs", lambda line: count(line["macs"])),
-        Column("Images/s", lambda line: number(line["images_per_second"], 0)),
-    ]
-    lines = [
-        line | {"seed_disagreement": seed, "mcnemar": f"{line['mcnemar_significant']}/{line['mcnemar_n']}"}
-        for line in comparison.rows
-    ]
-    notes = [
-        "Differs on: share of all test images on which a row and the baseline of the same trial predict different"
-        " classes; seeds: the same share between two trials of the baseline. McNemar: trials in which the two are"
-        " wrong on significantly different numbers of images. Detectable: smallest true difference in points that"
-        f" this many trials find with {100 * choices.power:g} % probability. Images/s: training, median over"
-        " trials."
-    ]
+    blank = {"p_holm": "", "equivalent": ""}
+    groups = f"groups {span(floor['low'], floor['high'])}" if not found.too_few else "too few for a range"
+    lines = [line | (blank | {"mean": ""} if line["is_baseline"] else {}) for line in found.rows]
+    lines.append(floor_line | blank | {"mean": MISSING if floor["mean"] is None else groups, "error_mean": ""})
+    fields = (
+        "row title paper mean_absolute n expected pairs mean low high absolute_mean error_mean error_sd p p_holm"
+        " equivalence_p equivalent detectable disagreement params macs images_per_second"
+    ).split()
+    title = runset.spec.title
     return Table(
-        name=f"{sample.table}-likeness",
-        title=f"{short_title(sample)}: likeness and cost",
+        name=runset.table,
+        title=title if errors_first else f"{title} (test error, percentage points)",
         columns=columns,
         lines=lines,
-        fields="row label disagreement seed_disagreement mcnemar detectable params macs images_per_second".split(),
-        notes=notes,
+        data=[*found.rows, floor_line],
+        fields=fields,
+        notes=_notes(runset, found, choices),
         terminal=True,
-        **frame,
     )
 
 
-def short_title(sample: Sample) -> str:
-    return sample.spec.title.split(":")[0]
+def _notes(runset: RunSet, found: Comparison, choices: Choices) -> list[str]:
+    floor, spec = found.floor, runset.spec
+    exact = all(line["exact"] in (True, None) for line in found.rows)
+    paired = choices.pairing == "paired"
+    notes = [
+        f"|d|: mean over trials of the absolute difference from the baseline{' (as in the paper)' * runset.of_paper}."
+        f" Difference: signed mean with a {percent(choices.alpha)} {'paired t' if paired else 'Welch'} interval."
+        f" p Holm: {'exact ' if exact else ''}{'sign-flip' if paired else 'two-sample'} permutation test, corrected"
+        " over the rows. Equal?: two one-sided"
+        f" tests, margin ±{choices.margin:g} points, level {choices.alpha:g}."
+    ]
+    if floor["mean"] is not None and found.too_few:
+        notes.append(
+            "Noise floor: |d| of two trials of the baseline itself. Too few trials to say what lies outside it: that"
+            f" takes {MIN_TRIALS} trials of the baseline and {MIN_PAIRS} pairs."
+        )
+    elif floor["mean"] is not None:
+        notes.append(
+            "Noise floor: |d| of two trials of the baseline itself; groups of pairs as large as a row give"
+            f" {span(floor['low'], floor['high'])} ({percent(choices.alpha)} of them). * above that range, for rows"
+            f" of {MIN_TRIALS} trials or more."
+        )
+    if spec.paper_trials != spec.trials and any(entry.paper is not None for entry in spec.rows.values()):
+        number_of = "1 trial" if spec.paper_trials == 1 else f"{spec.paper_trials} trials"
+        notes.append(f"The paper's numbers are of {number_of} a row, ours of n.")
+    if runset.baseline != spec.baseline and spec.baseline:
+        notes.append(f"Baseline: {runset.baseline}; the paper's is {spec.baseline}.")
+    if not runset.runs.get(runset.baseline):
+        name = runset.baseline or choices.baseline
+        notes.append(f"No finished run of the baseline {name}: there is nothing to compare with.")
+    return notes
+
+
+def agreement(runset: RunSet, found: Comparison, choices: Choices) -> Table:
+    """On how many images each network answers otherwise, and what it costs."""
+    seed = found.seed_disagreement["percent"]
+    significant = Column("mcnemar", ("mcnemar_significant", "mcnemar_n"), lambda some, of: f"{some}/{of}")
+    data = [line | {"seed_disagreement": seed, "mcnemar": significant.cell(line)} for line in found.rows]
+    of_baseline = {"disagreement": f"{table.tenth(seed)} (seeds)", "mcnemar": "", "detectable": ""}
+    return Table(
+        name=f"{runset.table}-agreement",
+        title=f"{runset.short_title}: agreement and cost",
+        columns=[
+            LABEL,
+            Column("Differs on %", "disagreement", table.tenth),
+            Column(f"McNemar p<{choices.alpha:g}", "mcnemar"),
+            Column("Detectable", "detectable", number),
+            Column("Parameters", "params", table.count),
+            Column("MACs", "macs", table.count),
+            Column("Images/s", "images_per_second", table.whole),
+        ],
+        lines=[line | (of_baseline if line["is_baseline"] else {}) for line in data],
+        data=data,
+        fields="row label disagreement seed_disagreement mcnemar detectable params macs images_per_second".split(),
+        notes=[
+            "Differs on: share of all test images on which a row and the baseline of the same trial predict different"
+            " classes; seeds: the same share between two trials of the baseline. McNemar: trials in which the two are"
+            " wrong on significantly different numbers of images. Detectable: smallest true difference in points that"
+            f" this many trials find with {100 * choices.power:g} % probability. Images/s: training, median over"
+            " trials."
+        ],
+        terminal=True,
+    )
+
+
+def intervals(runset: RunSet, found: Comparison, choices: Choices) -> Table:
+    """The signed difference in every way it was estimated, and what pairing bought."""
+    return Table(
+        name=f"{runset.table}-intervals",
+        title=f"{runset.short_title}: the signed difference, {percent(choices.alpha)} intervals and tests",
+        columns=[
+            LABEL,
+            Column("Mean", "mean", signed),
+            Column("Paired t" if choices.pairing == "paired" else "Welch (unpaired)", ("low", "high"), interval),
+            Column("BCa bootstrap", ("bootstrap_low", "bootstrap_high"), interval),
+            Column("Welch", ("welch_low", "welch_high"), interval),
+            Column("Correlation", "correlation", signed),
+            Column("Gain by pairing", "ratio", lambda value: table.times(value, 1)),
+            Column("Permutation p", "p", p_value),
+            Column("p Holm", "p_holm", p_value),
+            Column("TOST p", "equivalence_p", p_value),
+            Column("Remark", "reason", wide=True),
+        ],
+        lines=[line for line in found.rows if not line["is_baseline"]],
+        fields=(
+            "row label n pairs mean difference_sd low high bootstrap_low bootstrap_high welch_low welch_high"
+            " correlation ratio p permutations exact p_holm equivalence_p equivalent detectable reason"
+        ).split(),
+        notes=[
+            "Correlation: of the row's errors with the baseline's over trials (it includes sharing the evaluation"
+            " images). Gain by pairing: how many times more trials an unpaired design would need for the same standard"
+            " error; below 1, pairing cost something."
+        ],
+    )
+
+
+def noise(runset: RunSet, found: Comparison, choices: Choices) -> Table:
+    """The noise floor in both ways of choosing images, and what theory expects of it."""
+    names = {"same": "Both judged on the same images (as rows are)", "own": "Each judged on its own images"}
+    lines = [
+        {"way": way, "what": names[way], **floor, "theory": floor["theory"] if way == "own" else None}
+        for way, floor in found.floors.items()
+    ]
+    reason = found.floor["reason"]
+    return Table(
+        name=f"{runset.table}-noise",
+        title=f"{runset.short_title}: what the seed alone does",
+        columns=[
+            Column("Pairs of baseline trials", "what", wide=True),
+            Column("Mean |d|", "mean", number),
+            Column(f"Groups, {percent(choices.alpha)}", ("low", "high"), span),
+            Column("s over trials", "spread", number),
+            Column("2 s / sqrt(pi)", "theory", lambda value: "-" if value is None else number(value)),
+            Column("Trials", "n"),
+            Column("Pairs", "pairs"),
+        ],
+        lines=lines,
+        fields="way mean low high spread theory n pairs".split(),
+        notes=[f"No noise floor: {reason}."] if reason else [],
+    )
+
+
+def trials(runset: RunSet, found: Comparison) -> Table:
+    """Every finished trial by itself."""
+    return Table(
+        name=f"{runset.table}-trials",
+        title=f"{runset.short_title}: every trial",
+        columns=[
+            LABEL,
+            Column("Trial", "trial"),
+            Column("Error %", "error", number),
+            Column("On all images", "error_all", number),
+            Column("Difference", "difference", signed),
+            Column("Only it wrong", "only_row"),
+            Column("Only baseline wrong", "only_baseline"),
+            Column("McNemar p", "mcnemar_p", p_value),
+            Column(
+                "Best epoch (diagnostic)",
+                ("best_epoch", "best_error_all"),
+                lambda epoch, error: f"{text(epoch)}: {number(error)}",
+            ),
+        ],
+        lines=found.trials,
+        fields=(
+            "row trial error error_all difference only_row only_baseline mcnemar_p disagreement best_epoch"
+            " best_error_all"
+        ).split(),
+        notes=["The last epoch counts. The best epoch was chosen on test images; nothing here is computed from it."],
+    )
+
+
+def states(runset: RunSet) -> Table:
+    """Which trials each row has, and which are unfinished or missing, by name."""
+    lines = []
+    for row in runset.rows:
+        unfinished = {run.trial: run.status for run in runset.others if run.row == row}
+        finished = runset.runs[row]
+        by_state = {state: [trial for trial, own in unfinished.items() if own == state] for state in STATES}
+        by_state["missing"] = [trial for trial in runset.trials[row] if trial not in {*finished, *unfinished}]
+        line = {
+            "row": row,
+            "label": runset.row(row).label or row,
+            "n": len(finished),
+            "expected": len(runset.trials[row]),
+        }
+        lines.append(line | {state: table.ranges(trials) for state, trials in by_state.items()})
+    return Table(
+        name=f"{runset.table}-runs",
+        title=f"{runset.short_title}: trials by name",
+        columns=[
+            LABEL,
+            Column("Finished", ("n", "expected"), table.share),
+            *(Column(state.capitalize(), lambda line, state=state: line[state] or "-") for state in STATES),
+        ],
+        lines=lines,
+        fields=["row", "n", "expected", *STATES],
+    )
+
+
+def protocols(runset: RunSet, found: Sensitivity, choices: Choices) -> list[Table]:
+    """|d| and the signed difference under other choices of images and pairing, and the ranking under redraws."""
+    protocol = list(dict.fromkeys((entry["pairing"], entry["subset"], entry["images"]) for entry in found.choices))
+    protocol.sort(key=lambda one: one[0] != "paired")
+    rows: dict[str, dict[str, Any]] = {}
+    floor: dict[str, Any] = {"label": "Noise floor, mean |d|"}
+    for entry in found.choices:
+        key = f"{entry['pairing']} {entry['subset']} "
+        line = rows.setdefault(entry["row"], {"label": entry["label"]})
+        line |= {key + name: value for name, value in entry.items()}
+        floor[key + "mean_absolute"] = number(entry["floor"])
+
+    def columns(keys: tuple[str, ...], show: Callable[..., str]) -> list[Column]:
+        names = {"paper": "{:,} per trial", "fixed": "{:,} fixed", "all": "all {:,}"}
+        return [LABEL] + [
+            Column(
+                f"{names[subset].format(images)}, {pairing}", tuple(f"{pairing} {subset} {key}" for key in keys), show
+            )
+            for pairing, subset, images in protocol
+        ]
+
+    fields = ["row", "subset", "images", "pairing"]
+    return [
+        Table(
+            name=f"{runset.table}-sensitivity",
+            title=f"{runset.short_title}: mean |d| (and |mean d|) under other choices, points",
+            columns=columns(
+                ("mean_absolute", "absolute_mean"), lambda mean, other: f"{number(mean)} ({number(other)})"
+            ),
+            lines=[*rows.values(), floor],
+            data=found.choices,
+            fields=[*fields, "mean_absolute", "absolute_mean", "floor"],
+            notes=[
+                "Each column is a protocol: which test images count, and whether trial t is held against trial t"
+                " or every trial against all unlike ones. In brackets the absolute value of the"
+                " mean, in place of the mean of absolute values."
+            ],
+        ),
+        Table(
+            name=f"{runset.table}-sensitivity-signed",
+            title=f"{runset.short_title}: signed difference and equivalence (±{choices.margin:g} points) under other"
+            " choices",
+            columns=columns(
+                ("mean", "low", "high", "equivalent"),
+                lambda mean, low, high, equal: f"{signed(mean)} {interval(low, high)}{' =' if equal else ''}",
+            ),
+            lines=list(rows.values()),
+            data=found.choices,
+            fields=[*fields, "mean", "low", "high", "equivalent"],
+            notes=["= : the two one-sided tests find the row equivalent to the baseline."],
+        ),
+        ranking(runset, found, choices),
+    ]
+
+
+def ranking(runset: RunSet, found: Sensitivity, choices: Choices) -> Table:
+    """How steady the ranking of the rows by mean |d| is when every trial's test images are drawn again."""
+    redraws = found.redraws
+    note = (
+        f"No redraws: {redraws['reason']}."
+        if redraws["reason"]
+        else f"In {number(redraws['changed'], 1)} % of {redraws['draws']:,} redraws of {redraws['images']:,} images"
+        " per trial the rows are ranked otherwise than on the report's own images. Rank 1 is nearest to the baseline."
+    )
+    return Table(
+        name=f"{runset.table}-ranking",
+        title=f"{runset.short_title}: does the ranking depend on which images were drawn?",
+        columns=[
+            LABEL,
+            Column("Mean |d|", "own", number),
+            Column(f"Redraws, {percent(choices.alpha)}", ("low", "high"), span),
+            Column("Rank", "rank"),
+            Column("Same rank in", "same_rank", lambda value: f"{number(value, 1)} %"),
+            Column("Ranks seen", ("best_rank", "worst_rank"), lambda best, worst: f"{best} to {worst}"),
+        ],
+        lines=found.ranks,
+        fields="row own low high rank same_rank best_rank worst_rank".split(),
+        notes=[note],
+    )

@@ -1,7 +1,7 @@
-"""The rules that judge a claim of the paper (conf/paper.yaml): from a sample's numbers to what they say of the claim.
+"""The rules that judge a claim of the paper (conf/paper.yaml): from a runset's numbers to what they say of the claim.
 
-A rule looks at intervals and tests, never at a point estimate alone: the runs are as the paper says, opposite, or
-undecided.
+A rule looks at intervals and tests, never at a point estimate alone: they reproduce the
+claim, contradict it, or leave it inconclusive.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,11 +12,12 @@ import numpy as np
 
 from hybridsep.report import difference, heading
 from hybridsep.report.compare import Comparison
-from hybridsep.report.sample import Sample
+from hybridsep.report.runset import RunSet
 from hybridsep.report.settings import Choices, Claim
 from hybridsep.report.table import interval, number
 
-AS_CLAIMED, OPPOSED, UNDECIDED, NOT_RUN = "as the paper says", "opposite", "undecided", "not run"
+# One vocabulary for what these runs say and for what they say about the paper.
+AS_CLAIMED, OPPOSED, UNDECIDED, NOT_RUN = "reproduced", "contradicted", "inconclusive", "not run"
 
 
 @dataclass(frozen=True)
@@ -28,11 +29,11 @@ class Finding:
     outcome: str
 
 
-Rule = Callable[[Sample, Comparison, Claim, Choices], list[Finding]]
+Rule = Callable[[RunSet, Comparison, Claim, Choices], list[Finding]]
 
 
 def judge(outcomes: Sequence[str]) -> str:
-    """Return the outcome of a claim: all its comparisons must be as claimed, one opposite is enough to oppose."""
+    """Return the outcome of a claim: all its comparisons must be reproduced, one may contradict it."""
     if not outcomes or NOT_RUN in outcomes:
         return NOT_RUN
     if OPPOSED in outcomes:
@@ -41,14 +42,14 @@ def judge(outcomes: Sequence[str]) -> str:
 
 
 def by_sign(low: float | None, high: float | None) -> str:
-    """As claimed when the interval lies above zero, opposite when below."""
+    """Reproduced when the interval lies above zero, contradicted when below."""
     if low is None or high is None:
         return UNDECIDED
     return AS_CLAIMED if low > 0 else OPPOSED if high < 0 else UNDECIDED
 
 
 def by_equivalence(entry: dict[str, Any], margin: float) -> str:
-    """As claimed when equivalence is shown (TOST), opposite when the whole interval lies beyond the margin."""
+    """Reproduced when equivalence is shown (TOST), contradicted when the whole interval lies beyond the margin."""
     if entry["equivalent"]:
         return AS_CLAIMED
     if entry["low"] is not None and (entry["low"] > margin or entry["high"] < -margin):
@@ -57,7 +58,7 @@ def by_equivalence(entry: dict[str, Any], margin: float) -> str:
 
 
 def by_difference(entry: dict[str, Any], alpha: float) -> str:
-    """As claimed when the corrected p-value is below alpha and equivalence is not shown, opposite when it is shown."""
+    """Reproduced when the corrected p is below alpha and equivalence is not shown, contradicted when it is shown."""
     if entry["equivalent"]:
         return OPPOSED
     return AS_CLAIMED if entry["p_holm"] is not None and entry["p_holm"] < alpha else UNDECIDED
@@ -68,11 +69,11 @@ def _signed(label: str, entry: dict[str, Any], unit: str = "") -> str:
 
 
 def _against_baseline(
-    sample: Sample, comparison: Comparison, claim: Claim, outcome: Callable[[dict[str, Any]], str]
+    runset: RunSet, comparison: Comparison, claim: Claim, outcome: Callable[[dict[str, Any]], str]
 ) -> list[Finding]:
     findings = []
     for row in claim.rows:
-        if row not in sample.rows or not sample.paired(row):
+        if row not in runset.rows or not runset.paired(row):
             findings.append(Finding(f"{row}: no trials", 0, NOT_RUN))
             continue
         entry = comparison.of(row)
@@ -80,18 +81,18 @@ def _against_baseline(
     return findings
 
 
-def equivalent(sample: Sample, comparison: Comparison, claim: Claim, choices: Choices) -> list[Finding]:
+def equivalent(runset: RunSet, comparison: Comparison, claim: Claim, choices: Choices) -> list[Finding]:
     """The rows equal the table's baseline within the margin."""
-    return _against_baseline(sample, comparison, claim, lambda entry: by_equivalence(entry, choices.margin))
+    return _against_baseline(runset, comparison, claim, lambda entry: by_equivalence(entry, choices.margin))
 
 
-def different(sample: Sample, comparison: Comparison, claim: Claim, choices: Choices) -> list[Finding]:
+def different(runset: RunSet, comparison: Comparison, claim: Claim, choices: Choices) -> list[Finding]:
     """The rows differ from the table's baseline."""
-    return _against_baseline(sample, comparison, claim, lambda entry: by_difference(entry, choices.alpha))
+    return _against_baseline(runset, comparison, claim, lambda entry: by_difference(entry, choices.alpha))
 
 
 def _pairwise(
-    sample: Sample,
+    runset: RunSet,
     pairs: Sequence[tuple[str, str]],
     values: Callable[[str], dict[int, float]],
     choices: Choices,
@@ -101,14 +102,14 @@ def _pairwise(
     """Judge `values(other) - values(row)` over the trials that both have, with a paired t interval."""
     findings = []
     for row, other in pairs:
-        first, second = (values(name) if name in sample.rows else {} for name in (row, other))
+        first, second = (values(name) if name in runset.rows else {} for name in (row, other))
         both = [trial for trial in first if trial in second]
         if not both:
             findings.append(Finding(f"{row} and {other}: no trials in common", 0, NOT_RUN))
             continue
         gains = np.array([second[trial] - first[trial] for trial in both])
         entry = difference.paired_interval(gains, choices.alpha)
-        label = sample.row(other).label or other
+        label = runset.row(other).label or other
         findings.append(Finding(f"{label}: {show(entry)}", len(both), outcome(gains, entry)))
     return findings
 
@@ -117,28 +118,28 @@ def _points(entry: dict[str, Any]) -> str:
     return f"{number(entry['mean'], sign=True)} {interval(entry['low'], entry['high'])}"
 
 
-def closer(sample: Sample, comparison: Comparison, claim: Claim, choices: Choices) -> list[Finding]:
+def closer(runset: RunSet, comparison: Comparison, claim: Claim, choices: Choices) -> list[Finding]:
     """|d| of the rows is smaller than that of the others, trial by trial."""
 
     def distance(row: str) -> dict[int, float]:
-        errors, baseline = sample.errors(row), sample.errors(sample.baseline)
+        errors, baseline = runset.errors(row), runset.errors(runset.baseline)
         return {trial: abs(errors[trial] - baseline[trial]) for trial in errors if trial in baseline}
 
-    if sample.baseline not in sample.rows:
+    if runset.baseline not in runset.rows:
         return [Finding("no baseline", 0, NOT_RUN)]
     pairs = [(row, other) for row in claim.rows for other in claim.against]
-    return _pairwise(sample, pairs, distance, choices, lambda _, entry: by_sign(entry["low"], entry["high"]), _points)
+    return _pairwise(runset, pairs, distance, choices, lambda _, entry: by_sign(entry["low"], entry["high"]), _points)
 
 
-def lower_error(sample: Sample, comparison: Comparison, claim: Claim, choices: Choices) -> list[Finding]:
+def lower_error(runset: RunSet, comparison: Comparison, claim: Claim, choices: Choices) -> list[Finding]:
     """The test error of the rows is lower than that of the others."""
     pairs = [(row, other) for row in claim.rows for other in claim.against]
     return _pairwise(
-        sample, pairs, sample.errors, choices, lambda _, entry: by_sign(entry["low"], entry["high"]), _points
+        runset, pairs, runset.errors, choices, lambda _, entry: by_sign(entry["low"], entry["high"]), _points
     )
 
 
-def same_error(sample: Sample, comparison: Comparison, claim: Claim, choices: Choices) -> list[Finding]:
+def same_error(runset: RunSet, comparison: Comparison, claim: Claim, choices: Choices) -> list[Finding]:
     """The test errors of each row and its counterpart are equal within the margin."""
 
     def outcome(gains: np.ndarray, entry: dict[str, Any]) -> str:
@@ -146,15 +147,15 @@ def same_error(sample: Sample, comparison: Comparison, claim: Claim, choices: Ch
         return by_equivalence({**entry, "equivalent": shown}, choices.margin)
 
     pairs = list(zip(claim.rows, claim.against, strict=True))
-    return _pairwise(sample, pairs, sample.errors, choices, outcome, _points)
+    return _pairwise(runset, pairs, runset.errors, choices, outcome, _points)
 
 
-def faster(sample: Sample, comparison: Comparison, claim: Claim, choices: Choices) -> list[Finding]:
+def faster(runset: RunSet, comparison: Comparison, claim: Claim, choices: Choices) -> list[Finding]:
     """The rows train more images per second than the others: intervals of the logarithm of the ratio over trials."""
 
     def speed(row: str) -> dict[int, float]:
         speeds = {
-            trial: run.record["timings"].get("train_images_per_second") for trial, run in sample.runs[row].items()
+            trial: run.record["timings"].get("train_images_per_second") for trial, run in runset.runs[row].items()
         }
         return {trial: -float(np.log(value)) for trial, value in speeds.items() if value and value > 0}
 
@@ -168,24 +169,24 @@ def faster(sample: Sample, comparison: Comparison, claim: Claim, choices: Choice
         bounds = f" [{number(low)}, {number(high)}]" if low is not None else ""
         return f"x {number(float(np.exp(entry['mean'])))}{bounds}"
 
-    machines = heading.machines(run for row in sample.rows for run in sample.runs[row].values())
+    machines = heading.machines(run for row in runset.rows for run in runset.runs[row].values())
     if ";" in machines:
         return [Finding(f"several machines ({machines})", 0, UNDECIDED)]
     pairs = [(row, other) for row in claim.rows for other in claim.against]
-    return _pairwise(sample, pairs, speed, choices, outcome, show)
+    return _pairwise(runset, pairs, speed, choices, outcome, show)
 
 
 RULES: dict[str, tuple[Rule, str]] = {
     "equivalent": (
         equivalent,
-        "two one-sided tests within ±{margin:g} points; opposed when the whole interval is beyond",
+        "two one-sided tests within ±{margin:g} points; contradicted when the whole interval is beyond",
     ),
-    "different": (different, "Holm p < {alpha:g} and not equivalent within ±{margin:g}; opposed when equivalent"),
-    "closer": (closer, "interval of |d other| - |d row| above 0; opposed when below"),
-    "lower_error": (lower_error, "interval of error other - error row above 0; opposed when below"),
+    "different": (different, "Holm p < {alpha:g} and not equivalent within ±{margin:g}; contradicted when equivalent"),
+    "closer": (closer, "interval of |d other| - |d row| above 0; contradicted when below"),
+    "lower_error": (lower_error, "interval of error other - error row above 0; contradicted when below"),
     "same_error": (
         same_error,
-        "two one-sided tests within ±{margin:g} points; opposed when the whole interval is beyond",
+        "two one-sided tests within ±{margin:g} points; contradicted when the whole interval is beyond",
     ),
-    "faster": (faster, "interval of the speed ratio above 1; opposed when below"),
+    "faster": (faster, "interval of the speed ratio above 1; contradicted when below"),
 }

@@ -1,0 +1,59 @@
+"""What a set of runs shows, in plain sentences computed from its numbers."""
+
+from typing import Any
+
+from hybridsep.report.compare import Comparison
+from hybridsep.report.difference import MOST_EXACT
+from hybridsep.report.runset import RunSet
+from hybridsep.report.settings import Choices
+from hybridsep.report.table import number, p_value
+
+
+def sentences(runset: RunSet, comparison: Comparison, choices: Choices) -> list[str]:
+    """Return one sentence per row that has trials, and what all of them together cannot decide."""
+    baseline = next((entry for entry in comparison.rows if entry["is_baseline"] and entry["n"]), None)
+    if baseline is None:
+        return ["There is no finished run of the baseline, so the rows cannot be compared."]
+    compared = [entry for entry in comparison.rows if entry["mean"] is not None]
+    name, error = baseline["label"].removesuffix(" (baseline)"), number(baseline["error_mean"])
+    found = [f"The baseline, {name}, is wrong on {error} % of the test images, over {_trials(baseline)}."]
+    if comparison.floor["mean"] is not None:
+        found[0] += f" Two of its own trials differ by {number(comparison.floor['mean'])} points: noise."
+    found += [_row(entry, baseline, comparison, choices) for entry in compared]
+    fewest = min((entry["pairs"] for entry in compared), default=0)
+    least = 2 / 2**fewest if fewest else 1
+    if compared and choices.pairing == "paired" and least >= choices.alpha and 2**fewest <= MOST_EXACT:
+        found.append(
+            f"{_trials({'n': fewest}).capitalize()} cannot decide: the permutation test of so few never gives a p below"
+            f" {p_value(least)}, and a decision needs one below {choices.alpha:g}."
+        )
+    return found
+
+
+def _trials(entry: dict[str, Any]) -> str:
+    return "one trial" if entry["n"] == 1 else f"{entry['n']} trials"
+
+
+def _row(entry: dict[str, Any], baseline: dict[str, Any], comparison: Comparison, choices: Choices) -> str:
+    mean = entry["mean"]
+    size = number(abs(mean))
+    if float(size) == 0:
+        text = f"{entry['label']} has the baseline's error"
+    else:
+        text = f"{entry['label']} is {size} points {'worse' if mean > 0 else 'better'} than the baseline"
+    if entry["params"] and baseline["params"]:
+        ratio = entry["params"] / baseline["params"]
+        text += ", on as many parameters" if abs(ratio - 1) < 0.005 else f", on {number(ratio, 1)} times its parameters"
+    if entry["low"] is not None:
+        sides = "excludes" if entry["low"] > 0 or entry["high"] < 0 else "includes"
+        text += (
+            f"; its {100 * (1 - choices.alpha):g} % interval, {number(entry['low'], sign=True)} to"
+            f" {number(entry['high'], sign=True)}, {sides} 0"
+        )
+    if entry["equivalent"]:
+        text += f"; equal to the baseline within {choices.margin:g} points"
+    if entry["beyond_noise"] is not None:
+        text += f"; {'beyond' if entry['beyond_noise'] else 'within'} what the seed alone does"
+    elif comparison.floor["mean"] is not None:
+        text += "; too few trials to tell from noise"
+    return f"{text}."

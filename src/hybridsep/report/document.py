@@ -1,0 +1,108 @@
+"""One study's report: its runs read, compared and judged, and what a reader is shown of it, in reading order."""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from hybridsep.report import (
+    claims,
+    compare,
+    conclusion,
+    figure_data,
+    folders,
+    heading,
+    runset,
+    sensitivity,
+    speed,
+    tables,
+)
+from hybridsep.report.compare import Comparison
+from hybridsep.report.figure_data import FigureData
+from hybridsep.report.folders import Problem
+from hybridsep.report.runset import OWN_ROWS, RunSet
+from hybridsep.report.settings import Choices, Paper
+from hybridsep.report.table import Table
+
+
+@dataclass(frozen=True)
+class Section:
+    """One table with what belongs to it: the `main` tables for everybody, the `details`, and the figures' data."""
+
+    title: str
+    heading: list[str]
+    warning: str | None
+    main: list[Table]
+    details: list[Table]
+    figures: list[FigureData]
+    conclusion: list[str]
+    rows: list[str]
+    caption: str
+
+
+@dataclass(frozen=True)
+class Document:
+    """What can be said of one study. `problems` name the folders and tables that were left out.
+
+    `verdicts` is None where no claim of the paper is touched.
+    """
+
+    study: str
+    sections: list[Section]
+    verdicts: Table | None
+    problems: list[Problem]
+    choices: dict[str, object]
+
+    def tables(self) -> Iterator[Table]:
+        """Every table, in reading order."""
+        if self.verdicts:
+            yield self.verdicts
+        for section in self.sections:
+            yield from (*section.main, *section.details)
+
+    def terminal(self) -> Iterator[Table]:
+        """The tables that are printed: those of every section under its heading, then the verdicts."""
+        for section in self.sections:
+            for table in section.main:
+                yield replace(table, heading=section.heading, warning=section.warning)
+        if self.verdicts:
+            yield self.verdicts
+
+
+def make(results: Path, study: str, paper: Paper, choices: Choices) -> Document:
+    """Read the study's folders under `results` and return its report."""
+    runs, problems = folders.read(results, [study])
+    runsets, refused = runset.split(study, runs, paper, choices)
+    pairs = [(one, compare.compare(one, choices)) for one in runsets]
+    sections = []
+    for one, comparison in pairs:
+        section, unread = _section(one, comparison, paper, choices)
+        sections.append(section)
+        problems += unread
+    measured, unusable = speed.tables(results, study, paper, choices)
+    sections += [
+        Section(table.title, list(table.heading), table.warning, [table], [], [], [], [], "") for table in measured
+    ]
+    verdicts = claims.table(claims.judge(pairs, paper, choices), choices, study)
+    problems += [*refused, *unusable]
+    if not sections and not problems:
+        problems.append(Problem(study, None, f"{study}: no run folders"))
+    return Document(study, sections, verdicts if verdicts.lines else None, problems, asdict(choices))
+
+
+def _section(runset: RunSet, comparison: Comparison, paper: Paper, choices: Choices) -> tuple[Section, list[Problem]]:
+    figures, unread = figure_data.build(runset, comparison)
+    details = tables.detail_tables(runset, comparison, sensitivity.analyse(runset, choices), choices)
+    if runset.table != OWN_ROWS:
+        details.append(claims.protocol_deviations(runset, paper))
+    section = Section(
+        title=runset.spec.title,
+        heading=heading.lines(runset, choices),
+        warning=heading.warning(runset, paper),
+        main=tables.main_tables(runset, comparison, choices),
+        details=details,
+        figures=figures,
+        conclusion=conclusion.sentences(runset, comparison, choices),
+        rows=[row for row in runset.rows if runset.runs[row]],
+        caption=heading.caption(runset),
+    )
+    return section, unread

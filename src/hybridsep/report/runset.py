@@ -1,0 +1,244 @@
+"""Sets of runs that one table compares: which belong together, and their errors on the chosen test images."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from hybridsep.config import experiments
+from hybridsep.config.identity import flatten
+from hybridsep.data.subset import evaluation_subset
+from hybridsep.errors import UserError
+from hybridsep.report.folders import Problem, Run, common_part
+from hybridsep.report.settings import Choices, Paper, RowSpec, TableSpec
+
+OWN_ROWS = "rows"
+OWN_TITLE = "Rows that are not of the paper: difference in test error from the baseline"
+
+
+@dataclass(frozen=True)
+class Subset:
+    """Which test images count: `mode` paper, fixed or all, and how many."""
+
+    mode: str
+    images: int
+
+
+@dataclass(eq=False)
+class RunSet:
+    """Rows of one study that share one table.
+
+    `runs[row][trial]` are the finished runs, `others` those that are not finished. `rows` is in the order of the table,
+    the baseline first if it has runs or is asked for by the table.
+    """
+
+    study: str
+    table: str
+    spec: TableSpec
+    baseline: str
+    rows: list[str]
+    runs: dict[str, dict[int, Run]]
+    others: list[Run]
+    trials: dict[str, list[int]]
+    subset: Subset
+    _chosen: dict[tuple[Subset, int], np.ndarray] = field(default_factory=dict, repr=False)
+
+    @cached_property
+    def first(self) -> Run:
+        """Any one finished run: what it shares with all the others can be read from it."""
+        return self.finished[0]
+
+    @property
+    def images(self) -> int:
+        """Number of test images of the dataset."""
+        return len(self.first.labels)
+
+    @property
+    def short_title(self) -> str:
+        """The title's first part: Figure 4."""
+        return self.spec.title.split(":")[0]
+
+    @property
+    def of_paper(self) -> bool:
+        """Whether the paper has numbers for rows of this table."""
+        return any(entry.paper is not None for entry in self.spec.rows.values())
+
+    @property
+    def finished(self) -> list[Run]:
+        """All finished runs, row by row."""
+        return [run for trials in self.runs.values() for run in trials.values()]
+
+    @property
+    def variants(self) -> list[str]:
+        """The rows other than the baseline."""
+        return [row for row in self.rows if row != self.baseline]
+
+    def row(self, name: str) -> RowSpec:
+        """Title, label and paper's number of a row; a row that the paper does not have is named by its own title."""
+        known = self.spec.rows.get(name)
+        if known is not None:
+            return known
+        runs = self.runs.get(name) or {}
+        title = next((run.record["config"]["model"].get("title") for run in runs.values()), None)
+        return RowSpec(title=f"{title} ({name})" if title and title != name else name, label=name)
+
+    def chosen(self, trial: int, subset: Subset | None = None) -> np.ndarray:
+        """Indices of the test images that count in `trial`. Raises ConfigError for more images than there are."""
+        subset = subset or self.subset
+        key = (subset, trial if subset.mode == "paper" else -1)
+        if key not in self._chosen:
+            seed = self.first.record["config"]["seed"]
+            self._chosen[key] = evaluation_subset(
+                mode=subset.mode, images=subset.images, available=self.images, study_seed=seed, trial=trial
+            )
+        return self._chosen[key]
+
+    def errors(self, row: str, subset: Subset | None = None) -> dict[int, float]:
+        """Test error in percent of each finished trial of `row`, on that trial's images."""
+        return {
+            trial: 100 * float(run.wrong[self.chosen(trial, subset)].mean()) for trial, run in self.runs[row].items()
+        }
+
+    def cross_errors(self, row: str, subset: Subset | None = None) -> np.ndarray:
+        """(n, n): test error in percent of the row's i-th finished trial on the images of its j-th."""
+        trials = list(self.runs[row])
+        chosen = np.zeros((self.images, len(trials)), dtype=np.float32)
+        for column, trial in enumerate(trials):
+            chosen[self.chosen(trial, subset), column] = 1
+        wrong = np.array([self.runs[row][trial].wrong for trial in trials], dtype=np.float32)
+        # Counts stay below 2**24, so float32 sums are exact.
+        return 100 * (wrong @ chosen).astype(np.float64) / chosen.sum(axis=0)
+
+    def paired(self, row: str) -> list[int]:
+        """Trials that both `row` and the baseline have finished."""
+        return [trial for trial in self.runs[row] if trial in self.runs.get(self.baseline, {})]
+
+
+def split(study: str, runs: Sequence[Run], paper: Paper, choices: Choices) -> tuple[list[RunSet], list[Problem]]:
+    """Return one set of runs per table that the study's rows belong to; tables that would mix runs become problems."""
+    by_row: dict[str, list[Run]] = {}
+    for run in runs:
+        by_row.setdefault(run.row, []).append(run)
+    plans: list[tuple[str, TableSpec, list[str]]] = []
+    placed: set[str] = set()
+    # A study that is called like a table is that table; any other is recognised by its rows.
+    candidates = {study: paper.tables[study]} if study in paper.tables else paper.tables
+    # Somebody's own data are not held against the paper: their rows are compared with their baseline, no more.
+    known = {*paper.conditions.get("data.name", []), *paper.synthetic}
+    if runs and not {(run.record.get("dataset") or {}).get("name") for run in runs} & known:
+        candidates = {}
+    for name, spec in candidates.items():
+        present = [row for row in spec.rows if row in by_row]
+        new = [row for row in present if row != spec.baseline and row not in placed]
+        if new or (present and len(by_row) == 1 and not plans):
+            plans.append((name, spec, list(spec.rows)))
+            placed.update(present)
+    rest = [row for row in by_row if row not in placed]
+    if rest:
+        baseline = choices.baseline if choices.baseline in by_row else ""
+        rows = ([baseline] if baseline else []) + [row for row in rest if row != baseline]
+        plans.append((OWN_ROWS, TableSpec(title=OWN_TITLE, baseline=baseline), rows))
+    runsets, problems = [], []
+    for name, spec, rows in plans:
+        chosen = {row: by_row.get(row, []) for row in rows}
+        try:
+            runsets.append(_build(study, name, spec, chosen, choices))
+        except UserError as error:
+            problems.append(Problem(study, None, f"{study}: no {name} table: {error}"))
+    return runsets, problems
+
+
+def _build(study: str, name: str, spec: TableSpec, by_row: dict[str, list[Run]], choices: Choices) -> RunSet:
+    runs = [run for group in by_row.values() for run in group]
+    finished = [run for run in runs if run.status == "finished"]
+    if not finished:
+        raise UserError(f"none of its {len(runs)} run{'s'[: len(runs) != 1]} is finished")
+    refuse_mixture(finished, spec, network=name != OWN_ROWS)
+    found = {row: {run.trial: run for run in group if run.status == "finished"} for row, group in by_row.items()}
+    found = {row: dict(sorted(trials.items())) for row, trials in found.items()}
+    # The paper's baseline unless the user names another row of the table.
+    baseline = choices.baseline if choices.baseline in found and found[choices.baseline] else spec.baseline
+    rows = sorted(found, key=lambda row: row != baseline)
+    planned = {row: expected_trials(study, row, spec, choices) for row in rows}
+    runset = RunSet(
+        study=study,
+        table=name,
+        spec=spec,
+        baseline=baseline,
+        rows=rows,
+        runs=found,
+        others=[run for run in runs if run.status != "finished"],
+        trials={row: sorted({*planned[row], *(run.trial for run in by_row[row])}) for row in rows},
+        subset=_subset(finished, choices),
+    )
+    runset.chosen(finished[0].trial)
+    return runset
+
+
+def _subset(finished: list[Run], choices: Choices) -> Subset:
+    recorded = {
+        (run.record["config"]["evaluation"]["subset"], run.record["config"]["evaluation"]["images"]) for run in finished
+    }
+    if len(recorded) > 1 and (choices.subset == "recorded" or (choices.images is None and choices.subset != "all")):
+        raise UserError(
+            f"its runs record different evaluation subsets {sorted(recorded)}; set report.subset and report.images"
+        )
+    mode, images = next(iter(recorded))
+    return Subset(mode if choices.subset == "recorded" else choices.subset, choices.images or images)
+
+
+def refuse_mixture(finished: list[Run], spec: TableSpec, *, network: bool) -> None:
+    """Raise UserError naming keys and folders when runs of one table differ in more than the module under test."""
+    # Most configurations are equal but for the trial, so what they share is worked out once for all of them.
+    known: dict[str, dict[str, Any]] = {}
+    parts = []
+    for run in finished:
+        whole = json.dumps([run.record["dataset"], run.record["config"] | {"trial": None}], sort_keys=True)
+        if whole not in known:
+            known[whole] = common_part(run, spec.vary, network=network)
+        parts.append(known[whole])
+    _refuse(finished, parts)
+    by_row: dict[str, list[Run]] = {}
+    for run in finished:
+        by_row.setdefault(run.row, []).append(run)
+    for group in by_row.values():
+        _refuse(group, [{"model": _science_of_model(run)} for run in group])
+
+
+def _science_of_model(run: Run) -> dict[str, Any]:
+    return {key: run.record["config"]["model"].get(key) for key in ("network", "module")}
+
+
+def _refuse(runs: list[Run], parts: list[dict[str, Any]]) -> None:
+    groups: dict[str, list[int]] = {}
+    for index, part in enumerate(parts):
+        groups.setdefault(json.dumps(part, sort_keys=True), []).append(index)
+    if len(groups) < 2:
+        return
+    most, *fewer = sorted(groups.values(), key=len, reverse=True)
+    usual, odd = flatten(parts[most[0]]), flatten(parts[fewer[0][0]])
+    keys = [key for key in sorted(usual.keys() | odd.keys()) if usual.get(key, ...) != odd.get(key, ...)]
+    shown = "; ".join(
+        f"{key} {_short(usual.get(key, 'absent'))} / {_short(odd.get(key, 'absent'))}" for key in keys[:4]
+    )
+    names = ", ".join(str(runs[index].folder) for group in fewer for index in group[:3])
+    raise UserError(
+        f"runs that must not be mixed: {len(most)} like {runs[most[0]].folder}, and {sum(map(len, fewer))} others"
+        f" ({names}); they differ in {shown}{' and more' if len(keys) > 4 else ''}; give each its own study="
+    )
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 24 else f"{text[:12]}..."
+
+
+def expected_trials(study: str, row: str, spec: TableSpec, choices: Choices) -> list[int]:
+    """Return the trials a row should have: report.trials, else what its experiment says, else the table's number."""
+    if choices.trials is not None:
+        return list(range(choices.trials))
+    plan = experiments.plan_of(study)
+    return plan.get(row) or list(range(spec.trials))
