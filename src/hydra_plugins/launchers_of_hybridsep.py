@@ -20,8 +20,8 @@ from hydra.core.utils import JobReturn, JobStatus
 
 from hybridsep.config import config_dir
 from hybridsep.errors import ConfigError
-from hybridsep.launch import job as one_job
-from hybridsep.launch import workers
+from hybridsep.launch import command
+from hybridsep.launch.sweep_folder import mark_lost
 from hybridsep.runs import machine
 
 _KEYBOARD = {signal.SIGINT}
@@ -58,7 +58,7 @@ if importlib.util.find_spec("hydra_plugins.hydra_submitit_launcher") is not None
                 signal.signal(signal.SIGUSR2, requeue)
             if asked:
                 requeue(*asked[0])
-            if self._EXECUTOR == "slurm" and one_job.stop(os.getpid()).reason == "SIGTERM":
+            if self._EXECUTOR == "slurm" and command.here().stop.reason == "SIGTERM":
                 # Preempted or cancelled: Slurm knows which. It requeues a preempted job that still runs when its time
                 # of grace is over, and not one that has ended. All is saved; SIGUSR2 still requeues.
                 while True:
@@ -87,7 +87,7 @@ if importlib.util.find_spec("hydra_plugins.hydra_submitit_launcher") is not None
             folder = Path(self.config.hydra.sweep.dir)
             returned = [self._returned(job, folder, given) for job, given in zip(jobs, arguments, strict=False)]
             if not all(job.done() for job in jobs):
-                workers.SweepCallback.say(f"left in the queue: job {jobs[0].job_id.split('_')[0]} (scancel ends it)")
+                command.here().monitor.say(f"left in the queue: job {jobs[0].job_id.split('_')[0]} (scancel ends it)")
             return returned
 
         def _returned(self, job: Any, folder: Path, given: tuple[Any, ...]) -> JobReturn:
@@ -96,13 +96,13 @@ if importlib.util.find_spec("hydra_plugins.hydra_submitit_launcher") is not None
 
             untold = JobReturn(overrides=given[0], status=JobStatus.COMPLETED)
             while not job.done():
-                if self._LEAVES and workers.SweepCallback.stopped():
+                if self._LEAVES and command.here().stop.requested():
                     return untold
                 time.sleep(0.5)
             try:
                 return job.results()[0]
             except (FailedJobError, UncompletedJobError):
-                workers.lose(folder, given[2], job.paths.stderr)
+                mark_lost(folder, given[2], job.paths.stderr)
                 return untold
 
     class WaitingSlurmLauncher(_Waiting, SlurmLauncher):
@@ -135,7 +135,7 @@ if importlib.util.find_spec("hydra_plugins.hydra_submitit_launcher") is not None
             for given in arguments:
                 while sum(not job.done() for job in jobs) >= at_once:
                     time.sleep(0.1)
-                if workers.SweepCallback.stopped():
+                if command.here().stop.requested():
                     break
                 # A terminal's Ctrl-C reaches every process, and submitit's between us and the job would kill it within
                 # a second. What is blocked here is blocked there, and waits here until it is not.

@@ -1,74 +1,73 @@
 """One job of a command: the trials of one row trained, or its speed measured, and how that ended."""
 
-import functools
-import os
-import traceback
 from collections.abc import Callable
+from typing import Protocol
 
 from omegaconf import DictConfig
-from omegaconf.errors import OmegaConfBaseException
 
 from hybridsep import config as configuration
-from hybridsep.errors import UserError
 from hybridsep.launch import sweep
+from hybridsep.launch.command import Command, here
+from hybridsep.launch.progress import Monitor
 from hybridsep.launch.result import JobResult
 from hybridsep.launch.stop import Stop
+from hybridsep.launch.sweep_folder import report_result
 
 
-@functools.cache
-def screen(_process: int):
-    """Return what shows progress, one for all jobs in a process."""
-    from hybridsep.launch.progress import monitor
+class RowResult(Protocol):
+    """How the trials of a row ended; those that failed or diverged by their labels, `separable trial-03`."""
 
-    return monitor()
-
-
-@functools.cache
-def stop(_process: int) -> Stop:
-    """Return the wish to stop, one for each process; its time begins with the first call."""
-    return Stop()
+    stopped: bool
+    failed: list[str]
+    diverged: list[str]
 
 
-def do(config: DictConfig, *, planned: Callable[[list[int]], int], stopped: bool = False) -> JobResult:
-    """Do the job that `config` describes. Nothing is raised but what ends a process: what goes wrong is in the answer.
+# Each imports what it needs when it is called: torch takes seconds, and a mistyped value should be answered at once.
+Train = Callable[[DictConfig, list[int], Monitor, Stop], RowResult]
+Measure = Callable[[DictConfig, Monitor, Stop], bool]  # returns whether it was stopped
 
-    `planned`: trials of this job -> trials of all that is shown as one progress. `stopped`: an earlier job was, and
-    said so.
+
+def run_job(config: DictConfig, *, train: Train, measure: Measure) -> None:
+    """Do the job that Hydra composed, here or in a launcher's worker process, and keep or report how it ended."""
+    command = here()
+    if wrong := sweep.idle_launcher():
+        command.results.append(JobResult(errors=[wrong]))
+    elif sweep.uses_launcher():
+        # A worker, or what joblib takes for its only one: this process. A worker's jobs are counted each for itself.
+        command.close()
+        report_result(lambda: _do(config, command, train, measure, planned=len))
+    else:
+        command.results.append(_do(config, command, train, measure, planned=sweep.planned_trials))
+
+
+def _do(
+    config: DictConfig, command: Command, train: Train, measure: Measure, *, planned: Callable[[list[int]], int]
+) -> JobResult:
+    """Do the job. Nothing is raised but what ends a process: what goes wrong is in the answer.
+
+    `planned`: trials of this job -> trials of all that is shown as one progress.
     """
-    end = JobResult()
+    result = JobResult()
     try:
         trials = configuration.parse_trials(config.trial)
         configuration.check(config)
-        monitor, wish = screen(os.getpid()), stop(os.getpid())
-        wish.limit(config.max_minutes)
-        with wish:
-            if wish.requested():
-                if not stopped:
-                    monitor.say(f"{config.row}: not begun ({wish.reason}); the same command goes on")
-                end.stopped = True
+        stop = command.stop
+        stop.limit(config.max_minutes)
+        with stop:
+            if stop.requested():
+                if not any(earlier.stopped for earlier in command.results):
+                    command.monitor.say(f"{config.row}: not begun ({stop.reason}); the same command goes on")
+                result.stopped = True
             elif config.task == "speed":
-                from hybridsep.bench import speed
-                from hybridsep.train import build
-
-                end.stopped = speed.measure(build.plain(config), monitor=monitor, stop=wish) is None
+                result.stopped = measure(config, command.monitor, stop)
             else:
-                monitor.begin_study(planned(trials))
-                _train(config, trials, end, monitor, wish)
-    except (UserError, OmegaConfBaseException) as error:
-        end.errors.append(sweep.explain(error))
+                command.monitor.begin_study(planned(trials))
+                row = train(config, trials, command.monitor, stop)
+                result.stopped = row.stopped
+                result.errors += row.errors
+                result.failed = {label: sweep.where(config, label) for label in row.failed}
+                result.diverged = {label: sweep.where(config, label) for label in row.diverged}
     except Exception as error:
-        traceback.print_exc()
-        end.failed[f"{config.row} trial={config.trial}"] = f"{type(error).__name__}: {' '.join(str(error).split())}"
-    return end
-
-
-def _train(config: DictConfig, trials: list[int], end: JobResult, monitor, wish: Stop) -> None:
-    # Imported after the first checks: torch takes seconds, and a mistyped value should be answered at once.
-    from hybridsep.train import build
-    from hybridsep.train.row import train_row
-
-    result = train_row(build.plain(config), trials, monitor=monitor, stop=wish)
-    end.stopped = result.stopped
-    end.errors += result.errors
-    end.failed = {label: sweep.where(config, label) for label in result.failed}
-    end.diverged = {label: sweep.where(config, label) for label in result.diverged}
+        # A trial keeps its failure to itself: this was raised before one began, or is the machine's.
+        result.errors.append(sweep.explain(error))
+    return result

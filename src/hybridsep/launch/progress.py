@@ -47,16 +47,21 @@ class Bars:
     """Bars with time left: the study in trials, each trial under way in epochs, and a single one's epoch in steps."""
 
     def __init__(self, console: Console):
+        # A narrow terminal takes first from the figures, then from the names, then from the bars.
+        width = console.width
+        self._name_width = 32 if width >= 110 else max(14, width // 3)
+        self._figures = _figures if width >= 130 else _error if width >= 70 else lambda row: ""
         # Time left is judged over the last hour of a bar: trials of different models differ in speed.
         self._progress = Progress(
-            TextColumn("{task.description:<32}"),
-            BarColumn(bar_width=24),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24 if width >= 110 else max(6, width // 6)),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[note]:<34}"),
+            TextColumn("{task.fields[note]}"),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
             console=console,
             speed_estimate_period=3600.0,
+            transient=True,  # what has ended is said in lines; a bar that no longer moves says nothing
         )
         self._study = self._progress.add_task("study, trials", total=None, note="")
         self._ended = 0
@@ -68,7 +73,15 @@ class Bars:
         self._progress.update(self._study, total=trials)
 
     def begin_trial(self, label: str, epochs: int, done: int, steps: int) -> TrialMonitor:
-        bars = _TrialBars(self._progress, label, epochs, done, steps, on_change=self._show)
+        bars = _TrialBars(
+            self._progress,
+            _shortened(f"{label}, epochs", self._name_width),
+            epochs,
+            done,
+            steps,
+            figures=self._figures,
+            on_change=self._show,
+        )
         with self._lock:
             self._under_way.append(bars)
         self._show()
@@ -99,10 +112,19 @@ class _TrialBars:
     """The bars of one trial: its epochs, and the steps of the epoch under way."""
 
     def __init__(
-        self, progress: Progress, label: str, epochs: int, done: int, steps: int, *, on_change: Callable[[], None]
+        self,
+        progress: Progress,
+        name: str,
+        epochs: int,
+        done: int,
+        steps: int,
+        *,
+        figures: Callable[[Mapping[str, Any]], str],
+        on_change: Callable[[], None],
     ):
-        self._progress, self._epochs, self._done, self._on_change = progress, epochs, done, on_change
-        self._trial = progress.add_task(f"{label}, epochs", total=epochs, completed=done, note="")
+        self._progress, self._epochs, self._done = progress, epochs, done
+        self._figures, self._on_change = figures, on_change
+        self._trial = progress.add_task(name, total=epochs, completed=done, note="")
         self._epoch = progress.add_task("  epoch, steps", total=steps, note="", visible=False)
         self.closed = False
 
@@ -118,7 +140,7 @@ class _TrialBars:
 
     def end_epoch(self, row: Mapping[str, Any]) -> None:
         self._done += 1
-        self._progress.update(self._trial, completed=self._done, note=_figures(row))
+        self._progress.update(self._trial, completed=self._done, note=self._figures(row))
         self._progress.reset(self._epoch)
         self._on_change()
 
@@ -135,7 +157,8 @@ class Lines:
     def __init__(self):
         self._console = _Screen(stderr=True, soft_wrap=True, highlight=False, markup=False, color_system=None)
         self._trials, self._ended, self._last_line = 0, 0, -_LINE_EVERY_SECONDS
-        self._trained, self._begun = 0.0, time.monotonic()
+        self._trained = 0.0
+        self._begun: float | None = None  # the first step: what it waited for is not done again
         self._under_way: list[_TrialLines] = []
         self._lock = threading.Lock()
 
@@ -175,6 +198,11 @@ class Lines:
         if due:
             self.say(line + self._left())
 
+    def begin_steps(self) -> None:
+        """Take note that a step has been done; time left is judged from the first one on."""
+        if self._begun is None:
+            self._begun = time.monotonic()
+
     def remove(self, lines: "_TrialLines") -> None:
         """Forget a trial that is no longer under way."""
         with self._lock:
@@ -184,7 +212,7 @@ class Lines:
         with self._lock:
             under_way = sum(lines.done / lines.epochs for lines in self._under_way)
             remaining = max(0.0, self._trials - self._ended - under_way)
-            if not remaining or not self._trained:
+            if not remaining or not self._trained or self._begun is None:
                 return ""
             seconds = remaining * (time.monotonic() - self._begun) / self._trained
         return f"  (about {_duration(seconds)} left)"
@@ -197,7 +225,7 @@ class _TrialLines:
         self._lines, self._label, self.epochs, self.done = lines, label, epochs, done
 
     def step(self, done: int) -> None:
-        pass
+        self._lines.begin_steps()
 
     def end_epoch(self, row: Mapping[str, Any]) -> None:
         self.done += 1
@@ -209,6 +237,18 @@ class _TrialLines:
 
 def _figures(row: Mapping[str, Any]) -> str:
     return f"loss {row['train_loss']:.3f}  test error {row['test_error']:.2f} %  {row['images_per_second']:,.0f} img/s"
+
+
+def _error(row: Mapping[str, Any]) -> str:
+    return f"{row['test_error']:.2f} %"
+
+
+def _shortened(name: str, width: int) -> str:
+    """Return a name in at most `width` characters: its end, which tells trials apart, stays whole."""
+    if len(name) <= width:
+        return name
+    end = min(18, width - 3)
+    return f"{name[: width - end - 1]}…{name[-end:]}"
 
 
 def _duration(seconds: float) -> str:

@@ -3,23 +3,29 @@
 import dataclasses
 import datetime
 import difflib
+import os
 import re
 import sys
 import tempfile
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from hybridsep.config import Config, parse_trials
-from hybridsep.errors import TRACEBACK, RecordError
+from hybridsep.errors import TRACEBACK, RecordError, UserError
 from hybridsep.runs import machine
 
 BASIC = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"  # one job after another, in this process
+
+_LONGEST = 600  # characters of an error's line; a value can be of any length
 
 
 def register() -> None:
@@ -47,6 +53,11 @@ def idle_launcher() -> str:
     if hydra.mode == RunMode.MULTIRUN or hydra.launcher._target_ == BASIC:
         return ""
     return f"hydra/launcher={hydra.runtime.choices['hydra/launcher']} starts the jobs of a sweep: add -m"
+
+
+def uses_launcher() -> bool:
+    """Return whether the job under way is a launcher's, which may run it in another process."""
+    return HydraConfig.get().launcher._target_ != BASIC
 
 
 def _gpus() -> int:
@@ -108,7 +119,10 @@ def _value(override: str) -> Any:
 
 
 def explain(error: BaseException) -> str:
-    """Return an error of Hydra, OmegaConf or ours as one line, with the nearest key for one that does not exist."""
+    """Return an error as one line, with the nearest key for one that does not exist.
+
+    Of an error that nobody foresaw the line names the type, and HYBRIDSEP_TRACEBACK=1 prints where it was raised.
+    """
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     if error.__cause__ is not None:
         lines += [line.strip() for line in str(error.__cause__).splitlines() if line.strip()]
@@ -118,10 +132,18 @@ def explain(error: BaseException) -> str:
         if not re.match(r"(full_key:|object_type=|reference_type=|Config search path|provider=)", line)
     ]
     text = re.sub(r"\s+", " ", " ".join(dict.fromkeys(lines)))
+    # What is typed can hold anything, and a line is to stay a line on every terminal.
+    text = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+    if len(text) > _LONGEST:
+        text = f"{text[: _LONGEST // 2]} ... {text[-_LONGEST // 2 :]}"
     unknown = re.search(r"Could not override '([^']+)'", text)
     if unknown:
         return f"{unknown[1]} is not a key: {_nearest(unknown[1])}"
-    return text
+    if isinstance(error, HydraException | OmegaConfBaseException | UserError):
+        return text or type(error).__name__
+    if os.environ.get("HYBRIDSEP_TRACEBACK") == "1":
+        traceback.print_exception(error)
+    return f"{type(error).__name__}: {text} (HYBRIDSEP_TRACEBACK=1 shows where)"
 
 
 def _nearest(key: str) -> str:

@@ -1,0 +1,66 @@
+"""The state of a command in one process: what shows it, the wish to stop, how its jobs ended, the sweep under way."""
+
+from omegaconf import DictConfig
+
+from hybridsep.launch.progress import Lines, Monitor, monitor
+from hybridsep.launch.result import JobResult
+from hybridsep.launch.stop import Stop
+from hybridsep.launch.sweep_folder import SweepFolder
+
+
+class Command:
+    """What the jobs of one process share: the process that a person started, or a launcher's worker."""
+
+    def __init__(self, stop: Stop | None = None):
+        self.stop = stop or Stop()
+        self.results: list[JobResult] = []  # of the jobs that ran here and not in a launcher's sweep
+        self.sweep: SweepFolder | None = None  # the launcher's sweep that this process began
+        self.todo: set[int] | None = None  # which jobs of it are to be done; None: all
+        self.unwritable: OSError | None = None
+        self._monitor: Monitor | None = None
+
+    @property
+    def monitor(self) -> Monitor:
+        """What shows progress, one for all jobs in a row; made when first asked for."""
+        if self._monitor is None:
+            # Bars beside a launcher's workers would know of no trial, and break up the workers' lines.
+            self._monitor = monitor() if self.sweep is None else Lines()
+        return self._monitor
+
+    def close(self) -> None:
+        """End what shows progress; the next use makes a new one."""
+        if self._monitor is not None:
+            self._monitor.close()
+            self._monitor = None
+
+    def begin_sweep(self, config: DictConfig) -> None:
+        """Write down the jobs of a launcher's sweep; Hydra's callback forwards to this."""
+        sweep = SweepFolder.of(config)
+        if sweep is None:
+            return
+        try:
+            sweep.begin(set(range(len(sweep.names))) if self.todo is None else self.todo)
+        except OSError as error:  # Hydra would turn it into a warning, and meets the same next
+            self.unwritable = error
+            return
+        self.close()
+        self.sweep = sweep
+        if self.todo is None:
+            self.monitor.say(f"{len(sweep.names)} jobs; what each says, and how it ended: {sweep.folder}")
+
+
+# Hydra makes its callbacks and launchers itself, from names in YAML, and a launcher's worker process starts with
+# nothing but the function to call: this is where they find the command.
+_here: Command | None = None
+
+
+def begin(stop: Stop) -> Command:
+    """Make and return the command of this process."""
+    global _here
+    _here = Command(stop)
+    return _here
+
+
+def here() -> Command:
+    """Return the command of this process; in a launcher's worker the first call makes it, and its time begins."""
+    return begin(Stop()) if _here is None else _here

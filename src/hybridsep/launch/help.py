@@ -1,0 +1,60 @@
+"""`--help`: every choice, and every key with its value and what the YAML files say of it. Hydra is not needed."""
+
+import re
+from pathlib import Path
+
+from hybridsep.config import config_dir
+
+_HEAD = """hybridsep: train the networks of a comparison over trials, resumably.
+
+One row, ten trials:    python -m hybridsep.run model=resnext trial=0..9
+The paper's Figure 4:   python -m hybridsep.run experiment=figure4
+Half a minute on a CPU: python -m hybridsep.run experiment=quick
+Several rows:           python -m hybridsep.run -m 'model=glob(*)' trial=0..9
+The tables:             python -m hybridsep.report study=quick
+Show, do not run:       add --cfg job
+Shell completion:       eval "$(hybridsep -sc install=bash)"
+
+Choices, each a file under conf/ (choose with group=name):"""
+_EXIT = (
+    "Exit status: 0 done, 1 a trial failed, diverged or was lost, 2 something to mend (one line says what),"
+    " 75 stopped early and to be continued by the same command."
+)
+_NOT_CHOICES = {"model/base"}  # what models are made of
+
+
+def text(words: list[str]) -> str:
+    """Return the help; a group that `words` choose (`data=synthetic`) shows the keys of that choice."""
+    root = config_dir()
+    main = (root / "config.yaml").read_text(encoding="utf-8")
+    defaults = dict(re.findall(r"^  - (\w+): (\w+)$", main, re.MULTILINE))
+    chosen = {**defaults, **dict(word.split("=", 1) for word in words if "=" in word)}
+    parts = [_HEAD, *_choices(root), "", "Every key with its value (set with key=value; --cfg job shows all resolved):"]
+    parts.append(_own_keys(main))
+    for group in (group for group, name in defaults.items() if name != "null"):
+        file = root / group / f"{chosen[group]}.yaml"
+        if not file.is_file() or file.parent != root / group:
+            file = root / group / f"{defaults[group]}.yaml"
+        parts += [f"\n{group}:  # of {group}={file.stem}", _indented(file.read_text(encoding="utf-8"))]
+    return "\n".join([*parts, "", _EXIT])
+
+
+def _choices(root: Path) -> list[str]:
+    groups: dict[str, list[str]] = {}
+    for file in sorted(root.rglob("*.yaml")):
+        group = file.parent.relative_to(root).as_posix()
+        if group != "." and group not in _NOT_CHOICES:
+            groups.setdefault(group, []).append(file.stem)
+    return [f"  {group}: {', '.join(names)}" for group, names in sorted(groups.items())]
+
+
+def _own_keys(main: str) -> str:
+    """Return the lines of config.yaml between its list of defaults and what it says to Hydra."""
+    body = main.split("\n\n", 1)[1].split("\nhydra:", 1)[0]
+    return body.rstrip()
+
+
+def _indented(content: str) -> str:
+    lines = content.splitlines()
+    start = next((at for at, line in enumerate(lines) if not line.startswith(("#", "defaults:", "  - ")) and line), 0)
+    return "\n".join(f"  {line}" for line in lines[start:] if line.strip() and not line.startswith("#"))
