@@ -38,5 +38,5 @@ def test_quick_form(run, tmp_path, monkeypatch, experiment, study, tables):
     assert {path.name for path in (place / "runs").iterdir()} == {study}
     monkeypatch.setattr("sys.argv", ["report", f"study={study}", f"results={place}", "report.draw=false"])
     assert report() == 0
-    made = {path.stem for path in (place / "tables" / study).glob("*.tex")}
+    made = {path.stem for path in (place / "tables" / study).glob("*.csv")}
     assert tables <= made
