@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test test-launchers soak lint format lock wheel clean
+.PHONY: setup demo test test-launchers test-machines soak lint format lock wheel clean
 
 setup: $(STAMP)
 
@@ -31,6 +31,10 @@ test-launchers: setup
 	$(BIN)/uv pip install --quiet --python $(VENV)-launchers/bin/python --no-deps -e .
 	$(VENV)-launchers/bin/python -m pytest -m 'launchers or not launchers and not gpu and not slow' tests/test_launchers.py
 
+# The suite's telling parts under other conditions: instruction sets, cores, users, folders, locales, versions.
+test-machines: setup
+	$(BIN)/python scripts/test_machines.py
+
 # Kills a training at every file-system operation and at random instants, for minutes; the short form is in the tests.
 soak: setup
 	$(BIN)/python scripts/soak.py
@@ -38,6 +42,7 @@ soak: setup
 lint: setup
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+	$(BIN)/mypy
 
 format: setup
 	$(BIN)/ruff check --fix

@@ -20,7 +20,6 @@ if [[ $only == *bench* ]]; then
   "$python" -m hybridsep.bench throughput size=paper throughput.rounds=5 throughput.seconds=0.3 2>&1 \
     | tee "$out/bench.log" || echo "no benchmark: see $out/bench.log"
   "$python" -m hybridsep.bench profile size=paper 2>&1 | tee "$out/profile.log" || echo "no profile: see $out/profile.log"
-  "$python" -m hybridsep.bench kernels 2>&1 | tee "$out/kernels.log" || echo "no kernels' benchmark: see $out/kernels.log"
   tar -czf "$out/bench.tar.gz" results/bench
 fi
 if [[ $only == *study* ]]; then

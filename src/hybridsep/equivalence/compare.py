@@ -118,7 +118,8 @@ def draw(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
 def parameters(form: Form) -> tuple[int, int]:
     """Return the numbers of parameters of the left and of the right side."""
     weights = {name: torch.zeros(shape) for name, shape in form.shapes.items()}
-    return tuple(sum(weight.numel() for weight in side.values()) for side in (weights, form.mapping(weights)))
+    left, right = (sum(weight.numel() for weight in side.values()) for side in (weights, form.mapping(weights)))
+    return left, right
 
 
 def _shape(case: int, generator: torch.Generator, *, smallest: int) -> tuple[Channels, int, int, int]:

@@ -17,7 +17,9 @@ def _reformulated(chs: Channels, segments: int, *, norm_act: bool) -> Function:
 
 def simplified(chs: Channels) -> Form:
     width = chs.out_chs // chs.groups
-    shapes = {f"{index}.pointwise": (width, chs.in_chs, 1, 1) for index in range(chs.groups)}
+    shapes: dict[str, tuple[int, ...]] = {
+        f"{index}.pointwise": (width, chs.in_chs, 1, 1) for index in range(chs.groups)
+    }
     shapes |= {f"{index}.spatial": (width, width, 3, 3) for index in range(chs.groups)}
 
     def left(w: Weights, x: Tensor) -> Tensor:

@@ -9,8 +9,9 @@ from hybridsep.modules import ResNeXt
 
 
 def _resnext(chs: Channels, cardinality: int) -> tuple[dict[str, tuple[int, ...]], Function]:
-    keywords = {"cardinality": cardinality, "bottleneck_ratio": 1.0, "inner_ratio": 1.0}
-    return module(lambda: ResNeXt(chs.in_chs, chs.out_chs, **keywords))
+    return module(
+        lambda: ResNeXt(chs.in_chs, chs.out_chs, cardinality=cardinality, bottleneck_ratio=1.0, inner_ratio=1.0)
+    )
 
 
 def _shortcut(w: Weights, x: Tensor) -> Tensor:

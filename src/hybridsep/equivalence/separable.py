@@ -27,7 +27,10 @@ def _named(towers: list[Tower]) -> Weights:
 
 def _towers(weights: Weights) -> list[Tower]:
     count = 1 + max(int(name.partition(".")[0]) for name in weights)
-    return [Tower(*(weights.get(f"{index}.{name}") for name in Tower._fields)) for index in range(count)]
+    return [
+        Tower(weights.get(f"{index}.reduce"), weights[f"{index}.spatial"], weights[f"{index}.expand"])
+        for index in range(count)
+    ]
 
 
 def _halves(weights: Weights) -> tuple[Tensor, Tensor]:
@@ -83,8 +86,11 @@ def as_row(chs: Channels) -> Form:
 
 
 def _hybrid(chs: Channels) -> tuple[dict[str, tuple[int, ...]], Function]:
-    keywords = {"leading_pointwise": True, "identity": False, "leading_norm_act": False, "inner_ratio": 1.0}
-    return module(lambda: Hybrid(chs.in_chs, chs.out_chs, **keywords))
+    return module(
+        lambda: Hybrid(
+            chs.in_chs, chs.out_chs, leading_pointwise=True, identity=False, leading_norm_act=False, inner_ratio=1.0
+        )
+    )
 
 
 def as_hybrid(chs: Channels) -> Form:

@@ -37,7 +37,7 @@ class Hybrid(nn.Module):
                 f"model.module.inner_ratio: {inner_ratio} needs leading_pointwise=true; without it, only 1.0"
             )
         inner = scaled(in_chs, inner_ratio)
-        self.expand = nn.Identity()
+        self.expand: nn.Module = nn.Identity()
         if leading_norm_act:
             self.expand = ConvNormAct(in_chs, inner, 1, act_layer="relu")
         elif leading_pointwise:

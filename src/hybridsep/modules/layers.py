@@ -1,6 +1,7 @@
 """What the modules are made of: ConvNormAct, activations by name, and the rounding of inner widths."""
 
 import math
+from collections.abc import Callable
 
 from torch import Tensor, nn
 
@@ -9,7 +10,7 @@ from hybridsep.modules.grouped import GroupedConv2d
 
 # In place, because each follows a normalisation, a convolution or an addition, whose backward passes do not read
 # their own outputs. The slope .1 is darknet's.
-_ACTIVATIONS = {
+_ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "none": nn.Identity,
     "relu": lambda: nn.ReLU(inplace=True),
     "elu": lambda: nn.ELU(inplace=True),

@@ -119,5 +119,6 @@ def _cpuinfo(*names: str) -> str:
 
 
 def _said_by(*command: str) -> list[str]:
-    options = {"capture_output": True, "text": True, "check": True, "timeout": 10, "env": {**os.environ, "LC_ALL": "C"}}
-    return subprocess.run(command, **options).stdout.splitlines()
+    english = {**os.environ, "LC_ALL": "C"}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10, env=english)
+    return done.stdout.splitlines()
