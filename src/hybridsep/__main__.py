@@ -1,6 +1,6 @@
 """`python -m hybridsep` is `python -m hybridsep.run`."""
 
-from hybridsep.run import main
+import runpy
 
 if __name__ == "__main__":
-    main()
+    runpy.run_module("hybridsep.run", run_name="__main__", alter_sys=True)
