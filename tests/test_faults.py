@@ -187,10 +187,10 @@ def commands_end_with_their_status(root: Path) -> None:
     assert line.format("SIGTERM") in said(75, "study=twice", on_step=lambda done: done == 2 and send(signal.SIGTERM, 2))
     assert "stopped" not in said(-signal.SIGINT, "study=int", on_step=lambda done: done == 2 and send(signal.SIGINT, 2))
     # An epoch that takes longer than the limit: the time is up in the middle of it, and two starts are enough.
-    limited = ("study=time", "schedule.epochs=1", "max_minutes=0.02")
-    text = said(75, *limited, on_step=lambda done: time.sleep(0.5))
+    limited = ("study=time", "schedule.epochs=1")
+    text = said(75, *limited, "max_minutes=0.05", on_step=lambda done: time.sleep(1))
     assert re.search(r"stopped after epoch 0, step [123] \(max_minutes\); the same command goes on", text), text
-    said(0, *limited, on_step=lambda done: time.sleep(0.1))
+    said(0, *limited, "max_minutes=1", on_step=lambda done: time.sleep(0.1))
     for name in ("SIGTERM", "SIGINT", "twice", "int"):
         said(0, f"study={name}")
         folder = root / "runs" / name / "separable" / "trial-00"
