@@ -74,16 +74,13 @@ def measure(config: dict[str, Any], *, monitor: Monitor, stop: Stop) -> dict[str
     device = precision.resolve_device(config["device"])
     threads = precision.prepare(device, config["threads"])
     decided, note = precision.resolve_precision(config["precision"], device)
-    if note:
-        monitor.say(note)
     settings = config["speed"]
     batch, side = settings["train_batch"], config["augmentation"]["crop"] or settings["height"]
     config = build.matched({**config, "precision": decided}, classes=settings["classes"], height=side, width=side)
-    monitor.say(f"{config['row']}: measuring speed on {device}")
+    cost = cost_of(build.network_factory(config, classes=settings["classes"])(), side, side)
+    monitor.say(f"{config['row']}: measuring speed on {device}{f' ({note})' if note else ''}")
     try:
         made = _makers(config, device)
-        with torch.device("meta"):
-            cost = cost_of(build.network_factory(config, classes=settings["classes"])(), side, side)
         contention = CpuContention()
         seconds = settings["seconds_per_measurement"] / settings["repeats"]
         measurements = _measure(made, device, seconds=seconds, rounds=settings["repeats"], stop=stop)
