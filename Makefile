@@ -21,7 +21,7 @@ demo: setup
 	$(BIN)/python -m hybridsep.report study=quick
 
 test: setup lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2
 	$(BIN)/python -m hybridsep.report --check
 
 # Real sweeps through submitit and Ray, in an environment of their own: Ray brings fifty packages and older versions of some.

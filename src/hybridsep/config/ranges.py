@@ -59,6 +59,8 @@ def check_ranges(config: Any, prefix: str = "") -> None:
     for name, kind in _types(schema).items():
         value = getattr(config, name) if dataclasses.is_dataclass(kind) or _constrained(kind) else None
         if dataclasses.is_dataclass(kind):
+            if not (isinstance(value, DictConfig) or dataclasses.is_dataclass(value)):
+                raise refuse(f"{prefix}{name}", value, "a group of keys")
             check_ranges(value, f"{prefix}{name}.")
         elif value is not None:
             _check(kind, f"{prefix}{name}", value, "")
@@ -86,7 +88,11 @@ def _check(kind: Any, key: str, value: Any, null: str) -> None:
     base, limits = _limits(kind)
     text = isinstance(value, str)
     finite = text or not isinstance(value, float) or math.isfinite(value)
-    if not finite or not all(_HOLDS[type(limit)](value, limit) for limit in limits if type(limit) in _HOLDS):
+    # OmegaConf checks types when a value is set, but not what an interpolation such as ${seed} leads to.
+    listed = OmegaConf.is_list(value) or isinstance(value, list)
+    fits = listed == (get_origin(base) is list) and text == (base is str) and not OmegaConf.is_dict(value)
+    holds = (_HOLDS[type(limit)](value, limit) for limit in limits if type(limit) in _HOLDS)
+    if not (fits and finite and all(holds)):
         raise refuse(key, value, _allowed(kind, null))
     if get_origin(base) is list:
         for item in value:

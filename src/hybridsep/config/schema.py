@@ -173,7 +173,9 @@ def register() -> None:
 def check(config: Config) -> None:
     """Raise ConfigError for the first value out of range, naming the key and what is allowed."""
     schedule, data = config.schedule, config.data
-    if data.path is None and "path" in OmegaConf.to_container(data.source, resolve=False):
+    if not OmegaConf.is_dict(data.source):
+        raise refuse("data.source", data.source, "keys, one of them _target_")
+    if data.path is None and "path" in data.source:
         raise ConfigError(
             "data.path is missing: data.path=FOLDER_OR_TAR, with train/CLASS/FILE and test/CLASS/FILE in it"
         )
