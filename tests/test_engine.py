@@ -9,17 +9,12 @@ import threading
 import pytest
 import torch
 from faults import Trainer
-from hydra import compose, initialize_config_dir
 from same_bits import assert_same
-from torch._subclasses.fake_tensor import FakeTensorMode
 
-from hybridsep import config as configuration
-from hybridsep.networks.stochastic import give_generator
 from hybridsep.runs import records
-from hybridsep.train import build, graph
+from hybridsep.train import graph
 from hybridsep.train.concurrent import run_concurrently, trials_that_fit
-from hybridsep.train.sampler import AugmentationSampler
-from hybridsep.train.step import DeviceData, Evaluation, TrainingStep
+from hybridsep.train.step import Evaluation, TrainingStep
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc can be told")
@@ -267,76 +262,6 @@ def test_step_and_evaluation_are_what_a_stream_replays(tmp_path, monkeypatch):
     trainer(tmp_path)
     assert trainer.outcome.finished == 1 and len(made) == 2
     assert len(places) > 1 and len(set(places)) == 1, "a captured evaluation writes to one place"
-
-
-def composed(*overrides: str) -> dict:
-    configuration.register()
-    with initialize_config_dir(str(configuration.config_dir()), version_base="1.3"):
-        return build.plain(compose("config", ["data=synthetic", "size=tiny", *overrides]))
-
-
-@pytest.mark.filterwarnings("ignore:CUDA is not available")
-@pytest.mark.parametrize(
-    "overrides",
-    [(f"model={name}",) for name in ("separable", "inception", "resnext", "reformulated_inception")]
-    + [(f"model={name}",) for name in ("separable_equivalent", "hybrid", "fractalnet")]
-    + [("model=darknet", "augmentation=darknet"), ("augmentation=crop_flip_cutout",)],
-    ids=" ".join,
-)
-def test_nothing_in_a_step_or_an_evaluation_on_a_gpu_lies_on_the_host_or_waits_for_it(overrides, monkeypatch):
-    """Fake tensors know their device and shape and have no values: mixing devices, or reading a value back, raises.
-
-    Autograd's engine and the fused optimiser need a real GPU, so the library's own parts are left out here.
-    """
-    config, device = composed(*overrides), torch.device("cuda", 0)
-
-    class Optimiser:
-        def __init__(self, parameters):
-            self.param_groups = [{"lr": torch.zeros((), device=device)}]
-            self.parameters = list(parameters)
-
-        def zero_grad(self, *, set_to_none):
-            assert set_to_none
-
-        def step(self):
-            assert self.param_groups[0]["lr"].device == device
-
-    def backward(loss):
-        assert loss.device == device and loss.ndim == 0 and loss.requires_grad
-
-    monkeypatch.setattr(torch.Tensor, "backward", backward)
-    with FakeTensorMode():
-
-        def images(count: int, side: int) -> tuple[torch.Tensor, torch.Tensor]:
-            return (
-                torch.empty(count, side, side, 3, dtype=torch.uint8, device=device),
-                torch.empty(count, dtype=torch.int64, device=device),
-            )
-
-        padded = 32 + 2 * config["augmentation"]["padding"]
-        mean, std = torch.empty(2, 3, device=device)
-        data = DeviceData(*images(256, padded), *images(100, 32), mean, std)
-        with torch.device(device):
-            network = build.network_factory(config, classes=10)()
-        give_generator(network, torch.Generator())
-        plans = AugmentationSampler(config["augmentation"], count=256, height=32, batch_size=64, study_seed=0)
-        step = TrainingStep(
-            network,
-            Optimiser(network.parameters()),
-            data,
-            plans.plan(trial=0, epoch=1),
-            **plans.constants,
-            label_smoothing=0.1,
-            precision="bfloat16",
-        )
-        network.train()
-        step()
-        step()
-        assert step.losses.device == step.wrong.device == device
-        evaluation = Evaluation(network, data, size=plans.size, precision="bfloat16")
-        evaluation()
-        evaluation()
-        assert evaluation.logits.device == device and evaluation.logits.shape == (100, 10)
 
 
 GPU_ROWS = [
