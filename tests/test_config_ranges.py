@@ -75,6 +75,7 @@ def test_the_ends_and_null_are_allowed():
         *("watch=0", "report.subset=some", "report.pairing=no", "report.images=0", "report.margin=100"),
         *("report.alpha=0.5", "report.power=0.04", "report.power=1", "report.trials=0", "report.seed=-1"),
         *("report.resamples=98", "report.groups=99", "report.redraws=1000001", "report.margin=nan"),
+        *("plan.difference=0", "plan.powers=[]", "plan.powers=[0.8,1]", "plan.powers=[0.04]"),
     ],
 )
 def test_of_the_report(word):

@@ -23,6 +23,13 @@ def test_detection_power_is_that_of_simulated_studies(trials, mean):
     assert within(share, planning.detection_power(0.5, mean, trials, 0.05))
 
 
+@pytest.mark.parametrize(("spread", "trials"), [(1e-6, 2), (0.01, 2), (0.01, 5), (0.05, 100), (1.0, 10_000)])
+def test_the_power_of_large_effects_is_a_number(spread, trials):
+    critical, shift = stats.t.ppf(0.975, trials - 1), 0.12 / spread * np.sqrt(trials)
+    expected = stats.nct.sf(critical, trials - 1, shift)
+    assert planning.detection_power(spread, 0.12, trials, 0.05) == pytest.approx(expected, abs=1e-9)
+
+
 @pytest.mark.parametrize(
     ("trials", "margin", "mean"), [(5, 0.8, 0.0), (10, 0.25, 0.0), (40, 0.25, 0.0), (40, 0.25, 0.1)]
 )
@@ -63,14 +70,18 @@ def test_spread_of_runs_that_err_independently():
     truth = 100 * np.sqrt((rates * (1 - rates)).sum()) / 2000
     assert np.mean([one["predicted"] for one in found]) == pytest.approx(truth, rel=0.01)
     assert np.sqrt(np.mean([one["measured"] ** 2 for one in found])) == pytest.approx(truth, rel=0.05)
-    # Two runs, each judged on 1,200 images of its own.
+    # Two runs, judged on 1,200 images: each on its own, or both on the same.
     wrong = rng.random((4000, 2000)) < rates
     errors = np.array([100 * row[rng.permutation(2000)[:1200]].mean() for row in wrong])
     floor = np.abs(errors[::2] - errors[1::2]).mean()
-    assert np.mean([one["floor"] for one in found]) == pytest.approx(floor, rel=0.04)
+    assert np.mean([one["own"] for one in found]) == pytest.approx(floor, rel=0.04)
+    chosen = np.array([rng.permutation(2000)[:1200] for _ in range(2000)])
+    first, second = (np.take_along_axis(part, chosen, axis=1).mean(axis=1) for part in (wrong[::2], wrong[1::2]))
+    floor = 100 * np.abs(first - second).mean()
+    assert np.mean([one["same"] for one in found]) == pytest.approx(floor, rel=0.04)
 
 
 def test_runs_that_are_the_same_have_no_spread():
     wrong = np.tile(np.arange(10) < 3, (4, 1))
     found = planning.independent_errors(wrong, images=10)
-    assert found == {"predicted": 0.0, "measured": 0.0, "floor": 0.0}
+    assert found == {"predicted": 0.0, "measured": 0.0, "same": 0.0, "own": 0.0}

@@ -16,12 +16,14 @@ hybridsep.report: what the runs prove. Reads results/runs; writes results/tables
   python -m hybridsep.report study=quick report.subset=all report.pairing=unpaired report.margin=0.5
   python -m hybridsep.report status study=quick         done, running, missing; hours left; what one more trial buys
   python -m hybridsep.report status study=quick --watch the same again and again while the study runs
+  python -m hybridsep.report plan study=quick           trials that would settle it, and their hours
   python -m hybridsep.report --check                    rebuild what stands under results/tables; 1 if it differs
 
 Every key with its value (set with key=value; what each means stands in conf/report.yaml):
 """
+COMMANDS = {"status": "status", "plan": "plan", "check": "--check"}
 FOOT = """
-Exit status: 0 done, 1 a study has no table or --check found a difference, 2 something to mend (one line says what).
+Exit status: 0 done, 1 a study has no table (or nothing to plan by) or --check found a difference, 2 something to mend (one line says what).
 """
 
 
@@ -32,15 +34,17 @@ def main(arguments: list[str] | None = None) -> int:
         if {"--help", "-h"} & set(words):
             print(HELP + settings.describe() + FOOT, end="")
             return 0
-        command = "check" if "--check" in words else "status" if "status" in words else "report"
-        if command == "check" and "status" in words:
-            raise ConfigError("status and --check are two commands; give one of them")
+        named = [name for name, word in COMMANDS.items() if word in words]
+        if len(named) > 1:
+            raise ConfigError(f"{' and '.join(COMMANDS[name] for name in named)} are two commands; give one of them")
+        command = named[0] if named else "report"
         if "--watch" in words:
             if command != "status":
                 raise ConfigError("--watch belongs to status: python -m hybridsep.report status --watch")
             command = "watch"
-        given = settings.load([word for word in words if word not in ("--check", "--watch", "status")])
-        return {"report": _report, "status": _status, "watch": _watch, "check": _check}[command](given)
+        given = settings.load([word for word in words if word not in (*COMMANDS.values(), "--watch")])
+        run = {"report": _report, "status": _status, "watch": _watch, "plan": _plan, "check": _check}[command]
+        return run(given)
     except UserError as error:
         print(f"hybridsep.report: {error}", file=sys.stderr)
         return 2
@@ -83,6 +87,31 @@ def _status(given: settings.Settings) -> int:
         for problem in problems:
             print(f"unusable: {problem.message}", file=sys.stderr)
     return 0
+
+
+def _plan(given: settings.Settings) -> int:
+    from hybridsep.report import folders, plan, runset, terminal
+
+    results, paper, screen = Path(given.results), settings.paper(), terminal.console()
+    if given.report.pairing != "paired":
+        raise ConfigError("plan is for paired trials; leave report.pairing=unpaired out")
+    empty = 0
+    for name in folders.choose(results, given.study):
+        runs, problems = folders.read(results, [name])
+        if given.study == "all" and not (runs or problems):
+            # A study of speed has no trials.
+            continue
+        runsets, refused = runset.split(name, runs, paper, given.report)
+        for problem in [*problems, *refused]:
+            print(f"left out: {problem.message}", file=sys.stderr)
+        ready = [one for one in runsets if plan.can_be_planned(one)]
+        if not ready:
+            empty += 1
+            print(f"left out: {name}: no row has two trials that its baseline has too, so no spread", file=sys.stderr)
+        for one in ready:
+            terminal.print_table(screen, plan.needed(one, given.report, given.plan))
+            terminal.print_table(screen, plan.predicted(one, given.report))
+    return 1 if empty else 0
 
 
 def _watch(given: settings.Settings) -> int:

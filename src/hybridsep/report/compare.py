@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from hybridsep.report import agreement, difference, noise
+from hybridsep.report import agreement, difference, noise, planning
 from hybridsep.report.runset import RunSet, Subset
 from hybridsep.report.settings import Choices
 from hybridsep.runs.seeds import stream
@@ -52,6 +52,10 @@ def compare(runset: RunSet, choices: Choices) -> Comparison:
     for entry, p in zip(rows, corrected, strict=True):
         entry["p_holm"] = p
     floors = noise_floors(runset, choices)
+    wrong, images = runset.wrong(runset.baseline) if runset.runs.get(runset.baseline) else (np.empty((0, 0)), 0)
+    predicted = planning.independent_errors(wrong, images=images) if len(wrong) > 1 else {}
+    for way, entry in floors.items():
+        entry["predicted"] = predicted.get(way)
     floor = floors["same" if choices.pairing == "paired" else "own"]
     enough = floor["n"] >= MIN_TRIALS and floor["pairs"] >= MIN_PAIRS
     for entry in rows:

@@ -5,6 +5,7 @@ t and two one-sided t tests, exact for normal differences. SciPy and statsmodels
 """
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,10 @@ def detection_power(spread: float, difference: float, trials: int, alpha: float)
     """
     from statsmodels.stats.power import TTestPower
 
-    return float(TTestPower().power(abs(difference) / spread, trials, alpha, alternative="two-sided"))
+    effect = abs(difference) / spread
+    near, far = (TTestPower().power(effect, trials, alpha / 2, alternative=side) for side in ("larger", "smaller"))
+    # SciPy gives no number for the far tail of a large effect, where it is nothing.
+    return float(near + np.nan_to_num(far))
 
 
 def equivalence_power(spread: float, margin: float, trials: int, alpha: float, *, difference: float = 0.0) -> float:
@@ -36,12 +40,17 @@ def equivalence_power(spread: float, margin: float, trials: int, alpha: float, *
     critical = stats.t.ppf(1 - alpha, df)
     # Beyond this s no mean is near enough to 0.
     largest = stats.chi2.cdf(df * (margin * root / (critical * spread)) ** 2, df)
-    nodes, weights = np.polynomial.legendre.leggauss(_NODES)
+    nodes, weights = _quadrature()
     s = spread * np.sqrt(stats.chi2.ppf(largest * (nodes + 1) / 2, df) / df)
     room = margin - critical * s / root
     error = spread / root
     inside = stats.norm.cdf((room - difference) / error) - stats.norm.cdf((-room - difference) / error)
     return float(np.sum(weights * np.maximum(inside, 0.0)) * largest / 2)
+
+
+@cache
+def _quadrature() -> tuple[np.ndarray, np.ndarray]:
+    return np.polynomial.legendre.leggauss(_NODES)
 
 
 def trials_for(power_of: Callable[[int], float], power: float) -> int | None:
@@ -73,8 +82,9 @@ def independent_errors(wrong: np.ndarray, *, images: int) -> dict[str, Any]:
     `wrong` (trials, test images) says which image a trial has wrong, two trials at least. With p the share of trials
     that have an image wrong, the variance of the number of errors is the sum of p (1 - p), whose unbiased estimate from
     k of T trials is k (T - k) / (T (T - 1)). Returns, in percentage points: `predicted` and `measured` standard
-    deviation of the error on all images; and `floor`, the mean absolute difference 2 s / sqrt(pi) of two trials each
-    judged on `images` images of its own drawn at random, which adds the variance of the draw.
+    deviation of the error on all images; and the mean absolute difference 2 s / sqrt(pi) of two trials that are judged
+    on `images` images drawn at random: `same`, both on the same, and `own`, each on its own, which adds the variance of
+    the draw.
     """
     trials, available = wrong.shape
     times = wrong.sum(axis=0, dtype=np.int64)
@@ -84,5 +94,6 @@ def independent_errors(wrong: np.ndarray, *, images: int) -> dict[str, Any]:
     return {
         "predicted": 100 * float(np.sqrt(variance)),
         "measured": 100 * float(wrong.mean(axis=1).std(ddof=1)),
-        "floor": 200 * float(np.sqrt((variance + drawn) / np.pi)),
+        "same": 200 * float(np.sqrt(variance * available / images / np.pi)),
+        "own": 200 * float(np.sqrt((variance + drawn) / np.pi)),
     }

@@ -112,6 +112,28 @@ class RunSet:
         # Counts stay below 2**24, so float32 sums are exact.
         return 100 * (wrong @ chosen).astype(np.float64) / chosen.sum(axis=0)
 
+    def wrong(self, row: str) -> tuple[np.ndarray, int]:
+        """Return (trials, images) bool, which images each trial of `row` gets wrong, and how many of them count.
+
+        Of a subset that is drawn anew for each trial the images are all, of one subset those in it.
+        """
+        wrong = np.array([run.wrong for run in self.runs[row].values()], dtype=bool).reshape(-1, self.images)
+        counting = self.chosen(self.first.trial)
+        return (wrong if self.subset.mode == "paper" else wrong[:, counting]), len(counting)
+
+    def seconds(self, row: str) -> float | None:
+        """Median seconds that one process takes for a finished trial of `row`; None where the records do not tell.
+
+        Of trials that ran side by side each counts its share of the time.
+        """
+        timings = [run.record["timings"] for run in self.runs[row].values()]
+        known = [
+            timing["seconds"] / (timing.get("trials_at_once") or 1)
+            for timing in timings
+            if isinstance(timing.get("seconds"), int | float) and timing["seconds"] > 0
+        ]
+        return float(np.median(known)) if known else None
+
     def paired(self, row: str) -> list[int]:
         """Trials that both `row` and the baseline have finished."""
         return [trial for trial in self.runs[row] if trial in self.runs.get(self.baseline, {})]

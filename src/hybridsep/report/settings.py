@@ -5,7 +5,7 @@ from functools import cache
 from typing import Annotated, Any
 
 import yaml
-from annotated_types import Ge, Interval, doc
+from annotated_types import Ge, Interval, MinLen, doc
 from omegaconf import MISSING, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -37,6 +37,14 @@ class Choices:
 
 
 @dataclass
+class Planned:
+    """What `plan` asks for: the `difference` to be told from 0, and how often, in `powers`."""
+
+    difference: Annotated[float, Interval(gt=0, lt=100), doc("in percentage points")] = MISSING
+    powers: Annotated[list[Annotated[float, Interval(gt=0, lt=1)]], MinLen(1)] = MISSING
+
+
+@dataclass
 class Settings:
     """Everything the command line can set."""
 
@@ -44,6 +52,7 @@ class Settings:
     study: str = MISSING
     watch: Annotated[float, Interval(ge=0.1, le=86400), doc("in seconds")] = MISSING
     report: Choices = field(default_factory=Choices)
+    plan: Planned = field(default_factory=Planned)
 
 
 @dataclass
@@ -112,11 +121,13 @@ def load(words: list[str]) -> Settings:
 
     Raises ConfigError naming key and allowed values.
     """
-    others = "a flag (--check, --watch, --help) or the word status"
+    others = "a flag (--check, --watch, --help) or one of the words status, plan"
     settings = overrides.load(Settings, config_dir() / "report.yaml", words, others=others)
     check_ranges(settings)
     if settings.report.power <= settings.report.alpha:
         raise refuse("report.power", settings.report.power, "above report.alpha and below 1")
+    if min(settings.plan.powers) <= settings.report.alpha:
+        raise refuse("plan.powers", settings.plan.powers, "each above report.alpha and below 1")
     return settings
 
 

@@ -86,6 +86,16 @@ def signed(value: float | None) -> str:
     return number(value, sign=True)
 
 
+def duration(hours: float | None) -> str:
+    """Write hours, and what is less than one as minutes."""
+    if hours is None:
+        return MISSING
+    minutes = round(60 * hours)
+    if minutes >= 60:
+        return f"{tenth(hours) if hours < 99.95 else whole(hours)} h"
+    return f"{minutes} min" if minutes or hours == 0 else "<1 min"
+
+
 def whole(value: float | None) -> str:
     """Write a number without decimals."""
     return number(value, 0)

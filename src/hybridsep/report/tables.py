@@ -198,12 +198,18 @@ def noise(runset: RunSet, found: Comparison, choices: Choices) -> Table:
             Column(f"Groups, {percent(choices.alpha)}", ("low", "high"), span),
             Column("s over trials", "spread", number),
             Column("2 s / sqrt(pi)", "theory", lambda value: "-" if value is None else number(value)),
+            Column("Predicted |d|", "predicted", number),
             Column("Trials", "n"),
             Column("Pairs", "pairs"),
         ],
         lines=lines,
-        fields="way mean low high spread theory n pairs".split(),
-        notes=[f"No noise floor: {reason}."] if reason else [],
+        fields="way mean low high spread theory predicted n pairs".split(),
+        notes=[
+            f"No noise floor: {reason}."
+            if reason
+            else "Predicted: the mean |d| of two trials that err independently on every image, each as often as the"
+            " trials of the baseline do (Jordan, arXiv 2304.01910)."
+        ],
     )
 
 
