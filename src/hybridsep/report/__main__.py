@@ -23,7 +23,8 @@ Every key with its value (set with key=value; what each means stands in conf/rep
 """
 COMMANDS = {"status": "status", "plan": "plan", "check": "--check"}
 FOOT = """
-Exit status: 0 done, 1 a study has no table (or nothing to plan by) or --check found a difference, 2 something to mend (one line says what).
+Exit status: 0 done, 1 a study has no table (or nothing to plan by) or --check found a difference,
+2 something to mend (one line says what).
 """
 
 

@@ -1,4 +1,4 @@
-"""`plan`: the trials that would settle what a study leaves open, the hours they take, and the noise that theory predicts.
+"""`plan`: the trials that would settle what a study leaves open, their hours, and the noise that theory predicts.
 
 The statistics are those of `planning`.
 """
