@@ -5,6 +5,7 @@ from omegaconf import DictConfig
 from hybridsep.launch.progress import Lines, Monitor, monitor
 from hybridsep.launch.result import JobResult
 from hybridsep.launch.stop import Stop
+from hybridsep.launch.sweep import jobs
 from hybridsep.launch.sweep_folder import SweepFolder
 
 
@@ -17,6 +18,7 @@ class Command:
         self.sweep: SweepFolder | None = None  # the launcher's sweep that this process began
         self.todo: set[int] | None = None  # which jobs of it are to be done; None: all
         self.unwritable: OSError | None = None
+        self.idle_sweep = False  # a sweep began that has no job
         self._monitor: Monitor | None = None
 
     @property
@@ -35,6 +37,9 @@ class Command:
 
     def begin_sweep(self, config: DictConfig) -> None:
         """Write down the jobs of a launcher's sweep; Hydra's callback forwards to this."""
+        self.idle_sweep = not jobs(config.hydra)
+        if self.idle_sweep:
+            return
         sweep = SweepFolder.of(config)
         if sweep is None:
             return

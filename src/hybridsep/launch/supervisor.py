@@ -83,6 +83,8 @@ def _launch(start: Callable[[], None], command: Command) -> list[JobResult]:
                 start()
         except Exception as error:
             died = _workers_death(error, command)
+        if command.idle_sweep:
+            raise ConfigError("-m names no job: a glob(...) of this command line matches nothing")
         if command.sweep is None:
             return []
         reported = command.sweep.read_results()
