@@ -31,7 +31,7 @@ class Run:
     row: str
     trial: int
     status: str
-    record: dict[str, Any]
+    record: records.Record
     predicted: np.ndarray | None = None
     labels: np.ndarray | None = None
 
@@ -96,7 +96,7 @@ def _read_one(folder: Path, labels: dict[bytes, np.ndarray]) -> Run | Problem:
         return Problem(folder.parts[-3], folder, f"{folder}: record.json lacks or misstates {error}")
 
 
-def _finished(folder: Path, record: dict[str, Any], labels: dict[bytes, np.ndarray]) -> Run:
+def _finished(folder: Path, record: records.Record, labels: dict[bytes, np.ndarray]) -> Run:
     """Return the finished run of a record that its predictions bear out. Raises RecordError otherwise."""
     _check_record(folder, record)
     logits, truth = records.read_predictions(folder)
@@ -108,7 +108,7 @@ def _finished(folder: Path, record: dict[str, Any], labels: dict[bytes, np.ndarr
     return Run(folder, record["study"], record["row"], record["trial"], "finished", record, predicted, shared)
 
 
-def _check_record(folder: Path, record: dict[str, Any]) -> None:
+def _check_record(folder: Path, record: records.Record) -> None:
     result = record["result"]
     if result is None:
         raise RecordError(f"{folder}: record.json says finished but has no result")
@@ -126,7 +126,7 @@ def _check_record(folder: Path, record: dict[str, Any]) -> None:
         )
 
 
-def _check_predictions(folder: Path, record: dict[str, Any], logits: np.ndarray, labels: np.ndarray) -> None:
+def _check_predictions(folder: Path, record: records.Record, logits: np.ndarray, labels: np.ndarray) -> None:
     if not np.isfinite(logits).all():
         raise RecordError(f"{folder}: predictions.npz has logits that are not numbers")
     expected = (record["dataset"]["test"], len(record["dataset"]["classes"]))
@@ -136,7 +136,7 @@ def _check_predictions(folder: Path, record: dict[str, Any], logits: np.ndarray,
         )
 
 
-def _check_errors(folder: Path, record: dict[str, Any], wrong: np.ndarray) -> None:
+def _check_errors(folder: Path, record: records.Record, wrong: np.ndarray) -> None:
     """Hold the recorded errors against the kept predictions; ties of half floats may move an image or two."""
     evaluation = record["config"]["evaluation"]
     chosen = _subset(evaluation["subset"], evaluation["images"], len(wrong), record["config"]["seed"], record["trial"])

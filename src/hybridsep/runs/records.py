@@ -16,7 +16,7 @@ import threading
 import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict, cast, get_args, get_origin, get_type_hints
 
 import numpy as np
 from filelock import FileLock
@@ -38,23 +38,32 @@ HISTORY_COLUMNS = (
     "images_per_second",
     "seconds",
 )
-_KEYS: dict[str, type | tuple[type, ...]] = {
-    "identity": str,
-    "status": str,
-    "message": str,
-    "study": str,
-    "row": str,
-    "trial": int,
-    "config": dict,
-    "dataset": dict,
-    "model": dict,
-    "result": (dict, type(None)),
-    "timings": dict,
-    "versions": dict,
-    "machine": dict,
-    "git": dict,
-    "started": str,
-    "updated": str,
+
+
+class Record(TypedDict):
+    """The keys of record.json and their types: what a run writes, `read` checks and a report relies on."""
+
+    identity: str  # `hybridsep.config.identity`
+    status: str  # one of STATUSES
+    message: str  # why it failed or diverged
+    study: str
+    row: str
+    trial: int
+    config: dict[str, Any]  # resolved; of folders and files the last name only
+    dataset: dict[str, Any]  # `Dataset.identity()`
+    model: dict[str, int]  # params, macs
+    result: dict[str, Any] | None  # of a finished trial
+    timings: dict[str, Any]
+    versions: dict[str, str]
+    machine: dict[str, Any]
+    git: dict[str, Any]
+    started: str  # ISO 8601, UTC
+    updated: str
+
+
+_TYPES = {
+    key: tuple(get_origin(part) or part for part in (get_args(kind) if type(None) in get_args(kind) else (kind,)))
+    for key, kind in get_type_hints(Record).items()
 }
 _TEMPORARY = ".writing-"
 # NumPy reads an array's header with `ast`, which in two threads at once fails now and then on Python 3.11 (gh-106905).
@@ -118,7 +127,7 @@ def write(folder: Path, record: Mapping[str, Any]) -> None:
     write_atomically(folder / "record.json", f"{text}\n".encode(errors="backslashreplace"))
 
 
-def read(folder: Path) -> dict[str, Any]:
+def read(folder: Path) -> Record:
     """Return record.json of `folder`, checked for its keys and types. Raises RecordError naming the folder."""
     try:
         content = (folder / "record.json").read_bytes()
@@ -129,8 +138,8 @@ def read(folder: Path) -> dict[str, Any]:
         raise RecordError(f"{folder}: record.json cannot be read ({_first_line(error)})") from None
     if not isinstance(record, dict) or record.get("format") != FORMAT:
         raise RecordError(f"{folder}: record.json is not of format {FORMAT}, the one this version reads")
-    for key, kind in _KEYS.items():
-        if key not in record or not isinstance(record[key], kind) or isinstance(record[key], bool):
+    for key, kinds in _TYPES.items():
+        if key not in record or not isinstance(record[key], kinds) or isinstance(record[key], bool):
             raise RecordError(f"{folder}: record.json has no valid '{key}'")
     if record["status"] not in STATUSES:
         raise RecordError(
@@ -146,7 +155,7 @@ def read(folder: Path) -> dict[str, Any]:
         numbers.append(record["timings"].get("train_images_per_second"))
         if not all(isinstance(number, int | float) for number in numbers):
             raise RecordError(f"{folder}: record.json says finished but has no result")
-    return record
+    return cast(Record, record)
 
 
 def history_bytes(rows: Iterable[Mapping[str, Any]]) -> bytes:

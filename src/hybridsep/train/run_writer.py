@@ -38,7 +38,7 @@ class RunWriter:
         *,
         dataset: Dataset,
         cost: Cost,
-        before: dict[str, Any] | None,
+        before: records.Record | None,
     ):
         self._folder, self._config, self._trial, self._dataset = folder, config, trial, dataset
         self._before, self._curves = before, None

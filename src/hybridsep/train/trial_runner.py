@@ -42,7 +42,7 @@ def folder_of(row: PreparedRow, trial: int) -> Path:
     return records.run_folder(Path(row.config["results"]), row.config["study"], row.config["row"], trial)
 
 
-def existing_record(row: PreparedRow, trial: int) -> dict[str, Any] | None:
+def existing_record(row: PreparedRow, trial: int) -> records.Record | None:
     """Return the record of an earlier start of this very trial, None when there was none. Raises RecordError."""
     folder = folder_of(row, trial)
     # Without a record and a checkpoint nothing was committed yet: a process was killed while it made the folder.
@@ -62,7 +62,7 @@ def existing_record(row: PreparedRow, trial: int) -> dict[str, Any] | None:
     return record
 
 
-def already_ended(row: PreparedRow, trial: int, record: dict[str, Any] | None, monitor: Monitor) -> TrialResult | None:
+def already_ended(row: PreparedRow, trial: int, record: records.Record | None, monitor: Monitor) -> TrialResult | None:
     """Return how a trial ended that a repetition would not change, and say so; None when there is something to do."""
     if record is None or record["status"] not in ("finished", "diverged"):
         return None
