@@ -32,7 +32,7 @@ def errors(results: Path, row: str) -> np.ndarray:
 def results(tmp_path_factory):
     """Six trials of the baseline and the hybrid, two of ResNeXt, none of the others."""
     place = tmp_path_factory.mktemp("results")
-    fabricate.study(place, "s", {"separable": 8.0, "hybrid": 9.0}, trials=6, images=1000, spread=0.3, likeness=0.7)
+    fabricate.study(place, "s", {"separable": 8.0, "hybrid": 9.0}, trials=6, images=1000, spread=0.3, agreement=0.7)
     for trial in range(2):
         fabricate.run(place, "s", "resnext", trial, images=1000, index=2)
     for path in (place / "runs" / "s").glob("*/*/record.json"):

@@ -165,7 +165,7 @@ def test_experiments_plan_the_studies_they_name():
 
 
 def test_disagreement_is_held_against_that_of_seeds(tmp_path):
-    fabricate.study(tmp_path, "near", {"separable": 8.0, "hybrid": 8.0}, trials=3, images=500, likeness=0.8)
+    fabricate.study(tmp_path, "near", {"separable": 8.0, "hybrid": 8.0}, trials=3, images=500, agreement=0.8)
     assert command.main([f"results={tmp_path}", "study=near", "report.draw=false", "report.redraws=1"]) == 0
     with open(tmp_path / "tables" / "near" / "figure4-agreement.csv", encoding="utf-8") as file:
         lines = {line["row"]: line for line in csv.DictReader(file)}

@@ -41,15 +41,15 @@ def run_config(study: str, row: str, trial: int, *, images: int, epochs: int, da
     }
 
 
-def logits(*, images: int, error: float, trial: int, row: int, likeness: float = 0.8) -> tuple[np.ndarray, np.ndarray]:
+def logits(*, images: int, error: float, trial: int, row: int, agreement: float = 0.8) -> tuple[np.ndarray, np.ndarray]:
     """Return `(logits float16 (images, 10), labels uint8)` with exactly round(images * error / 100) wrong predictions.
 
-    Hard images are hard for every run to the degree of `likeness` in [0, 1].
+    Hard images are hard for every run to the degree of `agreement` in [0, 1].
     """
     shared = np.random.default_rng(7)
     labels, difficulty = shared.integers(0, CLASSES, images), shared.standard_normal(images)
     own = np.random.default_rng([trial, row])
-    score = np.sqrt(likeness) * difficulty + np.sqrt(1 - likeness) * own.standard_normal(images)
+    score = np.sqrt(agreement) * difficulty + np.sqrt(1 - agreement) * own.standard_normal(images)
     wrong = np.argsort(score, kind="stable")[images - round(images * error / 100) :]
     predicted = labels.copy()
     predicted[wrong] = (labels[wrong] + own.integers(1, 4, len(wrong))) % CLASSES
@@ -81,7 +81,7 @@ def run(
     data: str = "synthetic",
     status: str = "finished",
     index: int = 0,
-    likeness: float = 0.8,
+    agreement: float = 0.8,
     change: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write one run folder and return it. `change` maps dotted configuration keys to other values."""
@@ -97,7 +97,7 @@ def run(
     rows = history(error=error, epochs=epochs if status == "finished" else max(1, epochs // 2), trial=trial)
     result = None
     if status == "finished":
-        values, labels = logits(images=images, error=error, trial=trial, row=index, likeness=likeness)
+        values, labels = logits(images=images, error=error, trial=trial, row=index, agreement=agreement)
         wrong = values.argmax(axis=1) != labels
         subset = config["evaluation"]
         chosen = evaluation_subset(

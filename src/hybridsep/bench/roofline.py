@@ -17,7 +17,7 @@ from torch.utils._pytree import tree_leaves
 
 from hybridsep.bench import output, rows, variants
 from hybridsep.bench.session import Session
-from hybridsep.bench.settings import Chip, Settings
+from hybridsep.bench.settings import BenchSettings, Chip
 from hybridsep.bench.workloads import RowWorkloads
 from hybridsep.data import Dataset
 from hybridsep.errors import ConfigError
@@ -181,7 +181,7 @@ def run(session: Session) -> None:
     session.write(f"floor-{size}", found, _tables, label=lambda machine: "")
 
 
-def line(config: dict[str, Any], *, trials: int, settings: Settings) -> dict[str, Any]:
+def line(config: dict[str, Any], *, trials: int, settings: BenchSettings) -> dict[str, Any]:
     """Return the needs of one row and its times on the chip: of a step (seconds), and of all trials (hours)."""
     batch, epochs, given = config["schedule"]["batch_size"], config["schedule"]["epochs"], settings.floor
     at_once = evaluation_batch(torch.device("cuda"))

@@ -14,7 +14,7 @@ from typing import Any
 
 from hybridsep.bench import fabricate, output
 from hybridsep.bench.session import Session
-from hybridsep.bench.settings import Settings, shape
+from hybridsep.bench.settings import BenchSettings, shape
 from hybridsep.errors import ConfigError
 from hybridsep.report.table import Column, Table, number
 
@@ -59,7 +59,7 @@ def measure(words: list[str]) -> dict[str, Any]:
     return {"seconds": seconds, "processor_seconds": processor, "peak_bytes": peak}
 
 
-def _measured(settings: Settings, folder: Path) -> Iterator[dict[str, Any]]:
+def _measured(settings: BenchSettings, folder: Path) -> Iterator[dict[str, Any]]:
     given = settings.scaling
     training = [
         "data=synthetic",

@@ -6,7 +6,7 @@ from typing import Any
 
 from hybridsep.bench import output
 from hybridsep.bench.contention import CpuContention
-from hybridsep.bench.settings import Settings
+from hybridsep.bench.settings import BenchSettings
 from hybridsep.report.table import Table
 
 
@@ -17,7 +17,7 @@ class Session:
     the processes that some commands start first.
     """
 
-    def __init__(self, settings: Settings, *, command: str):
+    def __init__(self, settings: BenchSettings, *, command: str):
         self.settings, self._command = settings, command
         self.contention = CpuContention()
 

@@ -74,7 +74,7 @@ class Chip:
 
 
 @dataclass
-class Settings:
+class BenchSettings:
     """Everything the command line can set; see conf/bench.yaml for what each key means."""
 
     results: str = MISSING
@@ -92,9 +92,9 @@ class Settings:
     chip: Chip = field(default_factory=Chip)
 
 
-def load(words: list[str], *, commands: str) -> Settings:
+def load(words: list[str], *, commands: str) -> BenchSettings:
     """Return conf/bench.yaml with `key=value` words laid over it. Raises ConfigError naming key and allowed values."""
-    settings = overrides.load(Settings, config_dir() / "bench.yaml", words, others=f"or one of {commands}")
+    settings = overrides.load(BenchSettings, config_dir() / "bench.yaml", words, others=f"or one of {commands}")
     check_ranges(settings)
     batch = settings.batch
     for key, images, least in (

@@ -55,7 +55,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
 
 
-def _report(given: settings.Settings) -> int:
+def _report(given: settings.ReportSettings) -> int:
     from hybridsep.report import document, folders, output, terminal
 
     results, paper, screen = Path(given.results), settings.paper(), terminal.console()
@@ -75,7 +75,7 @@ def _report(given: settings.Settings) -> int:
     return 1 if empty else 0
 
 
-def _status(given: settings.Settings) -> int:
+def _status(given: settings.ReportSettings) -> int:
     from hybridsep.report import folders, status, terminal
 
     results, paper, screen = Path(given.results), settings.paper(), terminal.console()
@@ -90,7 +90,7 @@ def _status(given: settings.Settings) -> int:
     return 0
 
 
-def _plan(given: settings.Settings) -> int:
+def _plan(given: settings.ReportSettings) -> int:
     from hybridsep.report import folders, plan, runset, terminal
 
     results, paper, screen = Path(given.results), settings.paper(), terminal.console()
@@ -115,14 +115,14 @@ def _plan(given: settings.Settings) -> int:
     return 1 if empty else 0
 
 
-def _watch(given: settings.Settings) -> int:
+def _watch(given: settings.ReportSettings) -> int:
     from hybridsep.report import watch
 
     watch.watch(given)
     return 0
 
 
-def _check(given: settings.Settings) -> int:
+def _check(given: settings.ReportSettings) -> int:
     from hybridsep.report import check
 
     results = Path(given.results)

@@ -12,11 +12,11 @@ from hybridsep.errors import ConfigError
 from hybridsep.report import heading, verdicts
 from hybridsep.report.compare import Comparison
 from hybridsep.report.runset import RunSet
-from hybridsep.report.settings import Choices, Claim, Paper
+from hybridsep.report.settings import AnalysisOptions, Claim, Paper
 from hybridsep.report.table import Column, Table, percent
 
 
-def judge(parts: Sequence[tuple[RunSet, Comparison]], paper: Paper, choices: Choices) -> list[dict[str, Any]]:
+def judge(parts: Sequence[tuple[RunSet, Comparison]], paper: Paper, choices: AnalysisOptions) -> list[dict[str, Any]]:
     """Return one entry per claim of the paper, judged on the part that has its table.
 
     Raises ConfigError for an unknown rule.
@@ -44,7 +44,7 @@ def judge(parts: Sequence[tuple[RunSet, Comparison]], paper: Paper, choices: Cho
 
 
 def _judge(
-    runset: RunSet, comparison: Comparison, claim: Claim, rule: verdicts.Rule, paper: Paper, choices: Choices
+    runset: RunSet, comparison: Comparison, claim: Claim, rule: verdicts.Rule, paper: Paper, choices: AnalysisOptions
 ) -> dict[str, Any]:
     findings = rule(runset, comparison, claim, choices)
     here = verdicts.judge([finding.outcome for finding in findings])
@@ -62,7 +62,7 @@ def _judge(
     }
 
 
-def table(entries: Sequence[dict[str, Any]], choices: Choices, study: str) -> Table:
+def table(entries: Sequence[dict[str, Any]], choices: AnalysisOptions, study: str) -> Table:
     """Return the claims that the runs say something about; a note names the places of the others. CSV has all."""
     judged = [entry for entry in entries if entry["here"] != verdicts.NOT_RUN]
     others = sorted({entry["where"] for entry in entries if entry["here"] == verdicts.NOT_RUN})

@@ -7,7 +7,7 @@ import numpy as np
 
 from hybridsep.report import agreement, difference, noise, planning
 from hybridsep.report.runset import RunSet, Subset
-from hybridsep.report.settings import Choices
+from hybridsep.report.settings import AnalysisOptions
 from hybridsep.runs.seeds import stream
 
 # Below these no row is said to lie outside the noise: the range would come from next to nothing.
@@ -38,7 +38,7 @@ class Comparison:
         return next(entry for entry in self.rows if entry["row"] == row)
 
 
-def compare(runset: RunSet, choices: Choices) -> Comparison:
+def compare(runset: RunSet, choices: AnalysisOptions) -> Comparison:
     """Return every statistic of the runset under `choices`."""
     errors = {row: runset.errors(row) for row in runset.rows}
     trials = [entry for row in runset.rows for entry in _trials(runset, row, errors)]
@@ -71,7 +71,7 @@ def compare(runset: RunSet, choices: Choices) -> Comparison:
     )
 
 
-def noise_floors(runset: RunSet, choices: Choices, subset: Subset | None = None) -> dict[str, dict[str, Any]]:
+def noise_floors(runset: RunSet, choices: AnalysisOptions, subset: Subset | None = None) -> dict[str, dict[str, Any]]:
     """Return the noise floor of pairs judged on the same images, and on each one's own, in groups as large as a row."""
     has_baseline = bool(runset.runs.get(runset.baseline))
     cross = runset.cross_errors(runset.baseline, subset) if has_baseline else np.empty((0, 0))
@@ -105,7 +105,7 @@ def samples_of(
     return (first, second), (first[:, np.newaxis] - second[np.newaxis, :])[unlike]
 
 
-def _row(runset: RunSet, row: str, errors: dict[str, dict[int, float]], choices: Choices) -> dict[str, Any]:
+def _row(runset: RunSet, row: str, errors: dict[str, dict[int, float]], choices: AnalysisOptions) -> dict[str, Any]:
     spec = runset.row(row)
     values = np.array(list(errors[row].values()))
     runs = list(runset.runs[row].values())

@@ -5,11 +5,11 @@ from typing import Any
 from hybridsep.report.compare import Comparison
 from hybridsep.report.difference import MOST_EXACT
 from hybridsep.report.runset import RunSet
-from hybridsep.report.settings import Choices
+from hybridsep.report.settings import AnalysisOptions
 from hybridsep.report.table import number, p_value
 
 
-def sentences(runset: RunSet, comparison: Comparison, choices: Choices) -> list[str]:
+def sentences(runset: RunSet, comparison: Comparison, choices: AnalysisOptions) -> list[str]:
     """Return one sentence per row that has trials, and what all of them together cannot decide."""
     baseline = next((entry for entry in comparison.rows if entry["is_baseline"] and entry["n"]), None)
     if baseline is None:
@@ -34,7 +34,7 @@ def _trials(entry: dict[str, Any]) -> str:
     return "one trial" if entry["n"] == 1 else f"{entry['n']} trials"
 
 
-def _row(entry: dict[str, Any], baseline: dict[str, Any], comparison: Comparison, choices: Choices) -> str:
+def _row(entry: dict[str, Any], baseline: dict[str, Any], comparison: Comparison, choices: AnalysisOptions) -> str:
     mean = entry["mean"]
     size = number(abs(mean))
     if float(size) == 0:

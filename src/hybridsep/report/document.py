@@ -20,7 +20,7 @@ from hybridsep.report.compare import Comparison
 from hybridsep.report.figure_data import FigureData
 from hybridsep.report.folders import Problem
 from hybridsep.report.runset import OWN_ROWS, RunSet
-from hybridsep.report.settings import Choices, Paper
+from hybridsep.report.settings import AnalysisOptions, Paper
 from hybridsep.report.table import Table
 
 
@@ -68,7 +68,7 @@ class Document:
             yield self.verdicts
 
 
-def make(results: Path, study: str, paper: Paper, choices: Choices) -> Document:
+def make(results: Path, study: str, paper: Paper, choices: AnalysisOptions) -> Document:
     """Read the study's folders under `results` and return its report."""
     runs, problems = folders.read(results, [study])
     runsets, refused = runset.split(study, runs, paper, choices)
@@ -89,7 +89,9 @@ def make(results: Path, study: str, paper: Paper, choices: Choices) -> Document:
     return Document(study, sections, verdicts if verdicts.lines else None, problems, asdict(choices))
 
 
-def _section(runset: RunSet, comparison: Comparison, paper: Paper, choices: Choices) -> tuple[Section, list[Problem]]:
+def _section(
+    runset: RunSet, comparison: Comparison, paper: Paper, choices: AnalysisOptions
+) -> tuple[Section, list[Problem]]:
     figures, unread = figure_data.build(runset, comparison)
     details = tables.detail_tables(runset, comparison, sensitivity.analyse(runset, choices), choices)
     if runset.table != OWN_ROWS:

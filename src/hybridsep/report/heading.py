@@ -7,10 +7,10 @@ from typing import Any
 from hybridsep.config.identity import flatten
 from hybridsep.report.folders import Run
 from hybridsep.report.runset import OWN_ROWS, RunSet
-from hybridsep.report.settings import Choices, Paper
+from hybridsep.report.settings import AnalysisOptions, Paper
 
 
-def lines(runset: RunSet, choices: Choices) -> list[str]:
+def lines(runset: RunSet, choices: AnalysisOptions) -> list[str]:
     """Return the heading of the runset's tables, one fact group per line."""
     record = runset.first.record
     config, dataset = record["config"], record["dataset"]
@@ -71,7 +71,7 @@ def images(runset: RunSet) -> str:
     return f"{runset.subset.images:,} of {runset.images:,} test images, {how}"
 
 
-def _pairing(runset: RunSet, choices: Choices) -> str:
+def _pairing(runset: RunSet, choices: AnalysisOptions) -> str:
     if choices.pairing == "unpaired":
         return "trials treated as unpaired"
     paired = runset.first.record["config"].get("paired", True)

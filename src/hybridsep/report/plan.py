@@ -10,7 +10,7 @@ from typing import Any
 from hybridsep.report import noise, planning
 from hybridsep.report.compare import samples_of
 from hybridsep.report.runset import RunSet
-from hybridsep.report.settings import Choices, Planned
+from hybridsep.report.settings import AnalysisOptions, Planned
 from hybridsep.report.table import Column, Table, duration, number, percent
 
 # The spread of two trials says next to nothing: its 95 % interval ends at 32 times of it.
@@ -32,7 +32,7 @@ def can_be_planned(runset: RunSet) -> bool:
     return any(len(runset.paired(row)) > 1 for row in runset.variants)
 
 
-def needed(runset: RunSet, choices: Choices, planned: Planned) -> Table:
+def needed(runset: RunSet, choices: AnalysisOptions, planned: Planned) -> Table:
     """Return the trials, and the hours of those not made yet, that tell each row from the baseline or show it equal."""
     goals = _goals(choices, planned)
     lines = [_row(runset, row, goals, choices) for row in runset.variants]
@@ -65,7 +65,7 @@ def needed(runset: RunSet, choices: Choices, planned: Planned) -> Table:
     )
 
 
-def _goals(choices: Choices, planned: Planned) -> list[Goal]:
+def _goals(choices: AnalysisOptions, planned: Planned) -> list[Goal]:
     def detect(spread: float, trials: int) -> float:
         return planning.detection_power(spread, planned.difference, trials, choices.alpha)
 
@@ -76,7 +76,7 @@ def _goals(choices: Choices, planned: Planned) -> list[Goal]:
     return [Goal(f"{name} at {100 * power:g} %", ask, power) for name, ask in questions for power in planned.powers]
 
 
-def _row(runset: RunSet, row: str, goals: list[Goal], choices: Choices) -> dict[str, Any]:
+def _row(runset: RunSet, row: str, goals: list[Goal], choices: AnalysisOptions) -> dict[str, Any]:
     """One line; `trials` has the number for each goal that can be reached."""
     baseline = runset.errors(runset.baseline) if runset.baseline in runset.rows else {}
     _, differences = samples_of(runset.errors(row), baseline, "paired")
@@ -117,7 +117,7 @@ def _with_interval(value: float, low: float, high: float) -> str:
     return f"{number(value)} [{number(low)}, {number(high)}]"
 
 
-def predicted(runset: RunSet, choices: Choices) -> Table:
+def predicted(runset: RunSet, choices: AnalysisOptions) -> Table:
     """Return how far trials of one row are apart, as measured and as independent errors on every image predict it."""
     lines = []
     for row in runset.rows:

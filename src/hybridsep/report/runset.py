@@ -13,7 +13,7 @@ from hybridsep.config.identity import flatten
 from hybridsep.data.subset import evaluation_subset
 from hybridsep.errors import UserError
 from hybridsep.report.folders import Problem, Run, common_part
-from hybridsep.report.settings import Choices, Paper, RowSpec, TableSpec
+from hybridsep.report.settings import AnalysisOptions, Paper, RowSpec, TableSpec
 
 OWN_ROWS = "rows"
 OWN_TITLE = "Rows that are not of the paper: difference in test error from the baseline"
@@ -139,7 +139,9 @@ class RunSet:
         return [trial for trial in self.runs[row] if trial in self.runs.get(self.baseline, {})]
 
 
-def split(study: str, runs: Sequence[Run], paper: Paper, choices: Choices) -> tuple[list[RunSet], list[Problem]]:
+def split(
+    study: str, runs: Sequence[Run], paper: Paper, choices: AnalysisOptions
+) -> tuple[list[RunSet], list[Problem]]:
     """Return one set of runs per table that the study's rows belong to; tables that would mix runs become problems."""
     by_row: dict[str, list[Run]] = {}
     for run in runs:
@@ -173,7 +175,7 @@ def split(study: str, runs: Sequence[Run], paper: Paper, choices: Choices) -> tu
     return runsets, problems
 
 
-def _build(study: str, name: str, spec: TableSpec, by_row: dict[str, list[Run]], choices: Choices) -> RunSet:
+def _build(study: str, name: str, spec: TableSpec, by_row: dict[str, list[Run]], choices: AnalysisOptions) -> RunSet:
     runs = [run for group in by_row.values() for run in group]
     finished = [run for run in runs if run.status == "finished"]
     if not finished:
@@ -200,7 +202,7 @@ def _build(study: str, name: str, spec: TableSpec, by_row: dict[str, list[Run]],
     return runset
 
 
-def _subset(finished: list[Run], choices: Choices) -> Subset:
+def _subset(finished: list[Run], choices: AnalysisOptions) -> Subset:
     recorded = {
         (run.record["config"]["evaluation"]["subset"], run.record["config"]["evaluation"]["images"]) for run in finished
     }
@@ -258,7 +260,7 @@ def _short(value: Any) -> str:
     return text if len(text) <= 24 else f"{text[:12]}..."
 
 
-def expected_trials(study: str, row: str, spec: TableSpec, choices: Choices) -> list[int]:
+def expected_trials(study: str, row: str, spec: TableSpec, choices: AnalysisOptions) -> list[int]:
     """Return the trials a row should have: report.trials, else what its experiment says, else the table's number."""
     if choices.trials is not None:
         return list(range(choices.trials))

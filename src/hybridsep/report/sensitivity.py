@@ -10,7 +10,7 @@ from hybridsep.data.subset import redrawn_subset
 from hybridsep.report import difference
 from hybridsep.report.compare import noise_floors, samples_of
 from hybridsep.report.runset import RunSet, Subset
-from hybridsep.report.settings import PAIRINGS, Choices
+from hybridsep.report.settings import PAIRINGS, AnalysisOptions
 
 # Draws of 6,000 of 10,000 images take half a millisecond each; a study of thousands of trials gets fewer redraws, and
 # says so.
@@ -27,20 +27,20 @@ class Sensitivity:
     redraws: dict[str, Any]
 
 
-def analyse(runset: RunSet, choices: Choices) -> Sensitivity:
+def analyse(runset: RunSet, choices: AnalysisOptions) -> Sensitivity:
     """Return the main result under each choice of images and pairing, and the ranking's stability under redraws."""
     redraws, ranks = redraw(runset, choices)
     return Sensitivity(under_choices(runset, choices), ranks, redraws)
 
 
-def _subsets(runset: RunSet, choices: Choices) -> list[Subset]:
+def _subsets(runset: RunSet, choices: AnalysisOptions) -> list[Subset]:
     """The three ways of choosing images, with as many images as the report's own choice, or as the runs recorded."""
     recorded = runset.first.record["config"]["evaluation"]["images"]
     images = min(choices.images or recorded, runset.images)
     return [Subset("paper", images), Subset("fixed", images), Subset("all", images)]
 
 
-def under_choices(runset: RunSet, choices: Choices) -> list[dict[str, Any]]:
+def under_choices(runset: RunSet, choices: AnalysisOptions) -> list[dict[str, Any]]:
     """Mean |d|, |mean d|, the signed interval and the equivalence verdict of every row under every choice."""
     entries = []
     for subset in _subsets(runset, choices):
@@ -78,7 +78,7 @@ def _redrawn(study_seed: int, images: int, available: int, trial: int, draws: in
     return np.packbits(masks, axis=1)
 
 
-def redraw(runset: RunSet, choices: Choices) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+def redraw(runset: RunSet, choices: AnalysisOptions) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Draw every trial's images again and rank the rows by mean |d| each time.
 
     Returns `{"draws", "images", "changed", "reason"}` (`changed`: share in percent of the draws that rank the rows

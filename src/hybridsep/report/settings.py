@@ -18,7 +18,7 @@ PAIRINGS = ("paired", "unpaired")
 
 
 @dataclass
-class Choices:
+class AnalysisOptions:
     """How the numbers are made; see conf/report.yaml for what each key means."""
 
     baseline: str = MISSING
@@ -45,13 +45,13 @@ class Planned:
 
 
 @dataclass
-class Settings:
+class ReportSettings:
     """Everything the command line can set."""
 
     results: str = MISSING
     study: str = MISSING
     watch: Annotated[float, Interval(ge=0.1, le=86400), doc("in seconds")] = MISSING
-    report: Choices = field(default_factory=Choices)
+    report: AnalysisOptions = field(default_factory=AnalysisOptions)
     plan: Planned = field(default_factory=Planned)
 
 
@@ -116,13 +116,13 @@ class Paper:
     open_points: list[OpenPoint] = field(default_factory=list)
 
 
-def load(words: list[str]) -> Settings:
+def load(words: list[str]) -> ReportSettings:
     """Return the settings of conf/report.yaml with `key=value` words.
 
     Raises ConfigError naming key and allowed values.
     """
     others = "a flag (--check, --watch, --help) or one of the words status, plan"
-    settings = overrides.load(Settings, config_dir() / "report.yaml", words, others=others)
+    settings = overrides.load(ReportSettings, config_dir() / "report.yaml", words, others=others)
     check_ranges(settings)
     if settings.report.power <= settings.report.alpha:
         raise refuse("report.power", settings.report.power, "above report.alpha and below 1")

@@ -13,7 +13,7 @@ from typing import Any
 
 from hybridsep.config.identity import flatten
 from hybridsep.report.folders import Problem
-from hybridsep.report.settings import Choices, Paper
+from hybridsep.report.settings import AnalysisOptions, Paper
 from hybridsep.report.table import MISSING, Column, Table, count, number, times
 
 FORMAT = 1
@@ -31,7 +31,7 @@ _KEYS = {
 }
 
 
-def tables(results: Path, study: str, paper: Paper, choices: Choices) -> tuple[list[Table], list[Problem]]:
+def tables(results: Path, study: str, paper: Paper, choices: AnalysisOptions) -> tuple[list[Table], list[Problem]]:
     """Return the study's table of speed, in a list that is empty when nothing was measured, and what was left out."""
     records, problems = read(results, study)
     records, unlike = _of_one_kind(results, study, records)
@@ -108,7 +108,7 @@ def _of_one_kind(
     return kept, problems
 
 
-def table(study: str, records: Sequence[dict[str, Any]], paper: Paper, choices: Choices) -> Table:
+def table(study: str, records: Sequence[dict[str, Any]], paper: Paper, choices: AnalysisOptions) -> Table:
     """Return the table of at least one record, in the paper's order of rows."""
     baselines, labels = _of_paper(paper)
     order = {row: place for place, row in enumerate(labels)}

@@ -13,7 +13,7 @@ from hybridsep.report import difference, folders, runset
 from hybridsep.report.compare import samples_of
 from hybridsep.report.folders import Problem, Run
 from hybridsep.report.runset import RunSet
-from hybridsep.report.settings import Choices, Paper
+from hybridsep.report.settings import AnalysisOptions, Paper
 from hybridsep.report.table import MISSING, Column, Table, number, ranges, share, tenth
 from hybridsep.runs import records
 
@@ -43,7 +43,12 @@ def studies_of(results: Path, name: str) -> list[str]:
 
 
 def progress(
-    study: str, runs: Sequence[Run], problems: Sequence[Problem], paper: Paper, choices: Choices, now: datetime.datetime
+    study: str,
+    runs: Sequence[Run],
+    problems: Sequence[Problem],
+    paper: Paper,
+    choices: AnalysisOptions,
+    now: datetime.datetime,
 ) -> Table:
     """Return the table of rows and states, with the hours that are left at the measured speed.
 
@@ -82,7 +87,7 @@ def _row(
     runs: Sequence[Run],
     unusable: Sequence[Path],
     planned: list[int] | None,
-    choices: Choices,
+    choices: AnalysisOptions,
     paper: Paper,
     now: datetime.datetime,
 ) -> dict[str, Any]:
@@ -156,7 +161,7 @@ def _ago(updated: str, now: datetime.datetime) -> str:
     return f"{minutes / 60:.0f} h ago" if minutes < 2880 else f"{minutes / 1440:.0f} days ago"
 
 
-def one_more_trial(study: str, runs: Sequence[Run], paper: Paper, choices: Choices) -> list[Table]:
+def one_more_trial(study: str, runs: Sequence[Run], paper: Paper, choices: AnalysisOptions) -> list[Table]:
     """Return, per table of the study, what one more trial of every row would do to intervals and detectable
     differences.
     """
@@ -164,7 +169,7 @@ def one_more_trial(study: str, runs: Sequence[Run], paper: Paper, choices: Choic
     return [table for one in runsets if (table := _one_more_trial(one, choices)).lines]
 
 
-def _one_more_trial(one: RunSet, choices: Choices) -> Table:
+def _one_more_trial(one: RunSet, choices: AnalysisOptions) -> Table:
     baseline = one.errors(one.baseline) if one.baseline in one.rows else {}
     lines = []
     for row in one.variants:

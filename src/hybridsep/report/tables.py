@@ -7,7 +7,7 @@ from hybridsep.report import table
 from hybridsep.report.compare import MIN_PAIRS, MIN_TRIALS, Comparison
 from hybridsep.report.runset import RunSet
 from hybridsep.report.sensitivity import Sensitivity
-from hybridsep.report.settings import Choices
+from hybridsep.report.settings import AnalysisOptions
 from hybridsep.report.table import MISSING, Column, Table, interval, number, p_value, percent, signed, span, text
 
 LABEL = Column("Row", "label", wide=True)
@@ -22,12 +22,12 @@ def shown(equivalent: bool | None) -> str:
     return {True: "yes", False: "not shown", None: MISSING}[equivalent]
 
 
-def main_tables(runset: RunSet, found: Comparison, choices: Choices) -> list[Table]:
+def main_tables(runset: RunSet, found: Comparison, choices: AnalysisOptions) -> list[Table]:
     """Return the tables for the terminal."""
     return [differences(runset, found, choices), agreement(runset, found, choices)]
 
 
-def detail_tables(runset: RunSet, found: Comparison, sensitivity: Sensitivity, choices: Choices) -> list[Table]:
+def detail_tables(runset: RunSet, found: Comparison, sensitivity: Sensitivity, choices: AnalysisOptions) -> list[Table]:
     """Return the tables that only the files hold, in reading order."""
     return [
         intervals(runset, found, choices),
@@ -38,7 +38,7 @@ def detail_tables(runset: RunSet, found: Comparison, sensitivity: Sensitivity, c
     ]
 
 
-def differences(runset: RunSet, found: Comparison, choices: Choices) -> Table:
+def differences(runset: RunSet, found: Comparison, choices: AnalysisOptions) -> Table:
     """The paper's table with ours beside it, and what a mean of absolute differences must be compared with."""
     errors_first = runset.spec.quantity == "test_error"
     absolute = Column("Ours |d|", ("mean_absolute", "beyond_noise"), starred)
@@ -85,7 +85,7 @@ def differences(runset: RunSet, found: Comparison, choices: Choices) -> Table:
     )
 
 
-def _notes(runset: RunSet, found: Comparison, choices: Choices) -> list[str]:
+def _notes(runset: RunSet, found: Comparison, choices: AnalysisOptions) -> list[str]:
     floor, spec = found.floor, runset.spec
     exact = all(line["exact"] in (True, None) for line in found.rows)
     paired = choices.pairing == "paired"
@@ -118,7 +118,7 @@ def _notes(runset: RunSet, found: Comparison, choices: Choices) -> list[str]:
     return notes
 
 
-def agreement(runset: RunSet, found: Comparison, choices: Choices) -> Table:
+def agreement(runset: RunSet, found: Comparison, choices: AnalysisOptions) -> Table:
     """On how many images each network answers otherwise, and what it costs."""
     seed = found.seed_disagreement["percent"]
     significant = Column("mcnemar", ("mcnemar_significant", "mcnemar_n"), lambda some, of: f"{some}/{of}")
@@ -150,7 +150,7 @@ def agreement(runset: RunSet, found: Comparison, choices: Choices) -> Table:
     )
 
 
-def intervals(runset: RunSet, found: Comparison, choices: Choices) -> Table:
+def intervals(runset: RunSet, found: Comparison, choices: AnalysisOptions) -> Table:
     """The signed difference in every way it was estimated, and what pairing bought."""
     return Table(
         name=f"{runset.table}-intervals",
@@ -181,7 +181,7 @@ def intervals(runset: RunSet, found: Comparison, choices: Choices) -> Table:
     )
 
 
-def noise(runset: RunSet, found: Comparison, choices: Choices) -> Table:
+def noise(runset: RunSet, found: Comparison, choices: AnalysisOptions) -> Table:
     """The noise floor in both ways of choosing images, and what theory expects of it."""
     names = {"same": "Both judged on the same images (as rows are)", "own": "Each judged on its own images"}
     lines = [
@@ -270,7 +270,7 @@ def states(runset: RunSet) -> Table:
     )
 
 
-def protocols(runset: RunSet, found: Sensitivity, choices: Choices) -> list[Table]:
+def protocols(runset: RunSet, found: Sensitivity, choices: AnalysisOptions) -> list[Table]:
     """|d| and the signed difference under other choices of images and pairing, and the ranking under redraws."""
     protocol = list(dict.fromkeys((entry["pairing"], entry["subset"], entry["images"]) for entry in found.choices))
     protocol.sort(key=lambda one: one[0] != "paired")
@@ -325,7 +325,7 @@ def protocols(runset: RunSet, found: Sensitivity, choices: Choices) -> list[Tabl
     ]
 
 
-def ranking(runset: RunSet, found: Sensitivity, choices: Choices) -> Table:
+def ranking(runset: RunSet, found: Sensitivity, choices: AnalysisOptions) -> Table:
     """How steady the ranking of the rows by mean |d| is when every trial's test images are drawn again."""
     redraws = found.redraws
     note = (

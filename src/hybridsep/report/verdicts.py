@@ -13,7 +13,7 @@ import numpy as np
 from hybridsep.report import difference, heading
 from hybridsep.report.compare import Comparison
 from hybridsep.report.runset import RunSet
-from hybridsep.report.settings import Choices, Claim
+from hybridsep.report.settings import AnalysisOptions, Claim
 from hybridsep.report.table import interval, number
 
 # One vocabulary for what these runs say and for what they say about the paper.
@@ -29,7 +29,7 @@ class Finding:
     outcome: str
 
 
-Rule = Callable[[RunSet, Comparison, Claim, Choices], list[Finding]]
+Rule = Callable[[RunSet, Comparison, Claim, AnalysisOptions], list[Finding]]
 
 
 def judge(outcomes: Sequence[str]) -> str:
@@ -81,12 +81,12 @@ def _against_baseline(
     return findings
 
 
-def equivalent(runset: RunSet, comparison: Comparison, claim: Claim, choices: Choices) -> list[Finding]:
+def equivalent(runset: RunSet, comparison: Comparison, claim: Claim, choices: AnalysisOptions) -> list[Finding]:
     """The rows equal the table's baseline within the margin."""
     return _against_baseline(runset, comparison, claim, lambda entry: by_equivalence(entry, choices.margin))
 
 
-def different(runset: RunSet, comparison: Comparison, claim: Claim, choices: Choices) -> list[Finding]:
+def different(runset: RunSet, comparison: Comparison, claim: Claim, choices: AnalysisOptions) -> list[Finding]:
     """The rows differ from the table's baseline."""
     return _against_baseline(runset, comparison, claim, lambda entry: by_difference(entry, choices.alpha))
 
@@ -95,7 +95,7 @@ def _pairwise(
     runset: RunSet,
     pairs: Sequence[tuple[str, str]],
     values: Callable[[str], dict[int, float]],
-    choices: Choices,
+    choices: AnalysisOptions,
     outcome: Callable[[np.ndarray, dict[str, Any]], str],
     show: Callable[[dict[str, Any]], str],
 ) -> list[Finding]:
@@ -118,7 +118,7 @@ def _points(entry: dict[str, Any]) -> str:
     return f"{number(entry['mean'], sign=True)} {interval(entry['low'], entry['high'])}"
 
 
-def closer(runset: RunSet, comparison: Comparison, claim: Claim, choices: Choices) -> list[Finding]:
+def closer(runset: RunSet, comparison: Comparison, claim: Claim, choices: AnalysisOptions) -> list[Finding]:
     """|d| of the rows is smaller than that of the others, trial by trial."""
 
     def distance(row: str) -> dict[int, float]:
@@ -131,7 +131,7 @@ def closer(runset: RunSet, comparison: Comparison, claim: Claim, choices: Choice
     return _pairwise(runset, pairs, distance, choices, lambda _, entry: by_sign(entry["low"], entry["high"]), _points)
 
 
-def lower_error(runset: RunSet, comparison: Comparison, claim: Claim, choices: Choices) -> list[Finding]:
+def lower_error(runset: RunSet, comparison: Comparison, claim: Claim, choices: AnalysisOptions) -> list[Finding]:
     """The test error of the rows is lower than that of the others."""
     pairs = [(row, other) for row in claim.rows for other in claim.against]
     return _pairwise(
@@ -139,7 +139,7 @@ def lower_error(runset: RunSet, comparison: Comparison, claim: Claim, choices: C
     )
 
 
-def same_error(runset: RunSet, comparison: Comparison, claim: Claim, choices: Choices) -> list[Finding]:
+def same_error(runset: RunSet, comparison: Comparison, claim: Claim, choices: AnalysisOptions) -> list[Finding]:
     """The test errors of each row and its counterpart are equal within the margin."""
 
     def outcome(gains: np.ndarray, entry: dict[str, Any]) -> str:
@@ -150,7 +150,7 @@ def same_error(runset: RunSet, comparison: Comparison, claim: Claim, choices: Ch
     return _pairwise(runset, pairs, runset.errors, choices, outcome, _points)
 
 
-def faster(runset: RunSet, comparison: Comparison, claim: Claim, choices: Choices) -> list[Finding]:
+def faster(runset: RunSet, comparison: Comparison, claim: Claim, choices: AnalysisOptions) -> list[Finding]:
     """The rows train more images per second than the others: intervals of the logarithm of the ratio over trials."""
 
     def speed(row: str) -> dict[int, float]:

@@ -8,11 +8,11 @@ from pathlib import Path
 from rich.text import Text
 
 from hybridsep.report import folders, status, terminal
-from hybridsep.report.settings import Settings, paper
+from hybridsep.report.settings import ReportSettings, paper
 from hybridsep.report.table import Table
 
 
-def watch(given: Settings, *, sleep: Callable[[float], None] = time.sleep) -> None:
+def watch(given: ReportSettings, *, sleep: Callable[[float], None] = time.sleep) -> None:
     """Print the state of the studies every `given.watch` seconds, until nothing is left to be trained or Ctrl-C.
 
     On a terminal in place of what stood there, elsewhere one block after another.
