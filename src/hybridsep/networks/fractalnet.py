@@ -146,7 +146,14 @@ class FractalNet(nn.Module):
         evaluation_column: str,
     ):
         super().__init__()
-        _check(widths, columns, dropout, drop_path, global_share, evaluation_column)
+        _require(len(widths) > 0 and min(widths) >= 1, "widths", list(widths), "a list of whole numbers from 1")
+        _require(1 <= columns <= 8, "columns", columns, "a whole number from 1 to 8")
+        rates = len(dropout) == len(widths) and all(0 <= rate < 1 for rate in dropout)
+        _require(rates, "dropout", list(dropout), f"one rate from 0 to below 1 for each of {len(widths)} blocks")
+        _require(0 <= drop_path < 1, "drop_path", drop_path, "a number from 0 to below 1")
+        _require(0 <= global_share <= 1, "global_share", global_share, "a number from 0 to 1")
+        choices = ("all", "deepest")
+        _require(evaluation_column in choices, "evaluation_column", repr(evaluation_column), " or ".join(choices))
         self.evaluation_column = evaluation_column
         self.blocks = nn.ModuleList(
             Block(module, before, after, columns=columns, dropout=rate)
@@ -173,23 +180,6 @@ class FractalNet(nn.Module):
         return self.head(x.mean(dim=(2, 3)))
 
 
-def _check(
-    widths: tuple[int, ...],
-    columns: int,
-    dropout: tuple[float, ...],
-    drop_path: float,
-    global_share: float,
-    evaluation_column: str,
-) -> None:
-    def require(ok: bool, key: str, value: object, allowed: str) -> None:
-        if not ok:
-            raise ConfigError(f"model.network.{key}: {value} is not allowed; {allowed} is")
-
-    require(len(widths) > 0 and min(widths) >= 1, "widths", list(widths), "a list of whole numbers from 1")
-    require(1 <= columns <= 8, "columns", columns, "a whole number from 1 to 8")
-    rates = len(dropout) == len(widths) and all(0 <= rate < 1 for rate in dropout)
-    require(rates, "dropout", list(dropout), f"one rate from 0 to below 1 for each of {len(widths)} blocks")
-    require(0 <= drop_path < 1, "drop_path", drop_path, "a number from 0 to below 1")
-    require(0 <= global_share <= 1, "global_share", global_share, "a number from 0 to 1")
-    choices = ("all", "deepest")
-    require(evaluation_column in choices, "evaluation_column", repr(evaluation_column), " or ".join(choices))
+def _require(ok: bool, key: str, value: object, allowed: str) -> None:
+    if not ok:
+        raise ConfigError(f"model.network.{key}: {value} is not allowed; {allowed} is")
