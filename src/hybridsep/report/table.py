@@ -106,6 +106,16 @@ def tenth(value: float | None) -> str:
     return number(value, 1)
 
 
+def starred(value: float | None, beyond: bool | None) -> str:
+    """Write a number, with a star where it is beyond the noise floor."""
+    return f"{number(value)} *" if beyond else number(value)
+
+
+def equal(shown: bool | None) -> str:
+    """Write what an equivalence test shows."""
+    return {True: "yes", False: "not shown", None: MISSING}[shown]
+
+
 def interval(low: float | None, high: float | None) -> str:
     """Write `[low, high]` with signs; n/a when there is none."""
     return MISSING if low is None or high is None else f"[{signed(low)}, {signed(high)}]"

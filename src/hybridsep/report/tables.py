@@ -14,14 +14,6 @@ LABEL = Column("Row", "label", wide=True)
 STATES = ("running", "interrupted", "diverged", "failed", "missing")
 
 
-def starred(value: float | None, beyond: bool | None) -> str:
-    return f"{number(value)} *" if beyond else number(value)
-
-
-def shown(equivalent: bool | None) -> str:
-    return {True: "yes", False: "not shown", None: MISSING}[equivalent]
-
-
 def main_tables(runset: RunSet, found: Comparison, choices: AnalysisOptions) -> list[Table]:
     """Return the tables for the terminal."""
     return [differences(runset, found, choices), agreement(runset, found, choices)]
@@ -41,7 +33,7 @@ def detail_tables(runset: RunSet, found: Comparison, sensitivity: Sensitivity, c
 def differences(runset: RunSet, found: Comparison, choices: AnalysisOptions) -> Table:
     """The paper's table with ours beside it, and what a mean of absolute differences must be compared with."""
     errors_first = runset.spec.quantity == "test_error"
-    absolute = Column("Ours |d|", ("mean_absolute", "beyond_noise"), starred)
+    absolute = Column("Ours |d|", ("mean_absolute", "beyond_noise"), table.starred)
     error = Column("Ours %" if errors_first else "Error %", ("error_mean", "error_sd"), table.spread)
     first, last = (error, absolute) if errors_first else (absolute, error)
     columns = [
@@ -53,7 +45,7 @@ def differences(runset: RunSet, found: Comparison, choices: AnalysisOptions) -> 
         Column(f"Difference [{percent(choices.alpha)}]", ("mean", "low", "high"), table.estimate),
         last,
         Column("p Holm", "p_holm", p_value),
-        Column("Equal?", "equivalent", shown),
+        Column("Equal?", "equivalent", table.equal),
     ]
     floor = found.floor
     pairs = "1 pair" if floor["pairs"] == 1 else f"{floor['pairs']:,} pairs"
