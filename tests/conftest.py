@@ -2,6 +2,7 @@
 
 import os
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -18,6 +19,11 @@ TINY = (
     "threads=1",
     "study=tiny",
 )
+
+
+def cannot_be_written(results: Path, row: str, trial: int) -> None:
+    """Let a trial of the study `tiny` fail in its first epoch: a folder stands where its history should be."""
+    (results / f"runs/tiny/{row}/trial-{trial:02d}/history.csv").mkdir(parents=True)
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from hybridsep import run as program
 from hybridsep.config import Config
 from hybridsep.launch.sweep import _keys
+from hybridsep.runs import plan
 
 SEEDS = [
     ["model=null"],
@@ -52,10 +53,10 @@ SEEDS = [
 
 
 def typed(words: list[str], place) -> tuple[int, str]:
-    """Type `python -m hybridsep.run` with these words, training replaced; return `(status, standard error)`."""
-    finished = SimpleNamespace(stopped=False, failed=[], diverged=[], errors=[])
-    before = sys.argv, program._train, program._measure, os.environ.copy(), os.getcwd()
-    program._train, program._measure = lambda *_: finished, lambda *_: False
+    """Type `python -m hybridsep.run` with these words, all that writes replaced; return `(status, standard error)`."""
+    finished = SimpleNamespace(finished=1, skipped=0, stopped=False, failed=[], diverged=[], errors=[])
+    before = sys.argv, program._train, program._measure, plan.extend, os.environ.copy(), os.getcwd()
+    program._train, program._measure, plan.extend = lambda *_: finished, lambda *_: False, lambda *_: None
     sys.argv = ["run.py", *words]
     said = io.StringIO()
     os.chdir(place)
@@ -64,7 +65,7 @@ def typed(words: list[str], place) -> tuple[int, str]:
             with pytest.raises(SystemExit) as ended:
                 program.main()
     finally:
-        sys.argv, program._train, program._measure, environment, folder = before
+        sys.argv, program._train, program._measure, plan.extend, environment, folder = before
         os.chdir(folder)
         os.environ.clear()
         os.environ.update(environment)

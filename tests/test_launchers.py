@@ -12,7 +12,7 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
-from conftest import TINY
+from conftest import TINY, cannot_be_written
 from same_bits import assert_same
 
 from hybridsep.errors import ConfigError
@@ -106,6 +106,15 @@ def test_a_wish_to_stop_reaches_the_workers(tmp_path):
     assert re.search(r"separable trial-00: stopped after epoch .* \(SIGTERM\); the same command goes on", said), said
     assert records.read(command.folder("separable", 0))["status"] == "interrupted"
     assert not command.folder("resnext", 1).exists()
+
+
+def test_the_first_failure_ends_the_workers_of_a_sweep(tmp_path):
+    cannot_be_written(tmp_path / "results", "separable", 0)
+    command = Command(tmp_path, "joblib", "hydra.launcher.n_jobs=2", "schedule.epochs=1000", "fail_fast=true")
+    status, said = command.end()
+    assert status == 1, said
+    assert "1 failed: separable trial-00" in said and "0 of 4 jobs done" in said, said
+    assert not command.folder("separable", 1).exists() and not command.folder("resnext", 1).exists()
 
 
 def test_one_worker_is_this_process_and_its_jobs_are_not_lost(run, tmp_path):

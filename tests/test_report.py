@@ -268,6 +268,8 @@ def test_status_counts_names_and_estimates(tmp_path, capsys):
     assert lines["hybrid"][:6] == ["0/3", "-", "1", "0", "2", "-"]
     assert lines["resnext"][:6] == ["2/3", "-", "-", "-", "-", "2"]
     assert lines["inception"][:6] == ["0/3", "-", "-", "-", "-", "0..2"]
+    # A row names its trials, the last line counts them.
+    assert lines["all"][:3] == ["4/18", "1", "trial"]
     assert "hybrid/trial-02" in shown.err and "What one more trial would buy" in shown.out
     assert not (tmp_path / "tables").exists()
     # An experiment that has not begun is all missing.
@@ -279,7 +281,7 @@ def test_the_hours_left_are_those_of_one_process(tmp_path, capsys):
     def hours() -> float:
         assert command.main([f"results={tmp_path}", "status", "study=quick"]) == 0
         lines = [line.split() for line in capsys.readouterr().out.splitlines()]
-        return next(float(words[-1]) for words in lines if words[:1] == ["separable"])
+        return next(float(words[-2]) for words in lines if words[:1] == ["separable"] and words[-1] == "h")
 
     # Four epochs took 7200 s each; side by side, two trials are done in that time.
     folder = fabricate.run(tmp_path, "quick", "separable", 0, images=100)
@@ -290,6 +292,10 @@ def test_the_hours_left_are_those_of_one_process(tmp_path, capsys):
     record["timings"]["trials_at_once"] = 2
     (folder / "record.json").write_text(json.dumps(record))
     assert alone == 2 * hours() > 0
+    record["timings"]["seconds"] = 4 * 60.0
+    (folder / "record.json").write_text(json.dumps(record))
+    assert command.main([f"results={tmp_path}", "status", "study=quick"]) == 0
+    assert "4 min" in capsys.readouterr().out
 
 
 def test_made_with_tells_the_choices(made):

@@ -22,6 +22,7 @@ _NOT_SCIENCE = {
         "trials_at_once",
         "cuda_graph",
         "compile",
+        "fail_fast",
         "max_minutes",
         "evaluation",
         "size",

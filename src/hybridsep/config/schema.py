@@ -144,6 +144,7 @@ class Config:
     trials_at_once: Annotated[int, Interval(ge=1, le=256), doc("or null to let it be chosen")] | None = None
     cuda_graph: bool = True
     compile: bool = False
+    fail_fast: bool = False
     max_minutes: Annotated[float, Interval(gt=0, le=10**7), doc("or null for no limit")] | None = None
 
 

@@ -1,11 +1,15 @@
 """The state of a command in one process: what shows it, the wish to stop, how its jobs ended, the sweep under way."""
 
+import contextlib
+from pathlib import Path
+
 from omegaconf import DictConfig
 
+from hybridsep.errors import RecordError
 from hybridsep.launch.progress import Lines, Monitor, monitor
 from hybridsep.launch.result import JobResult
 from hybridsep.launch.stop import Stop
-from hybridsep.launch.sweep import jobs
+from hybridsep.launch.sweep import asked, jobs
 from hybridsep.launch.sweep_folder import SweepFolder
 
 
@@ -18,7 +22,8 @@ class Command:
         self.sweep: SweepFolder | None = None  # the launcher's sweep that this process began
         self.todo: set[int] | None = None  # which jobs of it are to be done; None: all
         self.unwritable: OSError | None = None
-        self.idle_sweep = False  # a sweep began that has no job
+        self.jobs: int | None = None  # of a sweep, also one whose jobs run here
+        self.trials: int | None = None  # of all of these jobs, where each of them is right
         self._monitor: Monitor | None = None
 
     @property
@@ -36,10 +41,13 @@ class Command:
             self._monitor = None
 
     def begin_sweep(self, config: DictConfig) -> None:
-        """Write down the jobs of a launcher's sweep; Hydra's callback forwards to this."""
-        self.idle_sweep = not jobs(config.hydra)
-        if self.idle_sweep:
+        """Write down what a sweep is to do; Hydra's callback forwards to this."""
+        overrides = jobs(config.hydra)
+        self.jobs = len(overrides)
+        if not overrides:
             return
+        if self.todo is None:
+            self._extend_plans(config, overrides)
         sweep = SweepFolder.of(config)
         if sweep is None:
             return
@@ -52,6 +60,24 @@ class Command:
         self.sweep = sweep
         if self.todo is None:
             self.monitor.say(f"{len(sweep.names)} jobs; what each says, and how it ended: {sweep.folder}")
+
+    def _extend_plans(self, config: DictConfig, overrides: list[list[str]]) -> None:
+        """Add the rows and trials of all jobs to the plans of their studies, which `status` reads."""
+        from hybridsep.runs import plan  # imports NumPy, which a command that only asks need not wait for
+
+        plans: dict[Path, dict[str, list[int]]] = {}
+        try:
+            found = asked(config, overrides)
+            for job, trials in found:
+                if job.task == "train":
+                    rows = plans.setdefault(Path(job.results) / "runs" / job.study, {})
+                    rows[job.row] = [*rows.get(job.row, []), *trials]
+        except Exception:
+            return  # a job that is wrong says so itself, and then there is no sweep to write down
+        self.trials = sum(len(trials) for _, trials in found)
+        for study, rows in plans.items():
+            with contextlib.suppress(OSError, RecordError):  # the first job meets the same, and says it
+                plan.extend(study, rows)
 
 
 # Hydra makes its callbacks and launchers itself, from names in YAML, and a launcher's worker process starts with

@@ -15,7 +15,7 @@ The tables:             python -m hybridsep.report study=quick
 Show, do not run:       add --cfg job
 Shell completion:       eval "$(hybridsep -sc install=bash)"
 
-AnalysisOptions, each a file under conf/ (choose with group=name):"""
+Choices, each a file under conf/ (choose with group=name):"""
 _EXIT = (
     "Exit status: 0 done, 1 a trial failed, diverged or was lost, 2 something to mend (one line says what),"
     " 75 stopped early and to be continued by the same command."

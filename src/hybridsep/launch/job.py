@@ -1,6 +1,7 @@
 """One job of a command: the trials of one row trained, or its speed measured, and how that ended."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Protocol
 
 from omegaconf import DictConfig
@@ -10,14 +11,17 @@ from hybridsep.launch import sweep
 from hybridsep.launch.command import Command, here
 from hybridsep.launch.progress import Monitor
 from hybridsep.launch.result import JobResult
-from hybridsep.launch.stop import Stop
+from hybridsep.launch.stop import FAIL_FAST, Stop
 from hybridsep.launch.sweep_folder import report_result
 
 
 class RowResult(Protocol):
     """How the trials of a row ended; those that failed or diverged by their labels, `separable trial-03`."""
 
+    finished: int
+    skipped: int
     stopped: bool
+    errors: list[str]
     failed: list[str]
     diverged: list[str]
 
@@ -37,7 +41,9 @@ def run_job(config: DictConfig, *, train: Train, measure: Measure) -> None:
         command.close()
         report_result(lambda: _do(config, command, train, measure, planned=len))
     else:
-        command.results.append(_do(config, command, train, measure, planned=sweep.planned_trials))
+        command.results.append(
+            _do(config, command, train, measure, planned=lambda trials: command.trials or len(trials))
+        )
 
 
 def _do(
@@ -64,10 +70,14 @@ def _do(
                 command.monitor.begin_study(planned(trials))
                 row = train(config, trials, command.monitor, stop)
                 result.stopped = row.stopped
+                result.study = str(Path(config.results) / "runs" / config.study) if row.finished or row.skipped else ""
                 result.errors += row.errors
                 result.failed = {label: sweep.where(config, label) for label in row.failed}
                 result.diverged = {label: sweep.where(config, label) for label in row.diverged}
     except Exception as error:
         # A trial keeps its failure to itself: this was raised before one began, or is the machine's.
         result.errors.append(sweep.explain(error))
+    if config.fail_fast and (result.failed or result.errors):
+        result.ends_sweep = True
+        command.stop.request(FAIL_FAST)
     return result

@@ -5,6 +5,8 @@ import threading
 import time
 from types import FrameType
 
+FAIL_FAST = "fail_fast=true"  # the reason when a failed trial ends the command
+
 
 class Stop:
     """While entered, turns SIGINT and SIGTERM into a request that the training loop reads between two steps.
@@ -44,6 +46,10 @@ class Stop:
     def limit(self, max_minutes: float | None) -> None:
         """Set the time limit, in minutes since construction; None for no limit."""
         self._deadline = None if max_minutes is None else self._begun + 60.0 * max_minutes
+
+    def request(self, reason: str) -> None:
+        """Ask for a stop, as a signal would."""
+        self.reason = self.reason or reason
 
     def requested(self) -> bool:
         """Return whether a signal came, or `due` has found the time to be up."""

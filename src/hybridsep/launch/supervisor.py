@@ -18,6 +18,7 @@ from hybridsep.errors import ConfigError, UserError
 from hybridsep.launch import sweep
 from hybridsep.launch.command import Command
 from hybridsep.launch.result import JobResult, conclude
+from hybridsep.launch.stop import FAIL_FAST
 
 _EXTRAS = {"hydra_joblib_launcher": "joblib", "launchers_of_hybridsep": "slurm", "hydra_ray_launcher": "ray"}
 _TIMES = 3  # a job that was in progress when workers died is begun so often: twice beside others, then alone
@@ -36,6 +37,10 @@ def supervise(job: Callable[[DictConfig], None], command: Command) -> int:
         sweep.register()
         main = hydra.main(version_base="1.3", config_path=str(configuration.config_dir()), config_name="config")(job)
         command.results.extend(_launch(main, command))
+        if command.jobs is not None and not all(result.errors for result in command.results):
+            done = sum(result.done for result in command.results)
+            goes_on = "; the same command goes on" if command.stop.requested() else ""
+            command.monitor.say(f"{done} of {command.jobs} jobs done{goes_on}")
     except BrokenPipeError:
         raise  # nobody reads what `--cfg` shows
     except Exception as error:
@@ -83,7 +88,7 @@ def _launch(start: Callable[[], None], command: Command) -> list[JobResult]:
                 start()
         except Exception as error:
             died = _workers_death(error, command)
-        if command.idle_sweep:
+        if command.jobs == 0:
             raise ConfigError("-m names no job: a glob(...) of this command line matches nothing")
         if command.sweep is None:
             return []
@@ -96,11 +101,7 @@ def _launch(start: Callable[[], None], command: Command) -> list[JobResult]:
         todo = todo or [number for number in missing if deaths[number] < _TIMES][:1]
         if stopped() or died is None or not begun or not todo:
             rest = (lambda _: JobResult(stopped=True)) if stopped() else command.sweep.lost
-            every = [ended.get(number) or rest(number) for number in range(len(command.sweep.names))]
-            done = sum(result.done for result in every)
-            goes_on = "; the same command goes on" if stopped() else ""
-            command.monitor.say(f"{done} of {len(every)} jobs done{goes_on}")
-            return every
+            return [ended.get(number) or rest(number) for number in range(len(command.sweep.names))]
         interrupted = "; ".join(command.sweep.names[number] for number in begun)
         command.monitor.say(f"a worker died ({_reason(died)}) during {interrupted}: going on")
         command.sweep, command.todo = None, set(todo)
@@ -131,7 +132,11 @@ def _passed_on(command: Command) -> Iterator[None]:
     def watch() -> None:
         passed: set[int] = set()
         while not over.wait(0.5):
-            if command.stop.requested() and command.sweep is not None:
+            if command.sweep is None:
+                continue
+            if command.sweep.ended():
+                command.stop.request(FAIL_FAST)
+            if command.stop.requested():
                 found = command.sweep.read_results().values()
                 here = {process for process in found if isinstance(process, int)} - {os.getpid()}
                 for process in here - passed:

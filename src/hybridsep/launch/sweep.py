@@ -19,7 +19,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from hybridsep.config import Config, parse_trials
+from hybridsep.config import Config, check, parse_trials
 from hybridsep.errors import TRACEBACK, RecordError, UserError
 from hybridsep.runs import machine
 
@@ -100,16 +100,20 @@ def names(jobs: list[list[str]]) -> list[str]:
     return [" ".join(job[place] for place in told) or "the job" for job in jobs]
 
 
-def planned_trials(trials: list[int]) -> int:
-    """Return the trials of the whole command, asked in its own process: of all jobs when `trials` are those of one."""
-    hydra = HydraConfig.get()
-    if hydra.mode != RunMode.MULTIRUN:
-        return len(trials)
-    total = 0
-    for overrides in jobs(hydra):
+def asked(config: DictConfig, jobs: list[list[str]]) -> list[tuple[DictConfig, list[int]]]:
+    """Return the configuration and the trials of each job; jobs that differ in their trials share a configuration.
+
+    Raises what Hydra or a check raises for the first job that is wrong.
+    """
+    loader, composed, found = GlobalHydra.instance().config_loader(), {}, []
+    for overrides in jobs:
+        same = tuple(text for text in overrides if not text.startswith("trial="))
+        if same not in composed:
+            composed[same] = loader.load_sweep_config(config, list(same))
+            check(composed[same])
         named = [_value(text) for text in overrides if text.startswith("trial=")]
-        total += len(parse_trials(named[-1])) if named else len(trials)
-    return total
+        found.append((composed[same], parse_trials(named[-1] if named else composed[same].trial)))
+    return found
 
 
 def _value(override: str) -> Any:

@@ -2,7 +2,8 @@
 
 A launcher hands back what a job returned, but not of a job whose process was killed, and joblib then ends all of its
 workers. So every job reports how it ended in a file of the sweep's folder, which all machines see: `plan.json` (the
-jobs, and which are to be done), `job-0003.json` (begun, or how it ended), `job-0003.log` (what it said).
+jobs, and which are to be done), `job-0003.json` (begun, or how it ended), `job-0003.log` (what it said), `ended.json`
+(a failure that ends the sweep).
 """
 
 import contextlib
@@ -58,6 +59,10 @@ class SweepFolder:
                     found[number] = JobResult(**content)
         return found
 
+    def ended(self) -> bool:
+        """Return whether a job's failure ended the sweep (fail_fast=true)."""
+        return _ended(self.folder).exists()
+
     def lost(self, number: int) -> JobResult:
         return JobResult(name=self.names[number], lost=True, log=str(_log(self.folder, number)))
 
@@ -74,6 +79,9 @@ def report_result(do: Callable[[], JobResult]) -> None:
         ) from None
     if number not in plan["todo"]:
         return
+    if _ended(folder).exists():
+        _write(_note(folder, number), dataclasses.asdict(JobResult(name=plan["jobs"][number], stopped=True)))
+        return
     # Ray starts its workers elsewhere, and results= and data_dir= are relative to where the command was typed.
     os.chdir(hydra.runtime.cwd)
     # A job of Slurm is Slurm's to end, also on this machine.
@@ -82,6 +90,8 @@ def report_result(do: Callable[[], JobResult]) -> None:
     with _copied(_log(folder, number)):
         result = do()
     result = dataclasses.replace(result, name=plan["jobs"][number], log=str(_log(folder, number)))
+    if result.ends_sweep:
+        _write(_ended(folder), {"by": result.name})
     _write(_note(folder, number), dataclasses.asdict(result))
 
 
@@ -104,6 +114,10 @@ def _write(path: Path, content: dict[str, Any]) -> None:
 
 def _note(folder: Path, number: int) -> Path:
     return folder / f"job-{number:04d}.json"
+
+
+def _ended(folder: Path) -> Path:
+    return folder / "ended.json"
 
 
 def _log(folder: Path, number: int) -> Path:

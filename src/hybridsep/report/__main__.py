@@ -1,6 +1,5 @@
 """The entry point: read run folders, print the tables, write tables, figures and index.html."""
 
-import datetime
 import os
 import sys
 from pathlib import Path
@@ -81,8 +80,7 @@ def _status(given: settings.ReportSettings) -> int:
     results, paper, screen = Path(given.results), settings.paper(), terminal.console()
     for name in status.studies_of(results, given.study):
         runs, problems = folders.read(results, [name])
-        now = datetime.datetime.now(datetime.UTC)
-        terminal.print_table(screen, status.progress(name, runs, problems, paper, given.report, now))
+        terminal.print_table(screen, status.look(results, name, runs, problems, paper, given.report))
         for table in status.one_more_trial(name, runs, paper, given.report):
             terminal.print_table(screen, table)
         for problem in problems:

@@ -14,8 +14,8 @@ from hybridsep.report.compare import samples_of
 from hybridsep.report.folders import Problem, Run
 from hybridsep.report.runset import RunSet
 from hybridsep.report.settings import AnalysisOptions, Paper
-from hybridsep.report.table import MISSING, Column, Table, number, ranges, share, tenth
-from hybridsep.runs import records
+from hybridsep.report.table import MISSING, Column, Table, duration, number, ranges, share
+from hybridsep.runs import plan, records
 
 STATES = ("running", "interrupted", "failed", "diverged", "unusable", "missing")
 
@@ -42,29 +42,40 @@ def studies_of(results: Path, name: str) -> list[str]:
     raise ConfigError(f"no study '{name}'; {there}; experiments are {', '.join(plans)}")
 
 
+def look(
+    results: Path, study: str, runs: Sequence[Run], problems: Sequence[Problem], paper: Paper, choices: AnalysisOptions
+) -> Table:
+    """Return `progress` of a study as it stands now. Raises RecordError for a plan that cannot be read."""
+    asked, now = plan.read(results / "runs" / study), datetime.datetime.now(datetime.UTC)
+    return progress(study, runs, problems, paper, choices, asked=asked, now=now)
+
+
 def progress(
     study: str,
     runs: Sequence[Run],
     problems: Sequence[Problem],
     paper: Paper,
     choices: AnalysisOptions,
+    *,
+    asked: dict[str, list[int]],
     now: datetime.datetime,
 ) -> Table:
-    """Return the table of rows and states, with the hours that are left at the measured speed.
+    """Return the table of rows and states, with the time that is left at the measured speed.
 
+    `asked`: the rows and trials of the study's own plan; without one those of its experiment, else of the paper.
     `now` is compared with the last sign of life of running trials.
     """
-    plan = experiments.plan_of(study) or getattr(experiments.plans().get(study), "rows", {})
+    planned = asked or experiments.plan_of(study) or getattr(experiments.plans().get(study), "rows", {})
     unusable = [problem.folder for problem in problems if problem.folder is not None]
-    rows = list(dict.fromkeys([*plan, *(run.row for run in runs), *(folder.parts[-2] for folder in unusable)]))
-    lines = [_row(row, runs, unusable, plan.get(row), choices, paper, now) for row in rows]
+    rows = list(dict.fromkeys([*planned, *(run.row for run in runs), *(folder.parts[-2] for folder in unusable)]))
+    lines = [_row(row, runs, unusable, planned.get(row), choices, paper, now) for row in rows]
     known = [line["hours"] for line in lines if line["hours"] is not None]
     shown = [state for state in STATES if state == "missing" or any(line["counts"][state] for line in lines)]
     total = {"row": "all", "done": sum(line["done"] for line in lines), "hours": sum(known) if known else None}
     total |= {"planned": sum(line["planned"] for line in lines)}
-    total |= {state: str(sum(line["counts"][state] for line in lines)) for state in shown}
+    total |= {state: _trials(sum(line["counts"][state] for line in lines)) for state in shown}
     notes = [
-        "States name trials, and the last line counts them. Hours: one process at the speed measured so far;"
+        "States name trials, and the last line counts them. Time left: of one process at the speed measured so far;"
         " failed trials are tried again, diverged ones are not."
     ]
     alive = [f"{line['row']} {line['running']}, {line['alive']}" for line in lines if line["alive"]]
@@ -77,7 +88,7 @@ def progress(
         Column("Row", "row", wide=True),
         Column("Done", ("done", "planned"), share),
         *(Column(state.capitalize(), lambda line, state=state: line[state] or "-") for state in shown),
-        Column("Hours", "hours", tenth),
+        Column("Time left", "hours", duration),
     ]
     return Table(name="status", title=f"Study {study}", columns=columns, lines=[*lines, total], fields=[], notes=notes)
 
@@ -115,6 +126,10 @@ def _row(
         "alive": _ago(max(running), now) if running else "",
         "counts": {state: len(trials) for state, trials in states.items()},
     } | {state: ranges(trials) for state, trials in states.items()}
+
+
+def _trials(number: int) -> str:
+    return "" if number == 0 else "1 trial" if number == 1 else f"{number:,} trials"
 
 
 def _trial(folder: Path) -> int | None:

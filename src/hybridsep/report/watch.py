@@ -20,18 +20,19 @@ def watch(given: ReportSettings, *, sleep: Callable[[float], None] = time.sleep)
     screen, results = terminal.console(), Path(given.results)
     try:
         while True:
-            now = datetime.datetime.now(datetime.UTC)
             tables = []
             for name in status.studies_of(results, given.study):
                 runs, problems = folders.read(results, [name])
-                tables.append(status.progress(name, runs, problems, paper(), given.report, now))
+                tables.append(status.look(results, name, runs, problems, paper(), given.report))
             if screen.is_terminal:
                 screen.clear()
             for table in tables:
                 terminal.print_table(screen, table)
             if not any(_left(table) for table in tables):
                 return
-            screen.print(Text(f"{now.astimezone():%H:%M:%S}, again in {given.watch:g} s; Ctrl-C ends", style="dim"))
+            screen.print(
+                Text(f"{datetime.datetime.now():%H:%M:%S}, again in {given.watch:g} s; Ctrl-C ends", style="dim")
+            )
             sleep(given.watch)
     except KeyboardInterrupt:
         return

@@ -2,12 +2,15 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
 
+from hybridsep.errors import ConfigError
 from hybridsep.launch.progress import Monitor
 from hybridsep.launch.stop import Stop
+from hybridsep.runs import plan
 from hybridsep.train.concurrent import run_concurrently, trials_that_fit
 from hybridsep.train.graph import TrialStream
 from hybridsep.train.prepare import PreparedRow, prepare
@@ -62,6 +65,7 @@ def train_prepared(row: PreparedRow, trials: Iterable[int], *, monitor: Monitor,
     results = {trial: already_ended(row, trial, record, monitor) for trial, record in records.items()}
     waiting = [trial for trial, result in results.items() if result is None]
     if waiting:
+        _write_down(row, list(records))
         data = _on_device(row)
         at_once = _trials_at_once(row, data, waiting, monitor)
         runner = TrialRunner(row, data, at_once=at_once, monitor=monitor, stop=stop)
@@ -72,6 +76,15 @@ def train_prepared(row: PreparedRow, trials: Iterable[int], *, monitor: Monitor,
         first = ended[statuses.index("not begun")].label
         monitor.say(f"{first}: not begun ({stop.reason}); the same command goes on")
     return RowResult.fold(ended)
+
+
+def _write_down(row: PreparedRow, trials: list[int]) -> None:
+    """Add the trials to the study's plan, so that `status` knows of those that are not begun."""
+    results = row.config["results"]
+    try:
+        plan.extend(Path(results) / "runs" / row.config["study"], {row.config["row"]: trials})
+    except OSError as error:
+        raise ConfigError(f"results={results} cannot be written: {error}") from None
 
 
 def _on_device(row: PreparedRow) -> DeviceData:

@@ -12,7 +12,7 @@ from filelock import Timeout
 from hybridsep.config.identity import differences, identity
 from hybridsep.errors import TRACEBACK, RecordError, UserError
 from hybridsep.launch.progress import Monitor
-from hybridsep.launch.stop import Stop
+from hybridsep.launch.stop import FAIL_FAST, Stop
 from hybridsep.runs import provenance, records
 from hybridsep.train import checkpoint
 from hybridsep.train.graph import TrialStream
@@ -186,6 +186,8 @@ class TrialRunner:
 
     def _end(self, folder: Path, writer: RunWriter, status: str, message: str) -> TrialResult:
         self._monitor.end_trial(f"{label(folder)}: {status}, {message}", trained=False)
+        if status == "failed" and self._row.config["fail_fast"]:
+            self._stop.request(FAIL_FAST)
         try:
             writer.end(status, message)
         except OSError as error:
