@@ -24,9 +24,12 @@ if [[ $only == *bench* ]]; then
 fi
 if [[ $only == *study* ]]; then
   status=0
+  touch "$out/begun"
   "$python" -m hybridsep.run "$@" max_minutes="$minutes" 2>&1 | tee "$out/run.log" || status=$?
-  tar --exclude='checkpoint*' --exclude=tensorboard -czf "$out/records.tar.gz" results/runs
+  # What this session wrote: records, histories and predictions.
+  find results/runs -type f -newer "$out/begun" \( -name record.json -o -name history.csv -o -name predictions.npz \) -print0 \
+    | tar --null --files-from=- -czf "$out/records.tar.gz"
   unfinished=$(grep -L '"status": "finished"' results/runs/*/*/trial-*/record.json | xargs -r -n1 dirname)
-  [ -z "$unfinished" ] || tar --exclude=tensorboard -czf "$out/state.tar.gz" $unfinished
+  [ -z "$unfinished" ] || tar --exclude='*tfevents*' -czf "$out/state.tar.gz" $unfinished
   echo "exit status of the study: $status (75: stopped in time, to be continued)"
 fi

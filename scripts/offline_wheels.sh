@@ -6,7 +6,7 @@ set -euo pipefail
 folder=${1:?usage: scripts/offline_wheels.sh FOLDER}
 python=${PYTHON:-.venv/bin/python}
 mkdir -p "$folder"
-for package in hydra-core omegaconf antlr4-python3-runtime filelock; do
+for package in hydra-core omegaconf antlr4-python3-runtime annotated-types filelock; do
   version=$("$python" -c "from importlib.metadata import version; print(version('$package'))")
   # antlr4-python3-runtime comes as source only; it is pure Python, so a wheel built here runs anywhere.
   python3 -m pip wheel --quiet --no-deps --wheel-dir "$folder" "$package==$version"
