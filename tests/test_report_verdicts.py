@@ -90,7 +90,7 @@ def test_an_accepted_stand_in_is_judged_and_named(tmp_path):
 
 
 def test_figure_5_has_its_own_table_with_the_papers_errors(tmp_path):
-    rows = {"fractalnet_separable": 6.2, "fractalnet": 7.6}
+    rows = {"fractalnet_separable": 6.8, "fractalnet": 7.6}
     fabricate.study(
         tmp_path,
         "figure5-cifar10-190ep",
@@ -104,9 +104,46 @@ def test_figure_5_has_its_own_table_with_the_papers_errors(tmp_path):
     )
     found = verdict_of(tmp_path, "figure5-cifar10-190ep")
     assert found["fractalnet"]["verdict"] == "reproduced"
+    assert found["fractalnet"]["shows"] == "same (±1.46)"  # the claim's own margin, not the report's 0.25
     text = (tmp_path / "tables" / "figure5-cifar10-190ep" / "report.md").read_text()
     assert "| FractalNet without separable convolutions | 7.61 | 7." in text and "| 3/10 |" in text
     assert "The paper's numbers are of 1 trial a row, ours of n." in text
+
+
+@pytest.mark.parametrize(
+    ("darknet", "verdict", "shown"),
+    [(11.0, "reproduced", "different"), (7.2, "contradicted", "different"), (8.05, "inconclusive", "undecided")],
+)
+def test_the_gains_of_two_tables_of_one_study_are_compared(tmp_path, darknet, verdict, shown):
+    rows = {"fractalnet_separable": 6.0, "fractalnet": 8.0, "darknet_separable": 6.0, "darknet": darknet}
+    words = {"trials": 5, "spread": 0.3, "images": 2000, "data": "cifar10", "epochs": 190, "change": PAPERS}
+    fabricate.study(tmp_path, "both", rows, **words)
+    found = verdict_of(tmp_path, "both")["greater_gain"]
+    assert (found["verdict"], found["shows"]) == (verdict, shown)
+    assert found["n"] == "5"
+
+
+def test_a_gain_needs_both_tables(tmp_path):
+    rows = {"darknet_separable": 6.0, "darknet": 11.0}
+    fabricate.study(tmp_path, "one", rows, trials=3, images=500, data="cifar10", epochs=190, change=PAPERS)
+    found = verdict_of(tmp_path, "one")["greater_gain"]
+    assert found["here"] == "not run" and "no trials in common in this study" in found["measured"]
+
+
+@pytest.mark.parametrize(
+    ("equal", "p", "shown"),
+    [
+        (True, 0.001, "same"),  # different from 0, and within what counts
+        (False, 0.04, "different"),
+        (False, 0.06, "undecided"),
+        (None, None, "undecided"),
+    ],
+)
+def test_what_runs_show_is_one_rule_for_all(equal, p, shown):
+    entry = {"low": None, "high": None, "equivalent": equal}
+    assert verdicts.shows({**entry, "p_holm": p}, 0.05) == shown
+    low, high = {"different": (0.1, 0.2), "undecided": (-0.1, 0.2), "same": (0.1, 0.2)}[shown]
+    assert verdicts.shows({**entry, "low": low, "high": high}, 0.05) == shown
 
 
 @pytest.mark.parametrize(
@@ -119,7 +156,7 @@ def test_figure_5_has_its_own_table_with_the_papers_errors(tmp_path):
     ],
 )
 def test_sign_rule(low, high, outcome):
-    assert verdicts.by_sign(low, high) == outcome
+    assert verdicts.by_sign({"low": low, "high": high}) == outcome
 
 
 @pytest.mark.parametrize(
@@ -154,7 +191,8 @@ def test_every_claim_and_table_of_the_paper_can_be_run():
         assert table.baseline in table.rows and set(table.rows) <= planned
     for claim in paper.claims.values():
         assert isinstance(claim, Claim) and claim.rule in verdicts.RULES
-        assert {*claim.rows, *claim.against} <= set(paper.tables[claim.table].rows)
+        rows = {row for name, table in paper.tables.items() for row in table.rows if name != "figure6_reference"}
+        assert set(claim.rows) <= set(paper.tables[claim.table].rows) and set(claim.against) <= rows
 
 
 def test_experiments_plan_the_studies_they_name():

@@ -12,7 +12,7 @@ from hybridsep.errors import ConfigError
 from hybridsep.report import heading, verdicts
 from hybridsep.report.compare import Comparison
 from hybridsep.report.runset import RunSet
-from hybridsep.report.settings import AnalysisOptions, Claim, Paper
+from hybridsep.report.settings import AnalysisOptions, Paper
 from hybridsep.report.table import Column, Table, percent
 
 
@@ -28,38 +28,52 @@ def judge(parts: Sequence[tuple[RunSet, Comparison]], paper: Paper, choices: Ana
             raise ConfigError(
                 f"conf/paper.yaml: claim {name} has rule '{claim.rule}'; there are {', '.join(verdicts.RULES)}"
             )
-        rule, text = verdicts.RULES[claim.rule]
+        case = verdicts.Case(claim, by_table, choices)
         entry: dict[str, Any] = {
             "claim": name,
             "where": claim.where,
             "says": claim.says,
-            "rule": text.format(margin=choices.margin, alpha=choices.alpha),
+            "rule": verdicts.RULES[claim.rule].text.format(margin=case.margin, alpha=choices.alpha),
         }
         if claim.table in by_table:
-            entries.append(entry | _judge(*by_table[claim.table], claim, rule, paper, choices))
+            entries.append(entry | _judge(case, paper))
         else:
-            nothing = {"measured": "-", "n": 0, "here": verdicts.NOT_RUN, "verdict": verdicts.UNDECIDED}
+            nothing = {"measured": "-", "n": 0, "shows": "", "here": verdicts.NOT_RUN, "verdict": verdicts.UNDECIDED}
             entries.append(entry | nothing | {"because": verdicts.NOT_RUN})
     return entries
 
 
-def _judge(
-    runset: RunSet, comparison: Comparison, claim: Claim, rule: verdicts.Rule, paper: Paper, choices: AnalysisOptions
-) -> dict[str, Any]:
-    findings = rule(runset, comparison, claim, choices)
+def _judge(case: verdicts.Case, paper: Paper) -> dict[str, Any]:
+    findings = verdicts.find(case)
     here = verdicts.judge([finding.outcome for finding in findings])
-    deviations = heading.deviations(runset, paper)
+    deviations = heading.deviations(case.runset, paper)
     verdict = verdicts.UNDECIDED if deviations or here == verdicts.NOT_RUN else here
-    reasons = deviations + heading.remarks(runset, paper)
+    reasons = deviations + heading.remarks(case.runset, paper)
     if not reasons and here == verdicts.NOT_RUN:
         reasons = [here]
     return {
         "measured": "; ".join(finding.text for finding in findings),
         "n": min(finding.n for finding in findings),
+        "shows": _shown(findings, case.margin),
         "here": here,
         "verdict": verdict,
         "because": "; ".join(reasons),
     }
+
+
+def _shown(findings: Sequence[verdicts.Finding], margin: float) -> str:
+    """Return what the runs show whatever the claim: which comparisons come out the same, different or undecided."""
+    groups: dict[str, list[str]] = {}
+    for finding in findings:
+        if finding.n:
+            groups.setdefault(finding.shows, []).append(finding.label)
+    words = {verdicts.SAME: f"{verdicts.SAME} (±{margin:g})"}
+    named = {words.get(shows, shows): labels for shows, labels in groups.items()}
+    return (
+        next(iter(named), "")
+        if len(named) < 2
+        else "; ".join(f"{shows}: {', '.join(labels)}" for shows, labels in named.items())
+    )
 
 
 def table(entries: Sequence[dict[str, Any]], choices: AnalysisOptions, study: str) -> Table:
@@ -67,9 +81,11 @@ def table(entries: Sequence[dict[str, Any]], choices: AnalysisOptions, study: st
     judged = [entry for entry in entries if entry["here"] != verdicts.NOT_RUN]
     others = sorted({entry["where"] for entry in entries if entry["here"] == verdicts.NOT_RUN})
     notes = [
-        f"In these runs: by the rule, from these numbers alone. Intervals are of {percent(choices.alpha)}, in points of"
-        " test error unless a ratio (x). n: the fewest trials behind one of the numbers. On the paper: the same, but"
-        f" {verdicts.UNDECIDED} unless the runs were made under the paper's conditions (conf/paper.yaml)."
+        f"These runs show: same, when two one-sided tests find the difference within ±{choices.margin:g} points (or the"
+        f" margin named); different, when a test or interval of {percent(choices.alpha)} excludes 0; else undecided. Of"
+        " the claim: by its rule, from these numbers alone, in points of test error unless a ratio (x). n: the fewest"
+        f" trials behind one of the numbers. On the paper: the same, but {verdicts.UNDECIDED} unless the runs were made"
+        " under the paper's conditions (conf/paper.yaml)."
     ]
     if others:
         notes.append(f"Claims that these runs do not touch: {', '.join(others)}.")
@@ -82,12 +98,13 @@ def table(entries: Sequence[dict[str, Any]], choices: AnalysisOptions, study: st
             Column("Measured here", "measured", wide=True, place="files"),
             Column("n", "n"),
             Column("Rule", "rule", wide=True, place="files"),
-            Column("In these runs", "here"),
+            Column("These runs show", "shows"),
+            Column("Of the claim", "here"),
             Column("On the paper", "verdict"),
         ],
         lines=judged,
         data=entries,
-        fields="claim where says measured n rule here verdict because".split(),
+        fields="claim where says measured n rule shows here verdict because".split(),
         notes=notes,
         terminal=True,
     )

@@ -82,7 +82,10 @@ class TableSpec:
 
 @dataclass
 class Claim:
-    """A statement of the paper and the rule that judges it. See `verdicts` for the rules."""
+    """A statement of the paper and the rule that judges it. See `verdicts` for the rules.
+
+    `margin`, in points, takes the place of report.margin where the paper itself says what it calls little.
+    """
 
     where: str = ""
     says: str = ""
@@ -90,6 +93,7 @@ class Claim:
     rule: str = ""
     rows: list[str] = field(default_factory=list)
     against: list[str] = field(default_factory=list)
+    margin: float | None = None
 
 
 @dataclass

@@ -1,10 +1,10 @@
-"""The rules that judge a claim of the paper (conf/paper.yaml): from a runset's numbers to what they say of the claim.
+"""The rules that judge a claim of the paper (conf/paper.yaml): from a study's numbers to what they say of the claim.
 
-A rule looks at intervals and tests, never at a point estimate alone: they reproduce the
-claim, contradict it, or leave it inconclusive.
+A rule makes comparisons and looks at their intervals and tests, never at a point estimate alone: they reproduce the
+claim, contradict it, or leave it inconclusive. Whatever the claim, rows come out the same, different or undecided.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,20 +16,75 @@ from hybridsep.report.runset import RunSet
 from hybridsep.report.settings import AnalysisOptions, Claim
 from hybridsep.report.table import interval, number
 
-# One vocabulary for what these runs say and for what they say about the paper.
+# One vocabulary for what these runs say of a claim and for what they say about the paper's numbers,
 AS_CLAIMED, OPPOSED, UNDECIDED, NOT_RUN = "reproduced", "contradicted", "inconclusive", "not run"
+# and one for what they show without a claim.
+SAME, DIFFERENT, UNCLEAR = "same", "different", "undecided"
+
+# Of one comparison: its `label`, `n` trials, and `mean`, `low`, `high`, `equivalent`, `p_holm` as in `compare`.
+Entry = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A claim with what it is judged by: the study's tables by name, and the margin that counts for it."""
+
+    claim: Claim
+    tables: Mapping[str, tuple[RunSet, Comparison]]
+    choices: AnalysisOptions
+
+    @property
+    def runset(self) -> RunSet:
+        """The runs of the claim's table."""
+        return self.tables[self.claim.table][0]
+
+    @property
+    def comparison(self) -> Comparison:
+        """The numbers of the claim's table."""
+        return self.tables[self.claim.table][1]
+
+    @property
+    def margin(self) -> float:
+        """The claim's own margin, else the report's."""
+        return self.claim.margin or self.choices.margin
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What a rule compares, and what the comparison says of the claim; `text` explains it to readers."""
+
+    compare: Callable[[Case], list[Entry]]
+    outcome: Callable[[Entry, Case], str]
+    text: str
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One comparison that a claim rests on: what was measured, on how many trials, and what it says of the claim."""
+    """One comparison that a claim rests on: what was measured, on how many trials, and what it says of the claim.
+
+    `shows` is what was compared under `label`, whatever the paper claims: SAME, DIFFERENT or UNCLEAR.
+    """
 
     text: str
     n: int
     outcome: str
+    label: str
+    shows: str
 
 
-Rule = Callable[[RunSet, Comparison, Claim, AnalysisOptions], list[Finding]]
+def find(case: Case) -> list[Finding]:
+    """Return what the comparisons of a claim's rule say."""
+    rule = RULES[case.claim.rule]
+    return [
+        Finding(
+            text=f"{entry['label']} {entry.get('text') or _points(entry)}",
+            n=entry["n"],
+            outcome=rule.outcome(entry, case) if entry["n"] else entry.get("outcome", NOT_RUN),
+            label=entry["label"],
+            shows=shows(entry, case.choices.alpha),
+        )
+        for entry in rule.compare(case)
+    ]
 
 
 def judge(outcomes: Sequence[str]) -> str:
@@ -41,14 +96,27 @@ def judge(outcomes: Sequence[str]) -> str:
     return AS_CLAIMED if set(outcomes) == {AS_CLAIMED} else UNDECIDED
 
 
-def by_sign(low: float | None, high: float | None) -> str:
+def shows(entry: Entry, alpha: float) -> str:
+    """Return what a comparison shows: the same within the margin (TOST), different, or neither.
+
+    Different: the test, corrected over the rows where there are several, has p below alpha; without a test, the
+    interval excludes zero. What differs and is yet within the margin is the same: the margin says what counts.
+    """
+    if entry.get("equivalent"):
+        return SAME
+    if "p_holm" in entry:
+        return DIFFERENT if entry["p_holm"] is not None and entry["p_holm"] < alpha else UNCLEAR
+    return UNCLEAR if by_sign(entry) == UNDECIDED else DIFFERENT
+
+
+def by_sign(entry: Entry) -> str:
     """Reproduced when the interval lies above zero, contradicted when below."""
-    if low is None or high is None:
+    if entry.get("low") is None:
         return UNDECIDED
-    return AS_CLAIMED if low > 0 else OPPOSED if high < 0 else UNDECIDED
+    return AS_CLAIMED if entry["low"] > 0 else OPPOSED if entry["high"] < 0 else UNDECIDED
 
 
-def by_equivalence(entry: dict[str, Any], margin: float) -> str:
+def by_equivalence(entry: Entry, margin: float) -> str:
     """Reproduced when equivalence is shown (TOST), contradicted when the whole interval lies beyond the margin."""
     if entry["equivalent"]:
         return AS_CLAIMED
@@ -57,101 +125,94 @@ def by_equivalence(entry: dict[str, Any], margin: float) -> str:
     return UNDECIDED
 
 
-def by_difference(entry: dict[str, Any], alpha: float) -> str:
+def by_difference(entry: Entry, alpha: float) -> str:
     """Reproduced when the corrected p is below alpha and equivalence is not shown, contradicted when it is shown."""
     if entry["equivalent"]:
         return OPPOSED
     return AS_CLAIMED if entry["p_holm"] is not None and entry["p_holm"] < alpha else UNDECIDED
 
 
-def _signed(label: str, entry: dict[str, Any], unit: str = "") -> str:
-    return f"{label} {number(entry['mean'], sign=True)} {interval(entry['low'], entry['high'])}{unit}"
-
-
-def _against_baseline(
-    runset: RunSet, comparison: Comparison, claim: Claim, outcome: Callable[[dict[str, Any]], str]
-) -> list[Finding]:
-    findings = []
-    for row in claim.rows:
-        if row not in runset.rows or not runset.paired(row):
-            findings.append(Finding(f"{row}: no trials", 0, NOT_RUN))
-            continue
-        entry = comparison.of(row)
-        findings.append(Finding(_signed(entry["label"], entry), entry["pairs"], outcome(entry)))
-    return findings
-
-
-def equivalent(runset: RunSet, comparison: Comparison, claim: Claim, choices: AnalysisOptions) -> list[Finding]:
-    """The rows equal the table's baseline within the margin."""
-    return _against_baseline(runset, comparison, claim, lambda entry: by_equivalence(entry, choices.margin))
-
-
-def different(runset: RunSet, comparison: Comparison, claim: Claim, choices: AnalysisOptions) -> list[Finding]:
-    """The rows differ from the table's baseline."""
-    return _against_baseline(runset, comparison, claim, lambda entry: by_difference(entry, choices.alpha))
-
-
-def _pairwise(
-    runset: RunSet,
-    pairs: Sequence[tuple[str, str]],
-    values: Callable[[str], dict[int, float]],
-    choices: AnalysisOptions,
-    outcome: Callable[[np.ndarray, dict[str, Any]], str],
-    show: Callable[[dict[str, Any]], str],
-) -> list[Finding]:
-    """Judge `values(other) - values(row)` over the trials that both have, with a paired t interval."""
-    findings = []
-    for row, other in pairs:
-        first, second = (values(name) if name in runset.rows else {} for name in (row, other))
-        both = [trial for trial in first if trial in second]
-        if not both:
-            findings.append(Finding(f"{row} and {other}: no trials in common", 0, NOT_RUN))
-            continue
-        gains = np.array([second[trial] - first[trial] for trial in both])
-        entry = difference.paired_interval(gains, choices.alpha)
-        label = runset.row(other).label or other
-        findings.append(Finding(f"{label}: {show(entry)}", len(both), outcome(gains, entry)))
-    return findings
-
-
-def _points(entry: dict[str, Any]) -> str:
+def _points(entry: Entry) -> str:
     return f"{number(entry['mean'], sign=True)} {interval(entry['low'], entry['high'])}"
 
 
-def closer(runset: RunSet, comparison: Comparison, claim: Claim, choices: AnalysisOptions) -> list[Finding]:
-    """|d| of the rows is smaller than that of the others, trial by trial."""
+def _missing(label: str, text: str) -> Entry:
+    return {"label": label, "n": 0, "text": text}
+
+
+def _against_baseline(case: Case) -> list[Entry]:
+    """The rows against the table's baseline."""
+    runset, comparison = case.runset, case.comparison
+    return [
+        {**comparison.of(row), "n": comparison.of(row)["pairs"]}
+        if row in runset.rows and runset.paired(row)
+        else _missing(row, "no trials")
+        for row in case.claim.rows
+    ]
+
+
+def _pairwise(case: Case, pairs: Sequence[tuple[str, str]], values: Callable[[str], dict[int, float]]) -> list[Entry]:
+    """`values(other) - values(row)` over the trials that both have, with a paired t interval and TOST."""
+    entries, alpha = [], case.choices.alpha
+    for row, other in pairs:
+        first, second = (values(name) if name in case.runset.rows else {} for name in (row, other))
+        gains = np.array([second[trial] - first[trial] for trial in first if trial in second])
+        if not len(gains):
+            entries.append(_missing(f"{row} and {other}", "no trials in common"))
+            continue
+        equivalent = difference.equivalence((gains,), case.margin, alpha)["equivalent"]
+        label = case.runset.row(other).label or other
+        entry = difference.paired_interval(gains, alpha)
+        entries.append({**entry, "label": label, "n": len(gains), "equivalent": equivalent, "gains": gains})
+    return entries
+
+
+def _every_pair(case: Case) -> list[tuple[str, str]]:
+    return [(row, other) for row in case.claim.rows for other in case.claim.against]
+
+
+def _distances(case: Case) -> list[Entry]:
+    """|d| of the others from the baseline, less that of the rows, trial by trial."""
+    runset = case.runset
 
     def distance(row: str) -> dict[int, float]:
         errors, baseline = runset.errors(row), runset.errors(runset.baseline)
         return {trial: abs(errors[trial] - baseline[trial]) for trial in errors if trial in baseline}
 
     if runset.baseline not in runset.rows:
-        return [Finding("no baseline", 0, NOT_RUN)]
-    pairs = [(row, other) for row in claim.rows for other in claim.against]
-    return _pairwise(runset, pairs, distance, choices, lambda _, entry: by_sign(entry["low"], entry["high"]), _points)
+        return [_missing("baseline", "not there")]
+    return _pairwise(case, _every_pair(case), distance)
 
 
-def lower_error(runset: RunSet, comparison: Comparison, claim: Claim, choices: AnalysisOptions) -> list[Finding]:
-    """The test error of the rows is lower than that of the others."""
-    pairs = [(row, other) for row in claim.rows for other in claim.against]
-    return _pairwise(
-        runset, pairs, runset.errors, choices, lambda _, entry: by_sign(entry["low"], entry["high"]), _points
-    )
+def _errors(case: Case) -> list[Entry]:
+    """The test error of the others, less that of the rows."""
+    return _pairwise(case, _every_pair(case), case.runset.errors)
 
 
-def same_error(runset: RunSet, comparison: Comparison, claim: Claim, choices: AnalysisOptions) -> list[Finding]:
-    """The test errors of each row and its counterpart are equal within the margin."""
-
-    def outcome(gains: np.ndarray, entry: dict[str, Any]) -> str:
-        shown = difference.equivalence((gains,), choices.margin, choices.alpha)["equivalent"]
-        return by_equivalence({**entry, "equivalent": shown}, choices.margin)
-
-    pairs = list(zip(claim.rows, claim.against, strict=True))
-    return _pairwise(runset, pairs, runset.errors, choices, outcome, _points)
+def _errors_one_by_one(case: Case) -> list[Entry]:
+    """The test error of each row's counterpart, less that of the row."""
+    return _pairwise(case, list(zip(case.claim.rows, case.claim.against, strict=True)), case.runset.errors)
 
 
-def faster(runset: RunSet, comparison: Comparison, claim: Claim, choices: AnalysisOptions) -> list[Finding]:
-    """The rows train more images per second than the others: intervals of the logarithm of the ratio over trials."""
+def _gains(case: Case) -> list[Entry]:
+    """A difference of differences: the gain of one pair of rows, less that of a pair of another table."""
+    (row, other), (there, other_there) = case.claim.rows, case.claim.against
+    gains = []
+    for first, second in ((row, other), (there, other_there)):
+        holding = next((runset for runset, _ in case.tables.values() if {first, second} <= set(runset.rows)), None)
+        errors = [holding.errors(name) if holding else {} for name in (first, second)]
+        both = errors[0].keys() & errors[1].keys()
+        if not both:
+            return [_missing(f"{first} and {second}", "no trials in common in this study")]
+        gains.append(np.array([errors[1][trial] - errors[0][trial] for trial in sorted(both)]))
+    entry = difference.welch_interval(*gains, case.choices.alpha)
+    equivalent = difference.equivalence(tuple(gains), case.margin, case.choices.alpha)["equivalent"]
+    return [{**entry, "label": "gain", "n": min(map(len, gains)), "equivalent": equivalent}]
+
+
+def _speeds(case: Case) -> list[Entry]:
+    """Images per second in training of the rows by those of the others: the logarithm of the ratio over trials."""
+    runset = case.runset
 
     def speed(row: str) -> dict[int, float]:
         speeds = {
@@ -159,34 +220,43 @@ def faster(runset: RunSet, comparison: Comparison, claim: Claim, choices: Analys
         }
         return {trial: -float(np.log(value)) for trial, value in speeds.items() if value and value > 0}
 
-    def outcome(gains: np.ndarray, entry: dict[str, Any]) -> str:
-        if len(gains) > 1 and np.ptp(gains) < 1e-9:
-            return by_sign(gains[0], gains[0])
-        return by_sign(entry["low"], entry["high"])
-
-    def show(entry: dict[str, Any]) -> str:
-        low, high = (None if entry[key] is None else float(np.exp(entry[key])) for key in ("low", "high"))
-        bounds = f" [{number(low)}, {number(high)}]" if low is not None else ""
-        return f"x {number(float(np.exp(entry['mean'])))}{bounds}"
-
     machines = heading.machines(run for row in runset.rows for run in runset.runs[row].values())
     if ";" in machines:
-        return [Finding(f"several machines ({machines})", 0, UNDECIDED)]
-    pairs = [(row, other) for row in claim.rows for other in claim.against]
-    return _pairwise(runset, pairs, speed, choices, outcome, show)
+        return [{**_missing("several machines", f"({machines})"), "outcome": UNDECIDED}]
+    entries = _pairwise(case, _every_pair(case), speed)
+    for entry in entries:
+        if entry["n"]:
+            if entry["n"] > 1 and np.ptp(entry["gains"]) < 1e-9:
+                entry |= {"low": entry["mean"], "high": entry["mean"]}
+            low, high = (None if entry[key] is None else float(np.exp(entry[key])) for key in ("low", "high"))
+            bounds = f" [{number(low)}, {number(high)}]" if low is not None else ""
+            entry |= {"text": f"x {number(float(np.exp(entry['mean'])))}{bounds}", "equivalent": None}
+    return entries
 
 
-RULES: dict[str, tuple[Rule, str]] = {
-    "equivalent": (
-        equivalent,
-        "two one-sided tests within ±{margin:g} points; contradicted when the whole interval is beyond",
+def _sign(entry: Entry, case: Case) -> str:
+    return by_sign(entry)
+
+
+def _equivalence(entry: Entry, case: Case) -> str:
+    return by_equivalence(entry, case.margin)
+
+
+def _difference(entry: Entry, case: Case) -> str:
+    return by_difference(entry, case.choices.alpha)
+
+
+_SAME_TEXT = "two one-sided tests within ±{margin:g} points; contradicted when the whole interval is beyond"
+RULES = {
+    "equivalent": Rule(_against_baseline, _equivalence, _SAME_TEXT),
+    "different": Rule(
+        _against_baseline,
+        _difference,
+        "Holm p < {alpha:g} and not equivalent within ±{margin:g}; contradicted when equivalent",
     ),
-    "different": (different, "Holm p < {alpha:g} and not equivalent within ±{margin:g}; contradicted when equivalent"),
-    "closer": (closer, "interval of |d other| - |d row| above 0; contradicted when below"),
-    "lower_error": (lower_error, "interval of error other - error row above 0; contradicted when below"),
-    "same_error": (
-        same_error,
-        "two one-sided tests within ±{margin:g} points; contradicted when the whole interval is beyond",
-    ),
-    "faster": (faster, "interval of the speed ratio above 1; contradicted when below"),
+    "closer": Rule(_distances, _sign, "interval of |d other| - |d row| above 0; contradicted when below"),
+    "lower_error": Rule(_errors, _sign, "interval of error other - error row above 0; contradicted when below"),
+    "same_error": Rule(_errors_one_by_one, _equivalence, _SAME_TEXT),
+    "greater_gain": Rule(_gains, _sign, "interval of the difference of the two gains above 0; contradicted when below"),
+    "faster": Rule(_speeds, _sign, "interval of the speed ratio above 1; contradicted when below"),
 }
