@@ -10,9 +10,10 @@ from torch.nn import functional
 from hybridsep.bench import output, rows, variants
 from hybridsep.bench.session import Session
 from hybridsep.bench.workloads import RowWorkloads, TrialLoop
+from hybridsep.config.identity import flatten
 from hybridsep.data import Dataset
 from hybridsep.data.batches import normalise
-from hybridsep.report.table import Column, Table
+from hybridsep.report.table import Column, Table, number
 from hybridsep.train import precision
 from hybridsep.train.step import DeviceData
 
@@ -56,13 +57,13 @@ def measure(
     loops = {
         name: workloads.trial(variants.ours(bfloat16=name == "bfloat16")) for name in ("float32", "bfloat16", "nudged")
     }
-    nudge(loops["nudged"].network)
+    nudge(loops["nudged"].training.network)
     data, batch = workloads.data, workloads.batch
-    start = parameters(loops["float32"].network)
-    initial = compare(loops["float32"].network, data, batch)
+    start = parameters(loops["float32"].training.network)
+    initial = compare(loops["float32"].training.network, data, batch)
     losses = {name: train(loop, steps) for name, loop in loops.items()}
-    ends = {name: parameters(loop.network) for name, loop in loops.items()}
-    trained = compare(loops["float32"].network, data, batch)
+    ends = {name: parameters(loop.training.network) for name, loop in loops.items()}
+    trained = compare(loops["float32"].training.network, data, batch)
     return {
         "row": config["row"],
         "title": config["model"]["title"],
@@ -89,9 +90,9 @@ def train(loop: TrialLoop, steps: int) -> float:
     """Train so many steps and return the mean loss of the last ten."""
     losses: list[float] = []
     while len(losses) < steps:
-        part = min(steps - len(losses), loop.step.steps)
+        part = min(steps - len(losses), loop.steps)
         loop.run(part)
-        losses += loop.step.losses[:part].tolist()
+        losses += loop.training.step.losses[:part].tolist()
     return float(np.mean(losses[-_LAST:]))
 
 
@@ -154,13 +155,13 @@ def _tables(record: dict[str, Any]) -> list[Table]:
         for moment, said in moments.items()
     ]
     columns = [
-        Column("Row", lambda line: line["row"], wide=True),
-        Column("Weights", lambda line: line["when"], wide=True),
-        Column("Logits", lambda line: f"{line['logits']:.1e}"),
-        Column("Loss", lambda line: f"{line['loss']:.1e}"),
-        Column("Norm", lambda line: f"{line['gradient_norm']:.4f}"),
-        Column("Cosine", lambda line: f"{line['gradient_cosine']:.5f}"),
-        Column("Other batch", lambda line: f"{line['other_batch']:.3f}"),
+        Column("Row", "row", wide=True),
+        Column("Weights", "when", wide=True),
+        Column("Logits", "logits", "{:.1e}".format),
+        Column("Loss", "loss", "{:.1e}".format),
+        Column("Norm", "gradient_norm", "{:.4f}".format),
+        Column("Cosine", "gradient_cosine", "{:.5f}".format),
+        Column("Other batch", "other_batch", "{:.3f}".format),
     ]
     notes = [
         "The same weights and the same batch in float32 and under bfloat16 autocast (weights, BatchNorm's statistics"
@@ -169,15 +170,9 @@ def _tables(record: dict[str, Any]) -> list[Table]:
         f" batches, both in float32, for comparison. The {record['steps']} steps were in float32.",
     ]
     ends = [
-        Column("Row", lambda line: line["row"], wide=True),
-        *(
-            Column(f"Loss, {name}", lambda line, name=name: f"{line['loss'][name]:.3f}")
-            for name in ("float32", "nudged", "bfloat16")
-        ),
-        *(
-            Column(f"Distance, {name}", lambda line, name=name: f"{line['distance'][name]:.2f}")
-            for name in ("nudged", "bfloat16")
-        ),
+        Column("Row", "row", wide=True),
+        *(Column(f"Loss, {name}", f"loss.{name}", "{:.3f}".format) for name in ("float32", "nudged", "bfloat16")),
+        *(Column(f"Distance, {name}", f"distance.{name}", number) for name in ("nudged", "bfloat16")),
     ]
     note = (
         f"{record['steps']} steps at learning rate {record['learning_rate']:g} from the same start on the same batches,"
@@ -185,8 +180,7 @@ def _tables(record: dict[str, Any]) -> list[Table]:
         f" training magnifies any difference. Loss: mean of the last {_LAST} training steps. Distance: between the"
         " weights at the end and those of float32, by the distance that these came from the start."
     )
-    heading = [*output.head(record), f"Size {record['size']}, batch {record['batch']}, built-in 32x32 images."]
     return [
-        Table("numerics", "What bfloat16 changes", columns, lines, (), heading=heading, notes=notes),
-        Table("trained", "A short training in either format", ends, record["lines"], (), notes=[note]),
+        Table("numerics", "What bfloat16 changes", columns, lines, notes=notes),
+        Table("trained", "A short training in either format", ends, list(map(flatten, record["lines"])), notes=[note]),
     ]

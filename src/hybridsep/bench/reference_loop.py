@@ -7,7 +7,7 @@ https://pytorch.org/tutorials/beginner/blitz/cifar10_tutorial.html
 
 from collections.abc import Callable, Iterator
 from time import perf_counter
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,22 +16,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import DataLoader
 
+from hybridsep.bench.timing import Workload
 from hybridsep.data.batches import EpochPlan, gather
 from hybridsep.train.precision import autocast
 from hybridsep.train.sampler import AugmentationSampler
 from hybridsep.train.step import DeviceData
-
-
-class Batches(Protocol):
-    """An endless source of batches (images (B, 3, H, W) float32, labels (B,) int64), on the network's device.
-
-    `ahead` batches can have been made before they are asked for.
-    """
-
-    ahead: int
-
-    def begin(self) -> Iterator[tuple[Tensor, Tensor]]: ...
-    def end(self) -> None: ...
 
 
 class Pictures(torch.utils.data.Dataset):
@@ -48,7 +37,10 @@ class Pictures(torch.utils.data.Dataset):
 
 
 class LoaderBatches:
-    """Batches of a DataLoader with `workers` processes, which live from `begin` to `end`."""
+    """An endless source of batches on the device: of a DataLoader with `workers` processes, from `begin` to `end`.
+
+    Batches are images (B, 3, H, W) float32 and labels (B,) int64; `ahead` of them can be made in advance.
+    """
 
     def __init__(
         self,
@@ -97,7 +89,7 @@ class LoaderBatches:
 
 
 class DeviceBatches:
-    """Batches from the dataset on the device, by our gather, in the order and with the crops of a trial's sampler."""
+    """As `LoaderBatches`, from the dataset on the device, by our gather, in the order of a trial's sampler."""
 
     ahead = 0
 
@@ -125,7 +117,7 @@ class DeviceBatches:
                 yield images.contiguous(memory_format=self._format), data.train_labels[index]
 
 
-class ReferenceLoop:
+class ReferenceLoop(Workload):
     """The tutorial's loop, driven by the host: `work` images a step.
 
     `losses` is the sum over the last block. `shares` holds, for each timed block, the part of its time spent waiting
@@ -136,7 +128,7 @@ class ReferenceLoop:
         self,
         network: nn.Module,
         optimiser: torch.optim.Optimizer,
-        batches: Batches,
+        batches: LoaderBatches | DeviceBatches,
         device: torch.device,
         *,
         batch: int,
@@ -147,38 +139,34 @@ class ReferenceLoop:
         self._network, self._optimiser, self._batches, self._device = network, optimiser, batches, device
         self._precision, self._label_smoothing = precision, label_smoothing
         self.shares: list[float] = []
-        self.losses = 0.0
+        self.losses = self._waiting = 0.0
 
-    def block(self, steps: int) -> Callable[[], None]:
+    def ready(self) -> None:
         if self._device.type == "cuda":
             # A user of the reference loop has not asked for deterministic kernels.
             torch.use_deterministic_algorithms(False)
         self._network.train()
         self._source = self._batches.begin()
         # Batches that workers made while other workloads were timed are used up before the time begins.
-        self._train(self._batches.ahead)
+        for _ in range(self._batches.ahead):
+            self.step()
 
-        def run() -> None:
-            begun = perf_counter()
-            waiting = self._train(steps)
-            self.shares.append(waiting / (perf_counter() - begun))
+    def run(self, steps: int) -> None:
+        begun, self._waiting, self.losses = perf_counter(), 0.0, 0.0
+        super().run(steps)
+        self.shares.append(self._waiting / (perf_counter() - begun))
 
-        return run
-
-    def _train(self, steps: int) -> float:
-        waiting = self.losses = 0.0
-        for _ in range(steps):
-            begun = perf_counter()
-            images, labels = next(self._source)
-            waiting += perf_counter() - begun
-            self._optimiser.zero_grad()
-            with autocast(self._device, self._precision):
-                outputs = self._network(images)
-            loss = functional.cross_entropy(outputs.float(), labels, label_smoothing=self._label_smoothing)
-            loss.backward()
-            self._optimiser.step()
-            self.losses += loss.item()
-        return waiting
+    def step(self) -> None:
+        begun = perf_counter()
+        images, labels = next(self._source)
+        self._waiting += perf_counter() - begun
+        self._optimiser.zero_grad()
+        with autocast(self._device, self._precision):
+            outputs = self._network(images)
+        loss = functional.cross_entropy(outputs.float(), labels, label_smoothing=self._label_smoothing)
+        loss.backward()
+        self._optimiser.step()
+        self.losses += loss.item()
 
     def end(self) -> None:
         self._source = None

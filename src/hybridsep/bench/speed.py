@@ -43,26 +43,20 @@ _MEAN, _STD = [0.5] * 3, [0.25] * 3
 _RECORDED = ("model", "size", "augmentation", "schedule", "match", "seed", "speed")
 
 
-class Inference:
+class Inference(Workload):
     """The network in evaluation mode on one normalised float32 batch (batch, 3, size, size), channels last."""
 
     def __init__(self, network: nn.Module, images: Tensor, number_format: str):
         self.work = float(len(images))
         self._network, self._images, self._precision = network, images, number_format
 
-    def block(self, steps: int) -> Callable[[], None]:
+    def ready(self) -> None:
         self._network.eval()
 
-        @torch.inference_mode()
-        def run() -> None:
-            for _ in range(steps):
-                with precision.autocast(self._images.device, self._precision):
-                    self._network(self._images)
-
-        return run
-
-    def end(self) -> None:
-        pass
+    @torch.inference_mode()
+    def step(self) -> None:
+        with precision.autocast(self._images.device, self._precision):
+            self._network(self._images)
 
 
 def measure(config: dict[str, Any], *, monitor: Monitor, stop: Stop) -> dict[str, Any] | None:

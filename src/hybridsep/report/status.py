@@ -14,7 +14,7 @@ from hybridsep.report.compare import samples_of
 from hybridsep.report.folders import Problem, Run
 from hybridsep.report.runset import RunSet
 from hybridsep.report.settings import AnalysisOptions, Paper
-from hybridsep.report.table import MISSING, Column, Table, number, ranges, share, tenth
+from hybridsep.report.table import MISSING, Column, Table, dash, number, ranges, share, tenth
 from hybridsep.runs import records
 
 STATES = ("running", "interrupted", "failed", "diverged", "unusable", "missing")
@@ -76,7 +76,7 @@ def progress(
     columns = [
         Column("Row", "row", wide=True),
         Column("Done", ("done", "planned"), share),
-        *(Column(state.capitalize(), lambda line, state=state: line[state] or "-") for state in shown),
+        *(Column(state.capitalize(), state, dash) for state in shown),
         Column("Hours", "hours", tenth),
     ]
     return Table(name="status", title=f"Study {study}", columns=columns, lines=[*lines, total], fields=[], notes=notes)
@@ -114,7 +114,7 @@ def _row(
         "hours": _hours_left(own, states),
         "alive": _ago(max(running), now) if running else "",
         "counts": {state: len(trials) for state, trials in states.items()},
-    } | {state: ranges(trials) for state, trials in states.items()}
+    } | {state: ranges(trials) or None for state, trials in states.items()}
 
 
 def _trial(folder: Path) -> int | None:
