@@ -28,7 +28,7 @@ from hybridsep.bench import (
 )
 from hybridsep.bench.__main__ import COMMANDS, main
 from hybridsep.bench.contention import own_seconds
-from hybridsep.bench.reference_loop import LoaderBatches
+from hybridsep.bench.reference_loop import loader_batches
 from hybridsep.bench.subprocess_worker import SubprocessWorkload
 from hybridsep.bench.throughput import way_record
 from hybridsep.bench.variants import Variant, ablation
@@ -114,10 +114,9 @@ def test_the_reference_loop_sees_our_images():
     half = np.random.default_rng(0).integers(0, 256, (10, 8, 4, 3), dtype=np.uint8)
     images = np.concatenate([half, half[:, :, ::-1]], axis=2)
     mean, std = [0.4, 0.5, 0.6], [0.2, 0.25, 0.3]
-    loaded = LoaderBatches(images, np.arange(10), CPU, batch=10, workers=0, padding=0, mean=mean, std=std)
-    batches = loaded.begin()
+    begin = loader_batches(images, np.arange(10), CPU, batch=10, workers=0, padding=0, mean=mean, std=std)
+    batches = begin()
     (first, labels), (_, again) = next(batches), next(batches)
-    loaded.end()
     ours = normalise(torch.from_numpy(images), mean=torch.tensor(mean), std=torch.tensor(std))
     torch.testing.assert_close(first[labels.argsort()], ours.contiguous(), rtol=1e-5, atol=1e-5)
     assert sorted(labels.tolist()) == list(range(10)) and labels.tolist() != again.tolist()
@@ -225,7 +224,6 @@ def test_what_bfloat16_changes_is_small_and_leaves_the_network_alone(workloads):
     assert 0.9 < found["gradient_norm"] < 1.1 and found["other_batch"] < found["gradient_cosine"] < 1
     same = [numerics.outcome(network, workloads.data, 16, first=0, number_format="float32") for _ in range(2)]
     assert torch.equal(same[0][2], same[1][2])
-    assert numerics.cosine(torch.tensor([3.0, 4.0]), torch.tensor([4.0, 3.0])) == pytest.approx(0.96)
 
 
 def test_operations_are_sorted_by_what_they_do():

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.nn import functional
 
 from hybridsep.bench import output, rows, variants
@@ -111,8 +112,8 @@ def compare(network: nn.Module, data: DeviceData, batch: int) -> dict[str, float
         "logits": float((logits16 - logits).norm() / logits.norm()),
         "loss": abs(loss16 - loss) / loss,
         "gradient_norm": float(gradient16.norm() / gradient.norm()),
-        "gradient_cosine": cosine(gradient16, gradient),
-        "other_batch": cosine(other, gradient),
+        "gradient_cosine": float(functional.cosine_similarity(gradient16, gradient, dim=0)),
+        "other_batch": float(functional.cosine_similarity(other, gradient, dim=0)),
     }
 
 
@@ -124,27 +125,18 @@ def outcome(
     edge = (data.train_images.shape[1] - side) // 2
     pixels = data.train_images[first : first + batch, edge : edge + side, edge : edge + side]
     images, labels = normalise(pixels, mean=data.mean, std=data.std), data.train_labels[first : first + batch]
-    kept = {name: value.clone() for name, value in network.named_buffers()}
+    buffers = {name: value.clone() for name, value in network.named_buffers()}
     network.train()
     with precision.autocast(images.device, number_format):
-        logits = network(images)
-    logits = logits.float()
+        logits = functional_call(network, buffers, (images,)).float()
     loss = functional.cross_entropy(logits, labels)
     found = torch.autograd.grad(loss, list(network.parameters()))
-    with torch.no_grad():
-        for name, value in network.named_buffers():
-            value.copy_(kept[name])
     return logits.detach(), float(loss.detach()), torch.cat([part.double().flatten() for part in found])
 
 
 def parameters(network: nn.Module) -> Tensor:
     """Return all parameters as one float64 vector, a copy."""
     return torch.cat([parameter.detach().double().flatten() for parameter in network.parameters()])
-
-
-def cosine(one: Tensor, other: Tensor) -> float:
-    """Return the cosine of the angle between two vectors."""
-    return float(one @ other / (one.norm() * other.norm()))
 
 
 def _tables(record: dict[str, Any]) -> list[Table]:

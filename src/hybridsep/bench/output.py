@@ -64,6 +64,23 @@ def warning(record: dict[str, Any]) -> str | None:
     return f"Rough numbers: other programs kept {busy:.1f} cores busy. Threads that wait for each other suffer most."
 
 
+def as_json(record: dict[str, Any]) -> str:
+    """Return a record as text. Lists of numbers stand on one line: a round's value each would make thousands."""
+    text = json.dumps(record, indent=1, sort_keys=True, allow_nan=False, ensure_ascii=False)
+    return re.sub(r"\[[\s\d.,eE+-]+\]", lambda found: re.sub(r"\s+", " ", found[0]), text) + "\n"
+
+
+def write_files(results: str, files: dict[str, str]) -> None:
+    """Write each file, by its path under `results`, whole or not at all. Raises RecordError when that cannot be."""
+    try:
+        for name, text in files.items():
+            path = Path(results, name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            records.write_atomically(path, text.encode(errors="backslashreplace"))
+    except OSError as error:
+        raise RecordError(f"results={results} cannot be written: {error}") from None
+
+
 def write(results: str, name: str, record: dict[str, Any], tables: Sequence[Table]) -> None:
     """Write `<results>/bench/<name>.json` and `.md` and print the tables. Raises RecordError when that cannot be.
 
@@ -71,20 +88,11 @@ def write(results: str, name: str, record: dict[str, Any], tables: Sequence[Tabl
     """
     first = replace(tables[0], heading=tables[0].heading or head(record), warning=warning(record))
     tables = [first, *tables[1:]]
-    text = json.dumps(record, indent=1, sort_keys=True, allow_nan=False, ensure_ascii=False)
-    # Lists of numbers on one line: a round's value each would make files of thousands of lines.
-    text = re.sub(r"\[[\s\d.,eE+-]+\]", lambda found: re.sub(r"\s+", " ", found[0]), text)
-    folder = Path(results) / "bench"
     page = "\n".join(markdown(table) for table in tables)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        records.write_atomically(folder / f"{name}.json", f"{text}\n".encode(errors="backslashreplace"))
-        records.write_atomically(folder / f"{name}.md", page.encode(errors="backslashreplace"))
-    except OSError as error:
-        raise RecordError(f"results={results} cannot be written: {error}") from None
+    write_files(results, {f"bench/{name}.json": as_json(record), f"bench/{name}.md": page})
     screen = terminal.console()
     for line in filter(None, [first.warning, *first.heading]):
         screen.print(line, markup=False, soft_wrap=True)
     for table in tables:
         terminal.print_table(screen, table)
-    screen.print(f"Written: {folder / name}.json and .md", soft_wrap=True)
+    screen.print(f"Written: {Path(results) / 'bench' / name}.json and .md", soft_wrap=True)

@@ -13,7 +13,7 @@ from hybridsep.bench.subprocess_worker import SubprocessWorkload
 from hybridsep.bench.throughput_tables import best, tables
 from hybridsep.bench.timing import Timed, Workload, ratios, spread, time_in_rounds
 from hybridsep.bench.variants import Variant, ablation
-from hybridsep.bench.workloads import RowWorkloads, own_determinism
+from hybridsep.bench.workloads import RowWorkloads
 from hybridsep.data import Dataset
 from hybridsep.errors import ConfigError
 from hybridsep.modules.grouped import narrow_groups
@@ -81,7 +81,7 @@ def _measure(
     row = RowWorkloads(config, dataset, device, workers=workers)
     workloads: dict[Key, Workload]
     try:
-        with own_determinism(), ExitStack() as subprocesses:
+        with ExitStack() as subprocesses:
             memory = {variant: row.memory(variant) for variant in here}
             if device.type == "cuda":
                 workloads = {variant: row.make(variant) for variant in here}

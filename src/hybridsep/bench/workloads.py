@@ -1,7 +1,5 @@
 """What is timed of one row: the reference loop, our loop in each variant, several trials at once, the data path."""
 
-import contextlib
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -9,7 +7,7 @@ import numpy as np
 import torch
 
 from hybridsep.bench.memory import step_bytes
-from hybridsep.bench.reference_loop import DeviceBatches, LoaderBatches, ReferenceLoop, plain_sgd
+from hybridsep.bench.reference_loop import ReferenceLoop, device_batches, loader_batches, plain_sgd
 from hybridsep.bench.timing import Repeated, Workload
 from hybridsep.bench.variants import Variant
 from hybridsep.data import Dataset
@@ -122,9 +120,9 @@ class RowWorkloads:
             merge_groups=variant.merged,
         )
         if variant.data_on_device:
-            batches = DeviceBatches(data, self.sampler, trial=0, channels_last=variant.channels_last)
+            batches = device_batches(data, self.sampler, trial=0, channels_last=variant.channels_last)
         else:
-            batches = LoaderBatches(
+            batches = loader_batches(
                 self._dataset.train_images,
                 self._dataset.train_labels,
                 self._device,
@@ -140,6 +138,7 @@ class RowWorkloads:
             batches,
             self._device,
             batch=self.batch,
+            ahead=0 if variant.data_on_device else 2 * self._workers,  # DataLoader's own prefetch factor
             precision=variant.precision,
             label_smoothing=config["schedule"]["label_smoothing"],
         )
@@ -196,13 +195,3 @@ class ConcurrentTrials(Workload):
 
     def end(self) -> None:
         torch.set_num_threads(self._threads)
-
-
-@contextlib.contextmanager
-def own_determinism() -> Iterator[None]:
-    """Give torch's switch for deterministic kernels back as it was: the reference loop turns it off, ours on."""
-    before = torch.are_deterministic_algorithms_enabled()
-    try:
-        yield
-    finally:
-        torch.use_deterministic_algorithms(before)

@@ -62,12 +62,14 @@ def check(identity: Identity, count: int) -> Result:
     else:
         extremes = np.min(differences, axis=0)
         passed = all(each >= LARGE for each in (*extremes, *bounds))
+    forward, gradient = map(float, extremes)
     return Result(
         identity.name,
         identity.source,
         identity.holds,
         len(differences),
-        *map(float, extremes),
+        forward,
+        gradient,
         min(bounds, default=None),
         parameters(identity.form(REFERENCE)),
         passed,

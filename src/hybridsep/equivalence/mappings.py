@@ -41,7 +41,7 @@ def channels_to_towers(state: State) -> dict[str, Tensor]:
 
     Tower c is `c.reduce` (1x1; of a separable convolution there is none: it takes channel c), `c.spatial`, `c.expand`.
     """
-    towers = {}
+    towers: dict[str, Tensor] = {}
     for part, name, dim in (("reduce", "expand", 0), ("spatial", "depthwise", 0), ("expand", "pointwise", 1)):
         if f"{name}.weight" in state:
             pieces = state[f"{name}.weight"].split(1, dim)

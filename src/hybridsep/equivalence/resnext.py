@@ -1,5 +1,7 @@
 """Identities of the ResNeXt module: form (c), the one it is built in, on the left."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -17,7 +19,7 @@ def _form(chs: Channels, cardinality: int, transform: Function, mapping: Mapping
             shortcut = norm(conv(x, w["shortcut.conv.weight"]), w, "shortcut.norm", relu=False)
         return norm(transform(w, x), w, "expand.norm", relu=False) + shortcut
 
-    options = {"cardinality": cardinality, "bottleneck_ratio": 1.0, "inner_ratio": 1.0}
+    options: dict[str, Any] = {"cardinality": cardinality, "bottleneck_ratio": 1.0, "inner_ratio": 1.0}
     return Form(chs.in_chs, *module(lambda: ResNeXt(chs.in_chs, chs.out_chs, **options)), right, mapping)
 
 

@@ -1,6 +1,7 @@
 """Identities of the separable convolution and of the hybrid, with separable convolutions or towers on the left."""
 
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -37,7 +38,12 @@ def _separable(chs: Channels, activation: str = "none") -> tuple[Shapes, Functio
 
 
 def _hybrid(chs: Channels) -> tuple[Shapes, Function]:
-    options = {"leading_pointwise": True, "identity": False, "leading_norm_act": False, "inner_ratio": 1.0}
+    options: dict[str, Any] = {
+        "leading_pointwise": True,
+        "identity": False,
+        "leading_norm_act": False,
+        "inner_ratio": 1.0,
+    }
     return module(lambda: Hybrid(chs.in_chs, chs.out_chs, **options))
 
 
