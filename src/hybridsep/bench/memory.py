@@ -47,18 +47,14 @@ def counting(device: torch.device) -> Iterator["_Allocator | _Storages"]:
 
 class _Allocator:
     def __init__(self, device: torch.device):
-        self._device = device
-        torch.cuda.synchronize(device)
-        self._before = torch.cuda.memory_allocated(device)
+        self._device, self._before = device, torch.cuda.memory_allocated(device)
         self.reset()
 
     def reset(self) -> None:
-        torch.cuda.synchronize(self._device)
         torch.cuda.reset_peak_memory_stats(self._device)
 
     @property
     def peak(self) -> int:
-        torch.cuda.synchronize(self._device)
         return torch.cuda.max_memory_allocated(self._device) - self._before
 
 
