@@ -40,8 +40,8 @@ def run(session: Session) -> None:
         "lines": lines,
     }
     # Numbers of this kind differ little from device to device, but they do.
-    label = (lambda machine: "") if device.type == "cpu" and not session.settings.label else None
-    session.write(f"numerics-{size}", found, _tables, label=label)
+    labelled = device.type != "cpu" or session.settings.label is not None
+    session.write(f"numerics-{size}", found, _tables, labelled=labelled)
 
 
 def measure(
@@ -58,13 +58,14 @@ def measure(
     loops = {
         name: workloads.trial(variants.ours(bfloat16=name == "bfloat16")) for name in ("float32", "bfloat16", "nudged")
     }
-    nudge(loops["nudged"].training.network)
+    networks = {name: loop.training.network for name, loop in loops.items()}
+    nudge(networks["nudged"])
     data, batch = workloads.data, workloads.batch
-    start = parameters(loops["float32"].training.network)
-    initial = compare(loops["float32"].training.network, data, batch)
+    start = parameters(networks["float32"])
+    initial = compare(networks["float32"], data, batch)
     losses = {name: train(loop, steps) for name, loop in loops.items()}
-    ends = {name: parameters(loop.training.network) for name, loop in loops.items()}
-    trained = compare(loops["float32"].training.network, data, batch)
+    ends = {name: parameters(network) for name, network in networks.items()}
+    trained = compare(networks["float32"], data, batch)
     return {
         "row": config["row"],
         "title": config["model"]["title"],

@@ -12,11 +12,10 @@ from typing import Any
 from hybridsep.errors import RecordError
 from hybridsep.report import terminal
 from hybridsep.report.render import markdown
-from hybridsep.report.speed import DISTURBED
+from hybridsep.report.speed import DISTURBED, FORMAT
 from hybridsep.report.table import Table
 from hybridsep.runs import provenance, records
 
-FORMAT = 1
 _MAKERS = re.compile(r"^(nvidia|amd|intel)[ -]+|geforce |graphics ", re.IGNORECASE)
 
 

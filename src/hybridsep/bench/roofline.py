@@ -179,7 +179,7 @@ def run(session: Session) -> None:
             output.say(f"{experiment}, {config['row']}: {' to '.join(hours)} h for {trials} trials")
     found = {"size": size, "batch": settings.batch, "chip": vars(settings.chip), "lines": lines}
     # Counted, so the numbers are no machine's.
-    session.write(f"floor-{size}", found, _tables, label=lambda machine: "")
+    session.write(f"floor-{size}", found, _tables, labelled=False)
 
 
 def line(config: dict[str, Any], *, trials: int, settings: BenchSettings) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from hybridsep.bench import fabricate, output
 from hybridsep.bench.session import Session
 from hybridsep.bench.settings import BenchSettings, shape
 from hybridsep.errors import ConfigError
-from hybridsep.report.table import Column, Table, memory, tenth, times
+from hybridsep.report.table import Column, Table, byte_count, tenth, times
 
 _WIDTHS = (16, 32, 64)  # of conf/size/tiny.yaml
 _TRIALS_OF_A_WIDTH = 2
@@ -37,7 +37,7 @@ def run(session: Session) -> None:
     with tempfile.TemporaryDirectory() as folder:
         lines = []
         for line in _measured(session.settings, Path(folder)):
-            output.say(f"{line['command']}, {line['size']}: {line['seconds']:.1f} s, {memory(line['peak_bytes'])}")
+            output.say(f"{line['command']}, {line['size']}: {line['seconds']:.1f} s, {byte_count(line['peak_bytes'])}")
             lines.append(line)
     found = {"lines": lines, "busy_elsewhere": session.contention.cores()}
     session.write("scaling", found, lambda record: [_table(record)])
@@ -104,7 +104,7 @@ def _table(record: dict[str, Any]) -> Table:
         Column("Seconds", "seconds", tenth),
         Column("Of processor", "processor_seconds", tenth),
         Column("Ratio", "ratio", times),
-        Column("Peak memory", "peak_bytes", memory),
+        Column("Peak memory", "peak_bytes", byte_count),
     ]
     notes = [
         "Whole commands, from start to end, once each (n = 1): imports, data, training or reading, files. Ratio: to the"

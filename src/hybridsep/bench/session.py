@@ -56,13 +56,13 @@ class Session:
         found: dict[str, Any],
         tables: Callable[[dict[str, Any]], Sequence[Table]],
         *,
-        label: Callable[[dict[str, Any]], str] | None = None,
+        labelled: bool = True,
     ) -> None:
         """Write what was found, with where it is from, and its tables; print these. Raises RecordError.
 
-        Files are called `name`, a dash and the `label` of the record's machine: by default the given one or the
-        device's (`output.label`); without any, only `name`.
+        Files are called `name`, and where numbers are a machine's, `labelled`, a dash and `output.label`.
         """
         record = {"command": self._command, **found, **output.origin(str(self.device), self.threads)}
-        end = (label or (lambda machine: output.label(self.settings.label, machine)))(record["machine"])
-        output.write(self.settings.results, f"{name}-{end}" if end else name, record, tables(record))
+        if labelled:
+            name = f"{name}-{output.label(self.settings.label, record['machine'])}"
+        output.write(self.settings.results, name, record, tables(record))

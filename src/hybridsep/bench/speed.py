@@ -30,7 +30,7 @@ from hybridsep.errors import ConfigError
 from hybridsep.launch.progress import Monitor
 from hybridsep.launch.stop import Stop
 from hybridsep.networks.cost import cost_of
-from hybridsep.report.table import memory, rate
+from hybridsep.report.table import byte_count, rate
 from hybridsep.runs import seeds
 from hybridsep.train import build, precision
 from hybridsep.train.assembly import initial_network
@@ -166,4 +166,4 @@ def _summary(measurements: list[dict[str, Any]]) -> str:
     for entry in measurements:
         median, iqr = (entry["images_per_second"][key] for key in ("median", "iqr"))
         parts.append(f"{entry['what']} {rate(median, iqr)} images/s (batch {entry['batch']})")
-    return f"{', '.join(parts)}; peak {memory(measurements[0]['peak_bytes'])}"
+    return f"{', '.join(parts)}; peak {byte_count(measurements[0]['peak_bytes'])}"

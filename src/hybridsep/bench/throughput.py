@@ -101,19 +101,16 @@ def _measure(
                     session.contention.count(workload.seconds)
     except torch.OutOfMemoryError:
         raise ConfigError(f"batch={batch} is too large for the memory of {device} with {config['row']}") from None
-    ways = []
+    ways = {variant: way_record(variant) for variant in variants}
     before: list[float] = []
-    for variant in variants:
-        if variant.missing:
-            ways.append(way_record(variant))
-            continue
+    for variant in here:
         rates, shares = timed[variant].rates, _data_shares(variant, workloads, timed)
         more = {
             "memory_bytes": memory[variant],
             "data_share": spread(shares) if shares else None,
             "busy_share": busy.get(variant),
         }
-        ways.append(way_record(variant, rates, usual=timed[here[0]].rates, before=before, **more))
+        ways[variant] = way_record(variant, rates, usual=timed[here[0]].rates, before=before, **more)
         before = before if variant.standalone else rates
     needs = roofline.requirements(config, classes=len(dataset.classes), height=dataset.train_images.shape[1])
     return {
@@ -123,7 +120,7 @@ def _measure(
         "macs": needs.macs,
         "step_bytes": needs.training_bytes(batch),
         "step_flops": needs.training_flops(batch),
-        "ways": ways,
+        "ways": list(ways.values()),
         "gather_images_per_second": {
             "graph" if key else "eager": spread(timed[key].rates) for key in timed if isinstance(key, bool)
         },
@@ -151,7 +148,7 @@ def way_record(
         "aside": variant.standalone,
         "ratio": None,
     }
-    if variant.missing:
+    if not rates:
         return said
     return said | {
         "images_per_second": spread(rates),

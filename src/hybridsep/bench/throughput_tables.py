@@ -6,7 +6,19 @@ from typing import Any
 
 from hybridsep.bench.timing import ratios, spread
 from hybridsep.config.identity import flatten
-from hybridsep.report.table import Column, Table, around, count, memory, number, percentage, rate, tenth, times, whole
+from hybridsep.report.table import (
+    Column,
+    Table,
+    around,
+    byte_count,
+    count,
+    number,
+    percentage,
+    rate,
+    tenth,
+    times,
+    whole,
+)
 
 MOST_DATA_SHARE = 0.03  # of a step's time, by design
 Models = Sequence[dict[str, Any]]
@@ -45,7 +57,7 @@ def _ablation(record: dict[str, Any]) -> Table:
         Column("Images/s", ("images_per_second.median", "images_per_second.iqr"), rate),
         Column("Ratio", ("ratio.median", "ratio.iqr"), _times),
         Column("Step", "gain.median", times),
-        Column("Memory", "memory_bytes", memory),
+        Column("Memory", "memory_bytes", byte_count),
         Column("Data", "data_share.median", lambda value: percentage(value, 1)),
     ]
     if record["reached"]:
@@ -58,7 +70,7 @@ def _ablation(record: dict[str, Any]) -> Table:
         f"Usual loop: PIL images, torchvision's transforms one by one in {workers}, float32, NCHW, SGD as it comes, the"
         " loss read after every step (src/hybridsep/bench/reference_loop.py).",
         "Memory: the most bytes of tensors at once in the training process during a step, parameters and momentum"
-        f" included; not the dataset ({memory(record['dataset_bytes'])} of pixels, once on the device), not the"
+        f" included; not the dataset ({byte_count(record['dataset_bytes'])} of pixels, once on the device), not the"
         " batches in the usual loop's workers. On a CPU that of side-by-side trials is one trial's, multiplied.",
         "On a CPU every way runs in a process of its own. Freed memory kept: glibc is told to keep what a step frees"
         " (src/hybridsep/train/allocator.py). Groups merged: of convolutions with 2 to 4 channels a group, up to 16"

@@ -15,7 +15,7 @@ from hybridsep.data.batches import EpochPlan, gather
 from hybridsep.train import build
 from hybridsep.train.assembly import Training, assemble, initial_network
 from hybridsep.train.concurrent import run_concurrently
-from hybridsep.train.graph import TrialStream
+from hybridsep.train.graph import GraphRunner, TrialStream
 from hybridsep.train.sampler import AugmentationSampler
 from hybridsep.train.step import DeviceData
 
@@ -101,13 +101,7 @@ class RowWorkloads:
             data.train_labels.index_select(0, index)
             counter.add_(1).remainder_(len(plan.order))
 
-        if not graph:
-            return Repeated(make_batch, float(self.batch))
-        make_batch()
-        captured = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(captured):
-            make_batch()
-        return Repeated(captured.replay, float(self.batch))
+        return Repeated(GraphRunner(make_batch, generator=None) if graph else make_batch, float(self.batch))
 
     def _reference_loop(self, variant: Variant) -> ReferenceLoop:
         config, data = self._config, self.data

@@ -14,7 +14,7 @@ from typing import Any
 from hybridsep.config.identity import flatten
 from hybridsep.report.folders import Problem
 from hybridsep.report.settings import AnalysisOptions, Paper
-from hybridsep.report.table import Column, Table, count, memory, rate, times
+from hybridsep.report.table import Column, Table, byte_count, count, rate, times
 
 FORMAT = 1
 DISTURBED = 0.2  # cores busy with other programs, from which on a reader should be told
@@ -125,7 +125,7 @@ def table(study: str, records: Sequence[dict[str, Any]], paper: Paper, choices: 
         _rate_column("Training", "training"),
         Column("Relative", "training_relative", times),
         *(_rate_column(f"Inference {batch}", f"inference_{batch}") for batch in batches),
-        Column("Memory", "training_peak_bytes", memory),
+        Column("Memory", "training_peak_bytes", byte_count),
     ]
     names = ["training", *(f"inference_{batch}" for batch in batches)]
     parts = ("images_per_second", "iqr", "n", "relative", "peak_bytes")

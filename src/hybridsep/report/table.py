@@ -191,7 +191,7 @@ def count(value: float | None) -> str:
     return f"{value:.0f}"
 
 
-def memory(value: float | None) -> str:
+def byte_count(value: float | None) -> str:
     """Write a number of bytes shortly: 903 kB, 12.3 MB."""
     return MISSING if value is None else f"{count(value)}B"
 
