@@ -28,9 +28,9 @@ from hybridsep.bench import (
 )
 from hybridsep.bench.__main__ import COMMANDS, main
 from hybridsep.bench.contention import own_seconds
-from hybridsep.bench.measurement import Measurement, RowMeasurement
-from hybridsep.bench.reference_loop import LoaderBatches
+from hybridsep.bench.reference_loop import loader_batches
 from hybridsep.bench.subprocess_worker import SubprocessWorkload
+from hybridsep.bench.throughput import way_record
 from hybridsep.bench.variants import Variant, ablation
 from hybridsep.bench.workloads import ConcurrentTrials, RowWorkloads
 from hybridsep.data.batches import normalise
@@ -51,21 +51,24 @@ def workloads():
     return RowWorkloads(rows.compose(["model=separable", *TINY]), dataset, CPU, learning_rate=0.1)
 
 
+def losses_of(trial):
+    return trial.training.step.losses
+
+
 def test_every_variant_trains_the_same_network_on_the_same_batches(workloads):
     found = {}
     for variant in VARIANTS[1:5]:
         side = workloads.make(variant)
         # Seven steps of four an epoch: the second epoch has another order and other crops, the same in every variant.
         for steps in (4, 3):
-            side.block(steps)()
-            side.end()
-        found[variant.name] = side.losses / 3 if hasattr(side, "losses") else float(side.step.losses[:3].mean())
+            timing.time_block(side, steps, CPU)
+        found[variant.name] = side.losses / 3 if hasattr(side, "losses") else float(losses_of(side)[:3].mean())
     device, channels_last, bfloat16, ours = found.values()
     assert device == pytest.approx(channels_last, rel=1e-4) and bfloat16 == pytest.approx(ours, rel=1e-2)
     assert bfloat16 == pytest.approx(device, rel=3e-2) and bfloat16 != device
     exact = workloads.make(dataclasses.replace(VARIANTS[4], bfloat16=False))
-    exact.block(7)()
-    assert float(exact.step.losses[:3].mean()) == pytest.approx(device, rel=1e-4)
+    timing.time_block(exact, 7, CPU)
+    assert float(losses_of(exact)[:3].mean()) == pytest.approx(device, rel=1e-4)
 
 
 def test_a_switch_stands_where_it_applies_and_what_is_tried_aside_is_not_built_on():
@@ -90,9 +93,8 @@ def test_a_compiled_network_trains_the_same(workloads):
     """Needs a C++ compiler and most of a minute."""
     plain, compiled = (workloads.make(dataclasses.replace(VARIANTS[4], compiled=way)) for way in (False, True))
     for side in (plain, compiled):
-        side.block(4)()
-        side.end()
-    torch.testing.assert_close(compiled.step.losses, plain.step.losses, rtol=3e-2, atol=0)
+        timing.time_block(side, 4, CPU)
+    torch.testing.assert_close(losses_of(compiled), losses_of(plain), rtol=3e-2, atol=0)
     assert workloads.memory(dataclasses.replace(VARIANTS[4], compiled=True)) == workloads.memory(VARIANTS[4])
 
 
@@ -100,9 +102,8 @@ def test_trials_side_by_side_are_those_of_one_alone(workloads):
     one, both = workloads.make(VARIANTS[4]), workloads.make(dataclasses.replace(VARIANTS[7], kept=False))
     assert isinstance(both, ConcurrentTrials) and both.work == 2 * one.work
     for side in (one, both):
-        side.block(3)()
-        side.end()
-    alone, first, second = (trial.step.losses for trial in (one, *both.trials))
+        timing.time_block(side, 3, CPU)
+    alone, first, second = map(losses_of, (one, *both.trials))
     assert torch.equal(alone, first) and not torch.equal(first, second)
     # Counted for one trial and multiplied; a dataset is in neither.
     assert workloads.memory(VARIANTS[7]) == 2 * workloads.memory(VARIANTS[4]) > 0
@@ -113,10 +114,9 @@ def test_the_reference_loop_sees_our_images():
     half = np.random.default_rng(0).integers(0, 256, (10, 8, 4, 3), dtype=np.uint8)
     images = np.concatenate([half, half[:, :, ::-1]], axis=2)
     mean, std = [0.4, 0.5, 0.6], [0.2, 0.25, 0.3]
-    loaded = LoaderBatches(images, np.arange(10), CPU, batch=10, workers=0, padding=0, mean=mean, std=std)
-    batches = loaded.begin()
+    begin = loader_batches(images, np.arange(10), CPU, batch=10, workers=0, padding=0, mean=mean, std=std)
+    batches = begin()
     (first, labels), (_, again) = next(batches), next(batches)
-    loaded.end()
     ours = normalise(torch.from_numpy(images), mean=torch.tensor(mean), std=torch.tensor(std))
     torch.testing.assert_close(first[labels.argsort()], ours.contiguous(), rtol=1e-5, atol=1e-5)
     assert sorted(labels.tolist()) == list(range(10)) and labels.tolist() != again.tolist()
@@ -144,11 +144,11 @@ def test_rates_and_ratios_of_alternating_rounds(monkeypatch):
 
 
 def test_a_block_is_ended_also_when_it_fails():
-    class Broken:
+    class Broken(timing.Workload):
         work, ended = 1.0, 0
 
-        def block(self, steps):
-            return lambda: 1 / 0
+        def step(self):
+            raise ZeroDivisionError
 
         def end(self):
             self.ended += 1
@@ -215,7 +215,7 @@ def test_a_row_of_the_floor_adds_up():
 
 def test_what_bfloat16_changes_is_small_and_leaves_the_network_alone(workloads):
     loop = workloads.make(VARIANTS[4])
-    network, before = loop.network, {}
+    network, before = loop.training.network, {}
     for name, value in network.state_dict().items():
         before[name] = value.clone()
     found = numerics.compare(network, workloads.data, 16)
@@ -224,7 +224,6 @@ def test_what_bfloat16_changes_is_small_and_leaves_the_network_alone(workloads):
     assert 0.9 < found["gradient_norm"] < 1.1 and found["other_batch"] < found["gradient_cosine"] < 1
     same = [numerics.outcome(network, workloads.data, 16, first=0, number_format="float32") for _ in range(2)]
     assert torch.equal(same[0][2], same[1][2])
-    assert numerics.cosine(torch.tensor([3.0, 4.0]), torch.tensor([4.0, 3.0])) == pytest.approx(0.96)
 
 
 def test_operations_are_sorted_by_what_they_do():
@@ -288,53 +287,48 @@ def test_throughput_and_its_files(tmp_path, capsys):
 
 def test_all_rows_together_are_their_harmonic_mean():
     def row(name, usual, best):
-        found = [
-            Measurement(Variant("usual loop"), rates=usual),
-            Measurement(Variant("ours"), rates=best),
-            Measurement(Variant("compiled", standalone=True), rates=[1e9, 1e9]),
-            Measurement(Variant("CUDA graph", missing="needs a GPU")),
+        ways = [
+            way_record(Variant("usual loop"), usual, usual=usual),
+            way_record(Variant("ours"), best, usual=usual),
+            way_record(Variant("compiled", standalone=True), [1e9, 1e9], usual=usual),
+            way_record(Variant("CUDA graph", missing="needs a GPU")),
         ]
-        return RowMeasurement(name, name, roofline.Requirements(0, 0, 1000, 0), found, {})
+        return {"row": name, "macs": 1000, "ways": ways}
 
     rows = [row("a", [100.0, 100.0], [400.0, 400.0]), row("b", [50.0, 50.0], [100.0, 100.0])]
-    table = throughput_tables._compared(rows)
-    cells = table.cells("files")
+    cells = throughput_tables.compared(rows).cells("files")
     # A hundred images of each take 1 + 2 s, and 0.25 + 1 s: 2.4 times as fast, and not the mean of 4 and 2.
-    assert cells[2] == ["all rows", "", "67 ± 0", "160 ± 0", "x 2.40 ± 0.00", ""]
+    assert cells[2] == ["all rows", "", "66.7 ± 0.0", "160 ± 0", "x 2.40 ± 0.00", ""]
     assert [line[4:] for line in cells[:2]] == [["x 4.00 ± 0.00", "ours"], ["x 2.00 ± 0.00", "ours"]]
-    assert len(throughput_tables._compared(rows[:1]).lines) == 1
+    assert len(throughput_tables.compared(rows[:1]).lines) == 1
 
 
-class Fragile:
+class Fragile(timing.Workload):
     """A side that breaks at one number of steps and takes its process along at another."""
 
     def __init__(self, work):
         self.work, self.shares = work, []
 
-    def block(self, steps):
+    def run(self, steps):
         if steps == 13:
             raise ValueError("thirteen steps")
         if steps == 666:
             os._exit(7)
-        return lambda: self.shares.append(os.getpid())
-
-    def end(self):
-        pass
+        self.shares.append(os.getpid())
 
 
 def test_a_side_in_a_process_of_its_own_answers_and_its_end_is_noticed():
     with contextlib.closing(SubprocessWorkload(Fragile, 5.0)) as side:
         assert side.work == 5.0
         for _ in range(2):
-            side.block(3)()
-            side.end()
+            timing.time_block(side, 3, CPU)
         assert side.seconds > 0
         assert len(side.shares) == 2 and set(side.shares) == {side._process.pid} != {os.getpid()}
         with pytest.raises(ValueError, match="thirteen steps"):
-            side.block(13)
-        side.block(3)()
+            side.run(13)
+        side.run(3)
         with pytest.raises(RuntimeError, match="a timed process ended with status 7"):
-            side.block(666)
+            side.run(666)
     assert side._process.exitcode == 7
     with pytest.raises(TypeError):
         SubprocessWorkload(Fragile)
@@ -343,7 +337,7 @@ def test_a_side_in_a_process_of_its_own_answers_and_its_end_is_noticed():
 def test_files_are_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
     machine = {"threads": 1, "cores": 2, "processor": "made up"}
     record = {"command": "bench", "machine": machine, "versions": {}, "measured": "2026-01-01", "values": [1.5, 2.0]}
-    tables = [Table("t", "T", [Column("A", lambda line: line["a"])], [{"a": "1"}], (), heading=output.head(record))]
+    tables = [Table("t", "T", [Column("A", "a")], [{"a": "1"}])]
     output.write(str(tmp_path), "kept", record, tables)
     before = {path.name: path.read_bytes() for path in (tmp_path / "bench").iterdir()}
     assert before.keys() == {"kept.json", "kept.md"} and json.loads(before["kept.json"]) == record

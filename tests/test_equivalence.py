@@ -13,15 +13,15 @@ from test_modules import images, randomise, slot
 from torch import nn
 
 from hybridsep.equivalence import __main__ as program
-from hybridsep.equivalence import (
+from hybridsep.equivalence.compare import REFERENCE, check, parameters, relative_difference
+from hybridsep.equivalence.identities import IDENTITIES, Identity
+from hybridsep.equivalence.mappings import (
     convert_separable,
     grouped_to_dense,
     resnext_to_towers,
     separable_to_dense,
     simplified_inception_to_reformulated,
 )
-from hybridsep.equivalence.compare import REFERENCE, check, parameters, relative_difference
-from hybridsep.equivalence.identities import IDENTITIES, Identity
 from hybridsep.networks import Stack
 from hybridsep.networks.darknet import DarkNet
 from hybridsep.networks.fractalnet import FractalNet

@@ -11,7 +11,7 @@ from torch import nn
 from hybridsep.bench.contention import CpuContention
 from hybridsep.bench.memory import counting, step_bytes
 from hybridsep.bench.speed import Inference
-from hybridsep.bench.timing import Stopped, spread, time_in_rounds
+from hybridsep.bench.timing import Stopped, Workload, spread, time_block, time_in_rounds
 from hybridsep.report import settings, speed
 
 QUICK = (
@@ -80,15 +80,12 @@ def test_what_is_wrong_or_too_long_writes_nothing(run, tmp_path, override, words
 def test_blocks_are_of_one_workload_each_in_rounds():
     calls = []
 
-    class Noted:
+    class Noted(Workload):
         def __init__(self, batch: int):
             self.work = batch
 
-        def block(self, steps):
-            return lambda: calls.append(self.work)
-
-        def end(self):
-            pass
+        def run(self, steps):
+            calls.append(self.work)
 
     workloads = {"single": Noted(1), "many": Noted(8)}
     found = time_in_rounds(workloads, CPU, seconds=1e-9, rounds=3)
@@ -126,17 +123,15 @@ def test_memory_is_counted_as_by_hand():
 
 
 def test_what_a_workload_keeps_counts_and_what_only_its_making_took_does_not():
-    class Adding:
+    class Adding(Workload):
         work = 1.0
 
         def __init__(self):
             self.kept = torch.zeros(1024).add(torch.zeros(1024)).clone()
 
-        def block(self, steps):
-            return lambda: [self.kept + 1 for _ in range(steps)] and None
-
-        def end(self):
-            pass
+        def run(self, steps):
+            results = [self.kept + 1 for _ in range(steps)]
+            del results
 
     # 4 KiB kept, and two results of a block's two steps at once; twelve while it is made are no matter.
     assert step_bytes(Adding, CPU) == 3 * 4096
@@ -146,7 +141,7 @@ def test_inference_leaves_the_network_alone():
     network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     inference = Inference(network, torch.zeros(4, 3, 8, 8), "float32")
-    inference.block(2)()
+    time_block(inference, 2, CPU)
     assert inference.work == 4 and not network.training
     assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
 

@@ -5,7 +5,6 @@ import os
 import sys
 
 from hybridsep.bench import settings
-from hybridsep.bench.session import Session
 from hybridsep.errors import ConfigError, UserError
 
 # Each with its module.
@@ -40,6 +39,8 @@ def main(arguments: list[str] | None = None) -> int:
         given = settings.load([word for word in words if word not in COMMANDS], commands=", ".join(COMMANDS))
         command = commands[0] if commands else "throughput"
         # Imported after the checks: torch takes seconds, and a mistyped value should be answered at once.
+        from hybridsep.bench.session import Session
+
         bench = importlib.import_module(f"hybridsep.bench.{COMMANDS[command]}")
         bench.run(Session(given, command=" ".join(["python -m hybridsep.bench", *words])))
         return 0

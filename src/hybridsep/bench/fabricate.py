@@ -1,6 +1,5 @@
 """Run folders made by code, with chosen error rates: so that the report can be tested and timed without training."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -114,7 +113,6 @@ def run(
         (folder / "predictions.npz").write_bytes(records.predictions_bytes(values, labels))
     (folder / "history.csv").write_bytes(records.history_bytes(rows))
     record = {
-        "format": records.FORMAT,
         "identity": identity(config, trial),
         "status": status,
         "message": "" if status != "failed" else "out of memory",
@@ -141,8 +139,7 @@ def run(
         "started": WHEN,
         "updated": WHEN,
     }
-    text = json.dumps(record, indent=2, sort_keys=True)
-    (folder / "record.json").write_text(f"{text}\n")
+    records.write(folder, record)
     return folder
 
 
@@ -192,20 +189,11 @@ def fill(results: Path, *, studies: int, rows: int, trials: int, images: int, di
     for number in range(studies):
         for index, row in enumerate(names):
             for trial in range(trials):
-                kind = (index % max(1, distinct // trials), trial)
-                if kind not in models:
-                    error, scratch = 6 + 0.1 * kind[0], results / "scratch"
-                    models[kind] = run(
-                        scratch,
-                        "models",
-                        f"kind{kind[0]}",
-                        trial,
-                        error=error,
-                        images=images,
-                        epochs=190,
-                        index=kind[0],
-                    )
-                _copy(models[kind], results, f"study{number:03d}", row, trial)
+                kind = index % max(1, distinct // trials)
+                if (kind, trial) not in models:
+                    options: dict[str, Any] = {"error": 6 + 0.1 * kind, "images": images, "epochs": 190, "index": kind}
+                    models[kind, trial] = run(results / "scratch", "models", f"kind{kind}", trial, **options)
+                _copy(models[kind, trial], results, f"study{number:03d}", row, trial)
     return studies * rows * trials
 
 
@@ -218,6 +206,6 @@ def _copy(source: Path, results: Path, study: str, row: str, trial: int) -> None
     record |= {"study": study, "row": row, "identity": identity(config, trial)}
     folder = records.run_folder(results, study, row, trial)
     folder.mkdir(parents=True)
-    (folder / "record.json").write_text(json.dumps(record, indent=2, sort_keys=True), encoding="utf-8")
+    records.write(folder, record)
     for name in ("history.csv", "predictions.npz"):
         (folder / name).hardlink_to(source / name)

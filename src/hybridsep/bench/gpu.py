@@ -1,31 +1,14 @@
 """What a GPU reaches in this process: bandwidth of a copy, rate of a bfloat16 matrix product, and its busy share."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import torch
 
-from hybridsep.bench.timing import synchronise, time_in_rounds
+from hybridsep.bench.timing import Repeated, Workload, synchronise, time_in_rounds
 
 _COPY_BYTES = 1 << 30
 _SIDE = 8192
-
-
-class Repeated:
-    """The same call again and again; `work` is what one does."""
-
-    def __init__(self, call: Callable[[], object], work: float):
-        self._call, self.work = call, work
-
-    def block(self, steps: int) -> Callable[[], None]:
-        def run() -> None:
-            for _ in range(steps):
-                self._call()
-
-        return run
-
-    def end(self) -> None:
-        pass
 
 
 def reached(device: torch.device) -> tuple[list[float], list[float]]:
@@ -48,18 +31,20 @@ def reached(device: torch.device) -> tuple[list[float], list[float]]:
     return timed["copy"].rates, timed["product"].rates
 
 
-def busy_share(run: Callable[[], None], device: torch.device) -> float:
-    """Return the part of the time of `run` in which at least one kernel or copy ran on the GPU."""
+def busy_share(workload: Workload, steps: int, device: torch.device) -> float:
+    """Return the part of the time of a block in which at least one kernel or copy ran on the GPU."""
     from torch.autograd import DeviceType
     from torch.profiler import ProfilerActivity, profile
 
+    workload.ready()
     synchronise(device)
     # Without acc_events torch 2.11 warns of cycles, of which there is one.
     with profile(activities=[ProfilerActivity.CUDA], acc_events=True) as profiler:
         begun = time.perf_counter()
-        run()
+        workload.run(steps)
         synchronise(device)
         wall = time.perf_counter() - begun
+    workload.end()
     spans = [
         (event.time_range.start, event.time_range.end)
         for event in profiler.events()

@@ -8,22 +8,14 @@ Scratch space inside a library's kernel is not in it.
 import contextlib
 import weakref
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from hybridsep.bench.timing import Workload
-
-
-class Counter(Protocol):
-    """The most bytes at once since the last `reset`, beyond those that existed when counting began."""
-
-    peak: int
-
-    def reset(self) -> None: ...
+from hybridsep.bench.timing import Workload, time_block
 
 
 def step_bytes(make: Callable[[], Workload], device: torch.device) -> int:
@@ -36,14 +28,16 @@ def step_bytes(make: Callable[[], Workload], device: torch.device) -> int:
         workload = make()
         for _ in range(2):
             counter.reset()
-            workload.block(2)()
-            workload.end()
+            time_block(workload, 2, device)
         return counter.peak
 
 
 @contextlib.contextmanager
-def counting(device: torch.device) -> Iterator[Counter]:
-    """Count the bytes of tensors on a GPU, or on a CPU those that this thread makes."""
+def counting(device: torch.device) -> Iterator["_Allocator | _Storages"]:
+    """Count the bytes of tensors on a GPU, or on a CPU those that this thread makes.
+
+    `peak` is the most at once since the last `reset()`, beyond those that existed when counting began.
+    """
     if device.type == "cuda":
         yield _Allocator(device)
     else:
@@ -53,18 +47,14 @@ def counting(device: torch.device) -> Iterator[Counter]:
 
 class _Allocator:
     def __init__(self, device: torch.device):
-        self._device = device
-        torch.cuda.synchronize(device)
-        self._before = torch.cuda.memory_allocated(device)
+        self._device, self._before = device, torch.cuda.memory_allocated(device)
         self.reset()
 
     def reset(self) -> None:
-        torch.cuda.synchronize(self._device)
         torch.cuda.reset_peak_memory_stats(self._device)
 
     @property
     def peak(self) -> int:
-        torch.cuda.synchronize(self._device)
         return torch.cuda.max_memory_allocated(self._device) - self._before
 
 

@@ -5,14 +5,16 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.nn import functional
 
 from hybridsep.bench import output, rows, variants
 from hybridsep.bench.session import Session
 from hybridsep.bench.workloads import RowWorkloads, TrialLoop
+from hybridsep.config.identity import flatten
 from hybridsep.data import Dataset
 from hybridsep.data.batches import normalise
-from hybridsep.report.table import Column, Table
+from hybridsep.report.table import Column, Table, number
 from hybridsep.train import precision
 from hybridsep.train.step import DeviceData
 
@@ -38,8 +40,8 @@ def run(session: Session) -> None:
         "lines": lines,
     }
     # Numbers of this kind differ little from device to device, but they do.
-    label = (lambda machine: "") if device.type == "cpu" and not session.settings.label else None
-    session.write(f"numerics-{size}", found, _tables, label=label)
+    labelled = device.type != "cpu" or session.settings.label is not None
+    session.write(f"numerics-{size}", found, _tables, labelled=labelled)
 
 
 def measure(
@@ -56,13 +58,14 @@ def measure(
     loops = {
         name: workloads.trial(variants.ours(bfloat16=name == "bfloat16")) for name in ("float32", "bfloat16", "nudged")
     }
-    nudge(loops["nudged"].network)
+    networks = {name: loop.training.network for name, loop in loops.items()}
+    nudge(networks["nudged"])
     data, batch = workloads.data, workloads.batch
-    start = parameters(loops["float32"].network)
-    initial = compare(loops["float32"].network, data, batch)
+    start = parameters(networks["float32"])
+    initial = compare(networks["float32"], data, batch)
     losses = {name: train(loop, steps) for name, loop in loops.items()}
-    ends = {name: parameters(loop.network) for name, loop in loops.items()}
-    trained = compare(loops["float32"].network, data, batch)
+    ends = {name: parameters(network) for name, network in networks.items()}
+    trained = compare(networks["float32"], data, batch)
     return {
         "row": config["row"],
         "title": config["model"]["title"],
@@ -89,9 +92,9 @@ def train(loop: TrialLoop, steps: int) -> float:
     """Train so many steps and return the mean loss of the last ten."""
     losses: list[float] = []
     while len(losses) < steps:
-        part = min(steps - len(losses), loop.step.steps)
+        part = min(steps - len(losses), loop.steps)
         loop.run(part)
-        losses += loop.step.losses[:part].tolist()
+        losses += loop.training.step.losses[:part].tolist()
     return float(np.mean(losses[-_LAST:]))
 
 
@@ -110,8 +113,8 @@ def compare(network: nn.Module, data: DeviceData, batch: int) -> dict[str, float
         "logits": float((logits16 - logits).norm() / logits.norm()),
         "loss": abs(loss16 - loss) / loss,
         "gradient_norm": float(gradient16.norm() / gradient.norm()),
-        "gradient_cosine": cosine(gradient16, gradient),
-        "other_batch": cosine(other, gradient),
+        "gradient_cosine": float(functional.cosine_similarity(gradient16, gradient, dim=0)),
+        "other_batch": float(functional.cosine_similarity(other, gradient, dim=0)),
     }
 
 
@@ -123,27 +126,18 @@ def outcome(
     edge = (data.train_images.shape[1] - side) // 2
     pixels = data.train_images[first : first + batch, edge : edge + side, edge : edge + side]
     images, labels = normalise(pixels, mean=data.mean, std=data.std), data.train_labels[first : first + batch]
-    kept = {name: value.clone() for name, value in network.named_buffers()}
+    buffers = {name: value.clone() for name, value in network.named_buffers()}
     network.train()
     with precision.autocast(images.device, number_format):
-        logits = network(images)
-    logits = logits.float()
+        logits = functional_call(network, buffers, (images,)).float()
     loss = functional.cross_entropy(logits, labels)
     found = torch.autograd.grad(loss, list(network.parameters()))
-    with torch.no_grad():
-        for name, value in network.named_buffers():
-            value.copy_(kept[name])
     return logits.detach(), float(loss.detach()), torch.cat([part.double().flatten() for part in found])
 
 
 def parameters(network: nn.Module) -> Tensor:
     """Return all parameters as one float64 vector, a copy."""
     return torch.cat([parameter.detach().double().flatten() for parameter in network.parameters()])
-
-
-def cosine(one: Tensor, other: Tensor) -> float:
-    """Return the cosine of the angle between two vectors."""
-    return float(one @ other / (one.norm() * other.norm()))
 
 
 def _tables(record: dict[str, Any]) -> list[Table]:
@@ -154,13 +148,13 @@ def _tables(record: dict[str, Any]) -> list[Table]:
         for moment, said in moments.items()
     ]
     columns = [
-        Column("Row", lambda line: line["row"], wide=True),
-        Column("Weights", lambda line: line["when"], wide=True),
-        Column("Logits", lambda line: f"{line['logits']:.1e}"),
-        Column("Loss", lambda line: f"{line['loss']:.1e}"),
-        Column("Norm", lambda line: f"{line['gradient_norm']:.4f}"),
-        Column("Cosine", lambda line: f"{line['gradient_cosine']:.5f}"),
-        Column("Other batch", lambda line: f"{line['other_batch']:.3f}"),
+        Column("Row", "row", wide=True),
+        Column("Weights", "when", wide=True),
+        Column("Logits", "logits", "{:.1e}".format),
+        Column("Loss", "loss", "{:.1e}".format),
+        Column("Norm", "gradient_norm", "{:.4f}".format),
+        Column("Cosine", "gradient_cosine", "{:.5f}".format),
+        Column("Other batch", "other_batch", "{:.3f}".format),
     ]
     notes = [
         "The same weights and the same batch in float32 and under bfloat16 autocast (weights, BatchNorm's statistics"
@@ -169,15 +163,9 @@ def _tables(record: dict[str, Any]) -> list[Table]:
         f" batches, both in float32, for comparison. The {record['steps']} steps were in float32.",
     ]
     ends = [
-        Column("Row", lambda line: line["row"], wide=True),
-        *(
-            Column(f"Loss, {name}", lambda line, name=name: f"{line['loss'][name]:.3f}")
-            for name in ("float32", "nudged", "bfloat16")
-        ),
-        *(
-            Column(f"Distance, {name}", lambda line, name=name: f"{line['distance'][name]:.2f}")
-            for name in ("nudged", "bfloat16")
-        ),
+        Column("Row", "row", wide=True),
+        *(Column(f"Loss, {name}", f"loss.{name}", "{:.3f}".format) for name in ("float32", "nudged", "bfloat16")),
+        *(Column(f"Distance, {name}", f"distance.{name}", number) for name in ("nudged", "bfloat16")),
     ]
     note = (
         f"{record['steps']} steps at learning rate {record['learning_rate']:g} from the same start on the same batches,"
@@ -185,8 +173,7 @@ def _tables(record: dict[str, Any]) -> list[Table]:
         f" training magnifies any difference. Loss: mean of the last {_LAST} training steps. Distance: between the"
         " weights at the end and those of float32, by the distance that these came from the start."
     )
-    heading = [*output.head(record), f"Size {record['size']}, batch {record['batch']}, built-in 32x32 images."]
     return [
-        Table("numerics", "What bfloat16 changes", columns, lines, (), heading=heading, notes=notes),
-        Table("trained", "A short training in either format", ends, record["lines"], (), notes=[note]),
+        Table("numerics", "What bfloat16 changes", columns, lines, notes=notes),
+        Table("trained", "A short training in either format", ends, list(map(flatten, record["lines"])), notes=[note]),
     ]

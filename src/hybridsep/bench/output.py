@@ -5,17 +5,17 @@ import json
 import re
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from hybridsep.errors import RecordError
 from hybridsep.report import terminal
 from hybridsep.report.render import markdown
-from hybridsep.report.speed import DISTURBED
+from hybridsep.report.speed import DISTURBED, FORMAT
 from hybridsep.report.table import Table
 from hybridsep.runs import provenance, records
 
-FORMAT = 1
 _MAKERS = re.compile(r"^(nvidia|amd|intel)[ -]+|geforce |graphics ", re.IGNORECASE)
 
 
@@ -50,33 +50,48 @@ def head(record: dict[str, Any]) -> list[str]:
     place = " with ".join(filter(None, [machine.get("gpu"), machine["processor"]]))
     software = ", ".join(f"{name} {versions[name]}" for name in ("python", "torch", "torchvision") if name in versions)
     lines = [f"`{record['command']}`", f"{place}, {threads}; {software}; measured {record['measured'][:10]}."]
+    if "size" in record:
+        lines.append(f"Size {record['size']}, batch {record['batch']}, built-in 32x32 images.")
     return lines
 
 
 def warning(record: dict[str, Any]) -> str | None:
     """Return what a reader should be told of a machine that was not quiet, or None."""
-    busy = record["busy_elsewhere"]
+    busy = record.get("busy_elsewhere")
     if busy is None or busy < DISTURBED:
         return None
     return f"Rough numbers: other programs kept {busy:.1f} cores busy. Threads that wait for each other suffer most."
 
 
-def write(results: str, name: str, record: dict[str, Any], tables: Sequence[Table]) -> None:
-    """Write `<results>/bench/<name>.json` and `.md` and print the tables. Raises RecordError when that cannot be."""
+def as_json(record: dict[str, Any]) -> str:
+    """Return a record as text. Lists of numbers stand on one line: a round's value each would make thousands."""
     text = json.dumps(record, indent=1, sort_keys=True, allow_nan=False, ensure_ascii=False)
-    # Lists of numbers on one line: a round's value each would make files of thousands of lines.
-    text = re.sub(r"\[[\s\d.,eE+-]+\]", lambda found: re.sub(r"\s+", " ", found[0]), text)
-    folder = Path(results) / "bench"
-    page = "\n".join(markdown(table) for table in tables)
+    return re.sub(r"\[[\s\d.,eE+-]+\]", lambda found: re.sub(r"\s+", " ", found[0]), text) + "\n"
+
+
+def write_files(results: str, files: dict[str, str]) -> None:
+    """Write each file, by its path under `results`, whole or not at all. Raises RecordError when that cannot be."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        records.write_atomically(folder / f"{name}.json", f"{text}\n".encode(errors="backslashreplace"))
-        records.write_atomically(folder / f"{name}.md", page.encode(errors="backslashreplace"))
+        for name, text in files.items():
+            path = Path(results, name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            records.write_atomically(path, text.encode(errors="backslashreplace"))
     except OSError as error:
         raise RecordError(f"results={results} cannot be written: {error}") from None
+
+
+def write(results: str, name: str, record: dict[str, Any], tables: Sequence[Table]) -> None:
+    """Write `<results>/bench/<name>.json` and `.md` and print the tables. Raises RecordError when that cannot be.
+
+    The first table gets the lines of `head`, if it has none of its own, and the warning.
+    """
+    first = replace(tables[0], heading=tables[0].heading or head(record), warning=warning(record))
+    tables = [first, *tables[1:]]
+    page = "\n".join(markdown(table) for table in tables)
+    write_files(results, {f"bench/{name}.json": as_json(record), f"bench/{name}.md": page})
     screen = terminal.console()
-    for line in filter(None, [tables[0].warning, *tables[0].heading]):
+    for line in filter(None, [first.warning, *first.heading]):
         screen.print(line, markup=False, soft_wrap=True)
     for table in tables:
         terminal.print_table(screen, table)
-    screen.print(f"Written: {folder / name}.json and .md", soft_wrap=True)
+    screen.print(f"Written: {Path(results) / 'bench' / name}.json and .md", soft_wrap=True)

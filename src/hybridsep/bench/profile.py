@@ -13,9 +13,9 @@ import torch
 
 from hybridsep.bench import output, rows, variants
 from hybridsep.bench.session import Session
-from hybridsep.bench.timing import Workload
+from hybridsep.bench.timing import Workload, time_block
 from hybridsep.bench.workloads import RowWorkloads
-from hybridsep.report.table import Column, Table, number
+from hybridsep.report.table import Column, Table, percentage, tenth
 
 _CONVOLUTIONS = ("depthwise", "grouped", "1x1", "3x3")
 
@@ -67,12 +67,12 @@ def shares(loop: Workload, device: torch.device, *, steps: int, untimed: int) ->
     from torch.profiler import ProfilerActivity, profile
 
     on_gpu = device.type == "cuda"
-    loop.block(untimed)()
-    work = loop.block(steps)
+    time_block(loop, untimed, device)
+    loop.ready()
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if on_gpu else [])]
     # Without acc_events torch 2.11 warns of cycles, of which there is one.
     with profile(activities=activities, record_shapes=True, acc_events=True) as profiler:
-        work()
+        loop.run(steps)
     events = profiler.key_averages(group_by_input_shape=True)
     measure = "self_device_time_total" if on_gpu else "self_cpu_time_total"
     spent = sort((event.key, event.input_shapes, getattr(event, measure)) for event in events)
@@ -107,16 +107,18 @@ def _convolution(in_chs: int, weight: Sequence[int]) -> str:
 
 
 def _table(record: dict[str, Any]) -> Table:
-    def share(*kinds: str) -> Any:
-        return lambda line: f"{100 * sum(line['shares'][kind] for kind in kinds):.0f} %"
-
+    lines = []
+    for line in record["lines"]:
+        shares = line["shares"]
+        together = {kind: sum(shares[part] for part in _both(kind)) for kind in _CONVOLUTIONS}
+        together["backward"] = sum(shares[_both(kind)[1]] for kind in _CONVOLUTIONS)
+        lines.append({**line, **shares, **together})
     headings = {"activation": "Act", "pooling": "Pool", "optimiser": "SGD"}
+    kinds = (*_CONVOLUTIONS, "backward", *_OTHERS, "rest")
     columns = [
-        Column("Row", lambda line: line["row"], wide=True),
-        Column("ms", lambda line: number(line["milliseconds"], 1)),
-        *(Column(kind.capitalize(), share(*_both(kind))) for kind in _CONVOLUTIONS),
-        Column("Backward", share(*(_both(kind)[1] for kind in _CONVOLUTIONS))),
-        *(Column(headings.get(kind, kind.capitalize()), share(kind)) for kind in (*_OTHERS, "rest")),
+        Column("Row", "row", wide=True),
+        Column("ms", "milliseconds", tenth),
+        *(Column(headings.get(kind, kind.capitalize()), kind, percentage) for kind in kinds),
     ]
     notes = [
         f"Shares of the operations' own time in {record['steps']} steps of one trial, by torch.profiler. It adds to the"
@@ -125,14 +127,4 @@ def _table(record: dict[str, Any]) -> Table:
         " Backward: of all convolutions together. Pool: with the clearing of its gradient. Copies: casts to bfloat16,"
         " changes of layout, concatenation.",
     ]
-    heading = [*output.head(record), f"Size {record['size']}, batch {record['batch']}, built-in 32x32 images."]
-    return Table(
-        "profile",
-        "Where the time of a step goes",
-        columns,
-        record["lines"],
-        (),
-        heading=heading,
-        warning=output.warning(record),
-        notes=notes,
-    )
+    return Table("profile", "Where the time of a step goes", columns, lines, notes=notes)

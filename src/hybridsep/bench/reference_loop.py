@@ -5,9 +5,10 @@ float32 and NCHW; SGD as it comes; the loss read back after every step for a run
 https://pytorch.org/tutorials/beginner/blitz/cifar10_tutorial.html
 """
 
+import itertools
 from collections.abc import Callable, Iterator
 from time import perf_counter
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,22 +17,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import DataLoader
 
+from hybridsep.bench.timing import Workload
 from hybridsep.data.batches import EpochPlan, gather
 from hybridsep.train.precision import autocast
 from hybridsep.train.sampler import AugmentationSampler
 from hybridsep.train.step import DeviceData
 
-
-class Batches(Protocol):
-    """An endless source of batches (images (B, 3, H, W) float32, labels (B,) int64), on the network's device.
-
-    `ahead` batches can have been made before they are asked for.
-    """
-
-    ahead: int
-
-    def begin(self) -> Iterator[tuple[Tensor, Tensor]]: ...
-    def end(self) -> None: ...
+# Begins an endless source of batches (images (B, 3, H, W) float32, labels (B,) int64) on the network's device.
+Batches = Callable[[], Iterator[tuple[Tensor, Tensor]]]
 
 
 class Pictures(torch.utils.data.Dataset):
@@ -47,86 +40,66 @@ class Pictures(torch.utils.data.Dataset):
         return self._transform(Image.fromarray(self._images[index])), int(self._labels[index])
 
 
-class LoaderBatches:
-    """Batches of a DataLoader with `workers` processes, which live from `begin` to `end`."""
+def loader_batches(
+    images: np.ndarray,
+    labels: np.ndarray,
+    device: torch.device,
+    *,
+    batch: int,
+    workers: int,
+    padding: int,
+    mean: list[float],
+    std: list[float],
+) -> Batches:
+    """Return batches of a DataLoader with `workers` processes, which live as long as the iterator."""
+    # Imported here because only this needs it, and it takes a second.
+    from torchvision import transforms
 
-    def __init__(
-        self,
-        images: np.ndarray,
-        labels: np.ndarray,
-        device: torch.device,
-        *,
-        batch: int,
-        workers: int,
-        padding: int,
-        mean: list[float],
-        std: list[float],
-    ):
-        # Imported here because only this needs it, and it takes a second.
-        from torchvision import transforms
+    transform = transforms.Compose(
+        [
+            transforms.RandomCrop(images.shape[1], padding=padding),
+            transforms.RandomHorizontalFlip(),
+            transforms.ToTensor(),
+            transforms.Normalize(mean, std),
+        ]
+    )
+    loader = DataLoader(
+        Pictures(images, labels, transform),
+        batch_size=batch,
+        shuffle=True,
+        num_workers=workers,
+        drop_last=True,
+        pin_memory=device.type == "cuda",
+    )
 
-        transform = transforms.Compose(
-            [
-                transforms.RandomCrop(images.shape[1], padding=padding),
-                transforms.RandomHorizontalFlip(),
-                transforms.ToTensor(),
-                transforms.Normalize(mean, std),
-            ]
-        )
-        pictures = Pictures(images, labels, transform)
-        self._loader = DataLoader(
-            pictures,
-            batch_size=batch,
-            shuffle=True,
-            num_workers=workers,
-            drop_last=True,
-            pin_memory=device.type == "cuda",
-        )
-        self._device, self._iterator = device, None
-        self.ahead = 2 * workers  # DataLoader's own prefetch factor
-
-    def begin(self) -> Iterator[tuple[Tensor, Tensor]]:
+    def begin() -> Iterator[tuple[Tensor, Tensor]]:
         while True:
-            self._iterator = iter(self._loader)
-            for images, labels in self._iterator:
-                yield images.to(self._device, non_blocking=True), labels.to(self._device, non_blocking=True)
+            for images, labels in loader:
+                yield images.to(device, non_blocking=True), labels.to(device, non_blocking=True)
 
-    def end(self) -> None:
-        # Its workers would go on preparing batches while the other workloads are timed.
-        self._iterator = None
+    return begin
 
 
-class DeviceBatches:
-    """Batches from the dataset on the device, by our gather, in the order and with the crops of a trial's sampler."""
+def device_batches(data: DeviceData, sampler: AugmentationSampler, *, trial: int, channels_last: bool) -> Batches:
+    """Return batches from the dataset on the device, by our gather, in the order of a trial's sampler."""
+    device = data.train_images.device
+    memory_format = torch.channels_last if channels_last else torch.contiguous_format
 
-    ahead = 0
-
-    def __init__(self, data: DeviceData, sampler: AugmentationSampler, *, trial: int, channels_last: bool):
-        self._data, self._sampler, self._trial = data, sampler, trial
-        self._format = torch.channels_last if channels_last else torch.contiguous_format
-        self._epoch = 0
-        self._batches = self._endless()
-
-    def begin(self) -> Iterator[tuple[Tensor, Tensor]]:
-        return self._batches
-
-    def end(self) -> None:
-        pass
-
-    def _endless(self) -> Iterator[tuple[Tensor, Tensor]]:
-        data, device = self._data, self._data.train_images.device
-        while True:
-            self._epoch += 1
-            plan = EpochPlan(*(part.to(device) for part in self._sampler.plan(trial=self._trial, epoch=self._epoch)))
+    def endless() -> Iterator[tuple[Tensor, Tensor]]:
+        for epoch in itertools.count(1):
+            plan = EpochPlan(*(part.to(device) for part in sampler.plan(trial=trial, epoch=epoch)))
             for index, *augmentation in zip(*plan, strict=True):
                 images = gather(
-                    data.train_images, index, *augmentation, mean=data.mean, std=data.std, **self._sampler.constants
+                    data.train_images, index, *augmentation, mean=data.mean, std=data.std, **sampler.constants
                 )
-                yield images.contiguous(memory_format=self._format), data.train_labels[index]
+                yield images.contiguous(memory_format=memory_format), data.train_labels[index]
+
+    batches = endless()
+    return lambda: batches
 
 
-class ReferenceLoop:
-    """The tutorial's loop, driven by the host: `work` images a step.
+class ReferenceLoop(Workload):
+    """The tutorial's loop, driven by the host: `work` images a step. `ahead` batches can be made in advance.
 
     `losses` is the sum over the last block. `shares` holds, for each timed block, the part of its time spent waiting
     for batches; with the data on a GPU that is the time to ask for them.
@@ -140,49 +113,46 @@ class ReferenceLoop:
         device: torch.device,
         *,
         batch: int,
+        ahead: int,
         precision: str,
         label_smoothing: float,
     ):
-        self.work = float(batch)
+        self.work, self._ahead = float(batch), ahead
         self._network, self._optimiser, self._batches, self._device = network, optimiser, batches, device
         self._precision, self._label_smoothing = precision, label_smoothing
         self.shares: list[float] = []
-        self.losses = 0.0
+        self.losses = self._waiting = 0.0
 
-    def block(self, steps: int) -> Callable[[], None]:
+    def ready(self) -> None:
         if self._device.type == "cuda":
             # A user of the reference loop has not asked for deterministic kernels.
             torch.use_deterministic_algorithms(False)
         self._network.train()
-        self._source = self._batches.begin()
+        self._source = self._batches()
         # Batches that workers made while other workloads were timed are used up before the time begins.
-        self._train(self._batches.ahead)
+        for _ in range(self._ahead):
+            self.step()
 
-        def run() -> None:
-            begun = perf_counter()
-            waiting = self._train(steps)
-            self.shares.append(waiting / (perf_counter() - begun))
+    def run(self, steps: int) -> None:
+        begun, self._waiting, self.losses = perf_counter(), 0.0, 0.0
+        super().run(steps)
+        self.shares.append(self._waiting / (perf_counter() - begun))
 
-        return run
-
-    def _train(self, steps: int) -> float:
-        waiting = self.losses = 0.0
-        for _ in range(steps):
-            begun = perf_counter()
-            images, labels = next(self._source)
-            waiting += perf_counter() - begun
-            self._optimiser.zero_grad()
-            with autocast(self._device, self._precision):
-                outputs = self._network(images)
-            loss = functional.cross_entropy(outputs.float(), labels, label_smoothing=self._label_smoothing)
-            loss.backward()
-            self._optimiser.step()
-            self.losses += loss.item()
-        return waiting
+    def step(self) -> None:
+        begun = perf_counter()
+        images, labels = next(self._source)
+        self._waiting += perf_counter() - begun
+        self._optimiser.zero_grad()
+        with autocast(self._device, self._precision):
+            outputs = self._network(images)
+        loss = functional.cross_entropy(outputs.float(), labels, label_smoothing=self._label_smoothing)
+        loss.backward()
+        self._optimiser.step()
+        self.losses += loss.item()
 
     def end(self) -> None:
+        # A DataLoader's workers would go on preparing batches while the other workloads are timed.
         self._source = None
-        self._batches.end()
 
 
 def plain_sgd(network: nn.Module, schedule: dict[str, Any], *, learning_rate: float) -> torch.optim.SGD:

@@ -19,6 +19,7 @@ from hybridsep.bench import output, rows, variants
 from hybridsep.bench.session import Session
 from hybridsep.bench.settings import BenchSettings, Chip
 from hybridsep.bench.workloads import RowWorkloads
+from hybridsep.config.identity import flatten
 from hybridsep.data import Dataset
 from hybridsep.errors import ConfigError
 from hybridsep.networks.cost import cost_of
@@ -178,7 +179,7 @@ def run(session: Session) -> None:
             output.say(f"{experiment}, {config['row']}: {' to '.join(hours)} h for {trials} trials")
     found = {"size": size, "batch": settings.batch, "chip": vars(settings.chip), "lines": lines}
     # Counted, so the numbers are no machine's.
-    session.write(f"floor-{size}", found, _tables, label=lambda machine: "")
+    session.write(f"floor-{size}", found, _tables, labelled=False)
 
 
 def line(config: dict[str, Any], *, trials: int, settings: BenchSettings) -> dict[str, Any]:
@@ -240,7 +241,7 @@ def unfused(config: dict[str, Any], dataset: Dataset) -> list[Traffic]:
     data, side = workloads.data, workloads.sampler.size
 
     def evaluate() -> None:
-        logits_of(loop.network, data, size=side, precision="bfloat16", batch_size=len(data.test_images))
+        logits_of(loop.training.network, data, size=side, precision="bfloat16", batch_size=len(data.test_images))
 
     # Fake tensors have shapes and no values: every operation of the step is called, none computes.
     with FakeTensorMode(allow_non_fake_inputs=True):
@@ -248,45 +249,40 @@ def unfused(config: dict[str, Any], dataset: Dataset) -> list[Traffic]:
         return [traffic(call) for call in (lambda: loop.run(1), evaluate)]
 
 
+def _giga(value: float) -> str:
+    return number(value / 1e9)
+
+
+def _milli(value: float) -> str:
+    return number(1e3 * value, 3)
+
+
 def _tables(record: dict[str, Any]) -> list[Table]:
     chip = record["chip"]
     lines = []
     for experiment in dict.fromkeys(entry["experiment"] for entry in record["lines"]):
-        own = [entry for entry in record["lines"] if entry["experiment"] == experiment]
-        total = {kind: sum(entry["row_hours"][kind] for entry in own) for kind in _TRIAL_SECONDS}
-        lines += [*own, {"experiment": experiment, "row": f"{experiment}, all rows", "row_hours": total}]
-
-    def hours(kind: str) -> Any:
-        return lambda entry: number(entry["row_hours"][kind])
-
-    def milliseconds(kind: str) -> Any:
-        return lambda entry: number(1e3 * entry["step_seconds"][kind], 3) if "step_seconds" in entry else ""
-
-    def value(write: Any) -> Any:
-        return lambda entry: write(entry) if "params" in entry else ""
-
-    names = [
-        Column("Experiment", lambda entry: entry["experiment"], wide=True, place="files"),
-        Column("Row", lambda entry: entry["row"], wide=True),
-    ]
+        own = [flatten(entry) for entry in record["lines"] if entry["experiment"] == experiment]
+        total = {f"row_hours.{kind}": sum(entry[f"row_hours.{kind}"] for entry in own) for kind in _TRIAL_SECONDS}
+        lines += [*own, {"experiment": experiment, "row": f"{experiment}, all rows", **total}]
+    names = [Column("Experiment", "experiment", wide=True, place="files"), Column("Row", "row", wide=True)]
     needs = [
         *names,
-        Column("Params", value(lambda entry: count(entry["params"]))),
-        Column("Activations", value(lambda entry: count(entry["per_image"]["activations"]))),
-        Column("MACs", value(lambda entry: count(entry["per_image"]["macs"]))),
-        Column("GB, floor", value(lambda entry: number(entry["step_bytes"]["floor"] / 1e9))),
-        Column("GB, unfused", value(lambda entry: number(entry["step_bytes"]["unfused"] / 1e9))),
-        Column("Launches", value(lambda entry: str(entry["launches"]))),
+        Column("Params", "params", count),
+        Column("Activations", "per_image.activations", count),
+        Column("MACs", "per_image.macs", count),
+        Column("GB, floor", "step_bytes.floor", _giga),
+        Column("GB, unfused", "step_bytes.unfused", _giga),
+        Column("Launches", "launches"),
     ]
     times = [
         *names,
-        Column("Memory, ms", milliseconds("memory")),
-        Column("Matrix, ms", milliseconds("matrix")),
-        Column("Launch, ms", milliseconds("launching")),
-        Column("Floor, h", hours("floor")),
-        Column("Sum, h", hours("sum")),
-        Column("Unfused, h", hours("unfused")),
-        Column("Launch, h", hours("launching")),
+        Column("Memory, ms", "step_seconds.memory", _milli),
+        Column("Matrix, ms", "step_seconds.matrix", _milli),
+        Column("Launch, ms", "step_seconds.launching", _milli),
+        Column("Floor, h", "row_hours.floor", number),
+        Column("Sum, h", "row_hours.sum", number),
+        Column("Unfused, h", "row_hours.unfused", number),
+        Column("Launch, h", "row_hours.launching", number),
     ]
     example = record["lines"][0]
     work = (
@@ -312,6 +308,6 @@ def _tables(record: dict[str, Any]) -> list[Table]:
     )
     needed = [entry for entry in lines if "params" in entry]
     return [
-        Table("needs", "What one image and one training step need", needs, needed, (), heading=heading),
-        Table("hours", f"Times on {chip['name']}", times, lines, (), notes=notes),
+        Table("needs", "What one image and one training step need", needs, needed, heading=heading),
+        Table("hours", f"Times on {chip['name']}", times, lines, notes=notes),
     ]

@@ -16,7 +16,7 @@ from hybridsep.bench import fabricate, output
 from hybridsep.bench.session import Session
 from hybridsep.bench.settings import BenchSettings, shape
 from hybridsep.errors import ConfigError
-from hybridsep.report.table import Column, Table, number
+from hybridsep.report.table import Column, Table, byte_count, tenth, times
 
 _WIDTHS = (16, 32, 64)  # of conf/size/tiny.yaml
 _TRIALS_OF_A_WIDTH = 2
@@ -37,7 +37,7 @@ def run(session: Session) -> None:
     with tempfile.TemporaryDirectory() as folder:
         lines = []
         for line in _measured(session.settings, Path(folder)):
-            output.say(f"{line['command']}, {line['size']}: {line['seconds']:.1f} s, {line['peak_bytes'] / 1e6:.0f} MB")
+            output.say(f"{line['command']}, {line['size']}: {line['seconds']:.1f} s, {byte_count(line['peak_bytes'])}")
             lines.append(line)
     found = {"lines": lines, "busy_elsewhere": session.contention.cores()}
     session.write("scaling", found, lambda record: [_table(record)])
@@ -79,11 +79,11 @@ def _measured(settings: BenchSettings, folder: Path) -> Iterator[dict[str, Any]]
     for trials in given.trials:
         found = train(f"trials{trials}", trials)
         yield {"command": "run", "over": "trials", "size": f"{trials} trials", "value": trials, **found}
-    for times in given.widths:
-        widths = ",".join(str(width * times) for width in _WIDTHS)
-        found = train(f"width{times}", _TRIALS_OF_A_WIDTH, f"size.widths=[{widths}]")
-        said = f"widths x {times}, {_TRIALS_OF_A_WIDTH} trials"
-        yield {"command": "run", "over": "widths", "size": said, "value": times, **found}
+    for factor in given.widths:
+        widths = ",".join(str(width * factor) for width in _WIDTHS)
+        found = train(f"width{factor}", _TRIALS_OF_A_WIDTH, f"size.widths=[{widths}]")
+        said = f"widths x {factor}, {_TRIALS_OF_A_WIDTH} trials"
+        yield {"command": "run", "over": "widths", "size": said, "value": factor, **found}
     for text in given.folders:
         studies, rows, trials = shape(text)
         results = folder / f"report{text}"
@@ -94,16 +94,17 @@ def _measured(settings: BenchSettings, folder: Path) -> Iterator[dict[str, Any]]
 
 
 def _table(record: dict[str, Any]) -> Table:
-    first = {}
-    for line in record["lines"]:
-        first.setdefault(line["over"], line)
+    first: dict[str, float] = {}
+    lines = [
+        {**line, "ratio": line["seconds"] / first.setdefault(line["over"], line["seconds"])} for line in record["lines"]
+    ]
     columns = [
-        Column("Command", lambda line: line["command"], wide=True),
-        Column("Over", lambda line: line["size"], wide=True),
-        Column("Seconds", lambda line: number(line["seconds"], 1)),
-        Column("Of processor", lambda line: number(line["processor_seconds"], 1)),
-        Column("Ratio", lambda line: f"x {number(line['seconds'] / first[line['over']]['seconds'])}"),
-        Column("Peak memory", lambda line: f"{line['peak_bytes'] / 1e6:,.0f} MB"),
+        Column("Command", "command", wide=True),
+        Column("Over", "size", wide=True),
+        Column("Seconds", "seconds", tenth),
+        Column("Of processor", "processor_seconds", tenth),
+        Column("Ratio", "ratio", times),
+        Column("Peak memory", "peak_bytes", byte_count),
     ]
     notes = [
         "Whole commands, from start to end, once each (n = 1): imports, data, training or reading, files. Ratio: to the"
@@ -111,14 +112,4 @@ def _table(record: dict[str, Any]) -> Table:
         "run: size=tiny, the built-in data, rows of `separable`. report: made-up runs of 10,000 images unless set"
         " otherwise (scaling.images), tables and figures.",
     ]
-    heading = output.head(record)
-    return Table(
-        "scaling",
-        "Time and memory",
-        columns,
-        record["lines"],
-        (),
-        heading=heading,
-        warning=output.warning(record),
-        notes=notes,
-    )
+    return Table("scaling", "Time and memory", columns, lines, notes=notes)

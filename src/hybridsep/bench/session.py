@@ -4,10 +4,13 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from hybridsep.bench import output
+import torch
+
+from hybridsep.bench import output, rows
 from hybridsep.bench.contention import CpuContention
 from hybridsep.bench.settings import BenchSettings
 from hybridsep.report.table import Table
+from hybridsep.train import precision
 
 
 class Session:
@@ -22,10 +25,8 @@ class Session:
         self.contention = CpuContention()
 
     @functools.cached_property
-    def device(self) -> Any:
-        """The torch.device, prepared for work. Raises ConfigError when it is not there."""
-        from hybridsep.train import precision
-
+    def device(self) -> torch.device:
+        """The device, prepared for work. Raises ConfigError when it is not there."""
         device = precision.resolve_device(self.settings.device)
         self._threads = precision.prepare(device, self.settings.threads)
         return device
@@ -39,8 +40,6 @@ class Session:
     @functools.cached_property
     def bfloat16(self) -> bool:
         """Whether the device multiplies bfloat16 in hardware."""
-        from hybridsep.train import precision
-
         return precision.native_bfloat16(self.device)
 
     def size(self, default: str = "small") -> str:
@@ -49,8 +48,6 @@ class Session:
 
     def configurations(self) -> list[dict[str, Any]]:
         """Return the plain configurations of the models that are measured. Raises ConfigError."""
-        from hybridsep.bench import rows
-
         return rows.of_models(self.settings.models, size=self.size(), batch=self.settings.batch)
 
     def write(
@@ -59,13 +56,13 @@ class Session:
         found: dict[str, Any],
         tables: Callable[[dict[str, Any]], Sequence[Table]],
         *,
-        label: Callable[[dict[str, Any]], str] | None = None,
+        labelled: bool = True,
     ) -> None:
         """Write what was found, with where it is from, and its tables; print these. Raises RecordError.
 
-        Files are called `name`, a dash and the `label` of the record's machine: by default the given one or the
-        device's (`output.label`); without any, only `name`.
+        Files are called `name`, and where numbers are a machine's, `labelled`, a dash and `output.label`.
         """
         record = {"command": self._command, **found, **output.origin(str(self.device), self.threads)}
-        end = (label or (lambda machine: output.label(self.settings.label, machine)))(record["machine"])
-        output.write(self.settings.results, f"{name}-{end}" if end else name, record, tables(record))
+        if labelled:
+            name = f"{name}-{output.label(self.settings.label, record['machine'])}"
+        output.write(self.settings.results, name, record, tables(record))

@@ -10,17 +10,15 @@ Memory is the most bytes of tensors that exist at once during one step (`hybrids
 buffers, in training also momentum and gradients, the batch, and every activation and temporary; not the dataset.
 """
 
-import datetime
-import json
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from hybridsep.bench import output
 from hybridsep.bench.contention import CpuContention
 from hybridsep.bench.memory import step_bytes
 from hybridsep.bench.timing import Stopped, Workload, spread, time_in_rounds
@@ -28,41 +26,35 @@ from hybridsep.bench.variants import ours
 from hybridsep.bench.workloads import RowWorkloads
 from hybridsep.data import Dataset
 from hybridsep.data.batches import evaluation_batches
-from hybridsep.errors import ConfigError, RecordError
+from hybridsep.errors import ConfigError
 from hybridsep.launch.progress import Monitor
 from hybridsep.launch.stop import Stop
 from hybridsep.networks.cost import cost_of
-from hybridsep.runs import provenance, records, seeds
+from hybridsep.report.table import byte_count, rate
+from hybridsep.runs import seeds
 from hybridsep.train import build, precision
 from hybridsep.train.assembly import initial_network
 
-FORMAT = 1
 _BATCHES_OF_DATA = 16  # an epoch of training
 _MEAN, _STD = [0.5] * 3, [0.25] * 3
 # The configuration that matters here.
 _RECORDED = ("model", "size", "augmentation", "schedule", "match", "seed", "speed")
 
 
-class Inference:
+class Inference(Workload):
     """The network in evaluation mode on one normalised float32 batch (batch, 3, size, size), channels last."""
 
     def __init__(self, network: nn.Module, images: Tensor, number_format: str):
         self.work = float(len(images))
         self._network, self._images, self._precision = network, images, number_format
 
-    def block(self, steps: int) -> Callable[[], None]:
+    def ready(self) -> None:
         self._network.eval()
 
-        @torch.inference_mode()
-        def run() -> None:
-            for _ in range(steps):
-                with precision.autocast(self._images.device, self._precision):
-                    self._network(self._images)
-
-        return run
-
-    def end(self) -> None:
-        pass
+    @torch.inference_mode()
+    def step(self) -> None:
+        with precision.autocast(self._images.device, self._precision):
+            self._network(self._images)
 
 
 def measure(config: dict[str, Any], *, monitor: Monitor, stop: Stop) -> dict[str, Any] | None:
@@ -91,7 +83,6 @@ def measure(config: dict[str, Any], *, monitor: Monitor, stop: Stop) -> dict[str
         monitor.say(f"{config['row']}: stopped ({stop.reason}), nothing written; the same command measures it anew")
         return None
     record = {
-        "format": FORMAT,
         "study": config["study"],
         "row": config["row"],
         "title": config["model"]["title"],
@@ -101,12 +92,9 @@ def measure(config: dict[str, Any], *, monitor: Monitor, stop: Stop) -> dict[str
         "measurements": measurements,
         "busy_elsewhere": contention.cores(),
         "config": {key: config[key] for key in _RECORDED},
-        "machine": provenance.machine(str(device), threads),
-        "versions": provenance.versions(),
-        "git": provenance.git_state(),
-        "measured": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        **output.origin(str(device), threads),
     }
-    _write(Path(config["results"]), record)
+    output.write_files(config["results"], {f"speed/{record['study']}/{record['row']}.json": output.as_json(record)})
     monitor.end_trial(f"{config['row']}: {_summary(measurements)}", trained=False)
     return record
 
@@ -173,21 +161,9 @@ def _random_data(config: dict[str, Any]) -> Dataset:
     return Dataset("random", "random images", *train, *test, names)
 
 
-def _write(results: Path, record: dict[str, Any]) -> None:
-    folder = results / "speed" / record["study"]
-    text = json.dumps(record, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        records.write_atomically(folder / f"{record['row']}.json", f"{text}\n".encode(errors="backslashreplace"))
-    except OSError as error:
-        raise RecordError(f"results={results} cannot be written: {error}") from None
-
-
 def _summary(measurements: list[dict[str, Any]]) -> str:
     parts = []
     for entry in measurements:
-        rate = entry["images_per_second"]
-        parts.append(
-            f"{entry['what']} {rate['median']:,.0f} ± {rate['iqr'] / 2:,.0f} images/s (batch {entry['batch']})"
-        )
-    return f"{', '.join(parts)}; peak {measurements[0]['peak_bytes'] / 1e6:,.0f} MB"
+        median, iqr = (entry["images_per_second"][key] for key in ("median", "iqr"))
+        parts.append(f"{entry['what']} {rate(median, iqr)} images/s (batch {entry['batch']})")
+    return f"{', '.join(parts)}; peak {byte_count(measurements[0]['peak_bytes'])}"

@@ -4,8 +4,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
 
+from hybridsep.bench import scaling
 from hybridsep.bench.timing import spread
 from hybridsep.errors import ConfigError
 
@@ -31,7 +31,9 @@ def measure(*, device: str, starts: int) -> list[dict[str, object]]:
     """
     found: dict[str, list[float]] = {}
     for number in range(starts + 1):
-        taken = {f"{module} --help": _help(module) for module in _HELPS}
+        taken = {
+            f"{module} --help": scaling.measure(["-m", f"hybridsep.{module}", "--help"])["seconds"] for module in _HELPS
+        }
         first, whole = _training(device)
         taken |= {"run, to the first step": first, "run, a trial of one step, to its end": whole}
         for what, seconds in taken.items():
@@ -40,19 +42,14 @@ def measure(*, device: str, starts: int) -> list[dict[str, object]]:
     return [{"what": what, "seconds": spread(seconds)} for what, seconds in found.items()]
 
 
-def _help(module: str) -> float:
-    begun = time.perf_counter()
-    subprocess.run(_command(module, "--help"), stdout=subprocess.DEVNULL, check=True)
-    return time.perf_counter() - begun
-
-
 def _training(device: str) -> tuple[float, float]:
     """Return the seconds until the run program says that it begins to train, and until it has ended."""
     first = None
     with tempfile.TemporaryDirectory() as folder:
         words = (*_ONE_STEP, f"device={device}", f"results={folder}/results", f"data_dir={folder}/data")
         begun = time.perf_counter()
-        with subprocess.Popen(_command("run", *words), stderr=subprocess.PIPE, text=True) as process:
+        command = [sys.executable, "-m", "hybridsep.run", *words]
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
             assert process.stderr is not None
             said = ""
             for said in process.stderr:
@@ -62,7 +59,3 @@ def _training(device: str) -> tuple[float, float]:
     if process.returncode or first is None:
         raise ConfigError(f"the run program did not train a step on device={device}: {said.strip()}")
     return first, whole
-
-
-def _command(module: str, *words: str) -> Sequence[str]:
-    return [sys.executable, "-m", f"hybridsep.{module}", *words]

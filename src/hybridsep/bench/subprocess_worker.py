@@ -15,7 +15,7 @@ from hybridsep.bench.contention import own_seconds
 from hybridsep.bench.timing import Workload
 
 
-class SubprocessWorkload:
+class SubprocessWorkload(Workload):
     """The workload that `make(*arguments)` returns in a new process; `shares` are those of the workload, if it has any.
 
     `seconds` is the processor time of its process so far. `make` and the arguments must be picklable. An exception
@@ -32,9 +32,11 @@ class SubprocessWorkload:
         self.shares: list[float] = []
         self.seconds = 0.0
 
-    def block(self, steps: int) -> Callable[[], None]:
-        self._ask("block", steps)
-        return functools.partial(self._ask, "run")
+    def ready(self) -> None:
+        self._ask("ready")
+
+    def run(self, steps: int) -> None:
+        self._ask("run", steps)
 
     def end(self) -> None:
         self.shares, self.seconds = self._ask("end")
@@ -74,31 +76,23 @@ def _serve(connection: Connection, make: Callable[..., Workload], arguments: tup
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that asks ends, and this one with it
     # The workers of the reference loop's DataLoader are started as a user's would be, and counted as this process's.
     multiprocessing.set_start_method(multiprocessing.get_all_start_methods()[0], force=True)
-    run: Callable[[], None] | None = None
-
-    def answer(word: str = "", *given: Any) -> Any:
-        nonlocal workload, run
-        if word == "":
-            workload = make(*arguments)
-            return workload.work
-        if word == "block":
-            run = workload.block(*given)
-        elif word == "run":
-            run()
-        else:
-            workload.end()
-            return getattr(workload, "shares", []), own_seconds()
-        return None
-
     workload: Any = None
     question: tuple[Any, ...] = ()
     while True:
+        answer: Any = None
         try:
-            found = answer(*question)
+            if workload is None:
+                workload = make(*arguments)
+                answer = workload.work
+            else:
+                name, *given = question
+                getattr(workload, name)(*given)
+                if name == "end":
+                    answer = getattr(workload, "shares", []), own_seconds()
         except Exception as error:
-            found = error
+            answer = error
         try:
-            connection.send(found)
+            connection.send(answer)
             question = connection.recv()
         except (EOFError, OSError):
             return

@@ -1,22 +1,23 @@
 """`bench throughput`: the reference loop against ours on the same network, switch by switch, timed in turn."""
 
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from typing import Any
 
 import torch
 
 from hybridsep.bench import gpu, output, roofline, rows, startup
-from hybridsep.bench.measurement import Measurement, RowMeasurement
 from hybridsep.bench.session import Session
 from hybridsep.bench.subprocess_worker import SubprocessWorkload
-from hybridsep.bench.throughput_tables import tables
+from hybridsep.bench.throughput_tables import best, tables
 from hybridsep.bench.timing import Timed, Workload, ratios, spread, time_in_rounds
 from hybridsep.bench.variants import Variant, ablation
-from hybridsep.bench.workloads import RowWorkloads, own_determinism
+from hybridsep.bench.workloads import RowWorkloads
 from hybridsep.data import Dataset
 from hybridsep.errors import ConfigError
 from hybridsep.modules.grouped import narrow_groups
+from hybridsep.report.table import times
 from hybridsep.runs import machine
 from hybridsep.train import build
 from hybridsep.train.allocator import keep_freed_memory
@@ -45,16 +46,18 @@ def run(session: Session) -> None:
     }
     dataset = rows.dataset(train=given.images)
     copies, products = gpu.reached(device) if on_gpu else ([], [])
-    found: list[RowMeasurement] = []
+    models: list[dict[str, Any]] = []
     begun = time.monotonic()
     for number, config in enumerate(configs, 1):
         with torch.device("meta"):  # only its layers are asked for
             network = build.network_factory(config, classes=len(dataset.classes))()
         variants = ablation(**here, grouped=bool(narrow_groups(network)))
-        found.append(_measure(config, dataset, variants, session, workers=workers))
-        best = found[-1].best
+        models.append(_measure(config, dataset, variants, session, workers=workers))
+        fastest = best(models[-1])
         left = (time.monotonic() - begun) / number * (len(configs) - number) / 60
-        output.say(f"{config['row']}: x {best.ratio['median']:.2f} ({best.name}); about {left:.0f} min left")
+        output.say(
+            f"{config['row']}: {times(fastest['ratio']['median'])} ({fastest['name']}); about {left:.0f} min left"
+        )
     record = {
         "size": size,
         "batch": settings.batch,
@@ -63,22 +66,22 @@ def run(session: Session) -> None:
         "dataset_bytes": dataset.train_images.nbytes + dataset.test_images.nbytes,
         "reached": {"bytes_per_second": spread(copies), "flops_per_second": spread(products)} if on_gpu else None,
         "starts": starts,
-        "models": [row.record(batch=settings.batch) for row in found],
+        "models": models,
         "busy_elsewhere": session.contention.cores(),
     }
-    session.write(f"throughput-{size}", record, lambda record: tables(record, found))
+    session.write(f"throughput-{size}", record, tables)
 
 
 def _measure(
     config: dict[str, Any], dataset: Dataset, variants: list[Variant], session: Session, *, workers: int
-) -> RowMeasurement:
-    """Return what was measured of one row: of each variant, and of the data path alone."""
+) -> dict[str, Any]:
+    """Return what the record says of one row: of each variant, and of the data path alone."""
     given, device, batch = session.settings.throughput, session.device, session.settings.batch
     here = [variant for variant in variants if not variant.missing]
     row = RowWorkloads(config, dataset, device, workers=workers)
     workloads: dict[Key, Workload]
     try:
-        with own_determinism(), ExitStack() as subprocesses:
+        with ExitStack() as subprocesses:
             memory = {variant: row.memory(variant) for variant in here}
             if device.type == "cuda":
                 workloads = {variant: row.make(variant) for variant in here}
@@ -90,38 +93,70 @@ def _measure(
                     for key in (*here, False)
                 }
             timed = time_in_rounds(workloads, device, seconds=given.seconds, rounds=given.rounds)
-            busy = {variant: _busy(workloads[variant], device) for variant in here} if device.type == "cuda" else {}
+            busy = {}
+            if device.type == "cuda":
+                busy = {key: gpu.busy_share(workloads[key], _PROFILED_STEPS, device) for key in here}
             for workload in workloads.values():
                 if isinstance(workload, SubprocessWorkload):
                     session.contention.count(workload.seconds)
     except torch.OutOfMemoryError:
         raise ConfigError(f"batch={batch} is too large for the memory of {device} with {config['row']}") from None
-    found: list[Measurement] = []
+    ways = {variant: way_record(variant) for variant in variants}
     before: list[float] = []
-    for variant in variants:
-        if variant.missing:
-            found.append(Measurement(variant))
-            continue
-        rates = timed[variant].rates
-        found.append(
-            Measurement(
-                variant,
-                rates=rates,
-                reference=timed[here[0]].rates,
-                before=before,
-                memory_bytes=memory[variant],
-                data_shares=_data_shares(variant, workloads, timed),
-                busy_share=busy.get(variant),
-            )
-        )
+    for variant in here:
+        rates, shares = timed[variant].rates, _data_shares(variant, workloads, timed)
+        more = {
+            "memory_bytes": memory[variant],
+            "data_share": spread(shares) if shares else None,
+            "busy_share": busy.get(variant),
+        }
+        ways[variant] = way_record(variant, rates, usual=timed[here[0]].rates, before=before, **more)
         before = before if variant.standalone else rates
-    return RowMeasurement(
-        row=config["row"],
-        title=config["model"]["title"],
-        requirements=roofline.requirements(config, classes=len(dataset.classes), height=dataset.train_images.shape[1]),
-        variants=found,
-        gathering={key: timed[key].rates for key in timed if isinstance(key, bool)},
-    )
+    needs = roofline.requirements(config, classes=len(dataset.classes), height=dataset.train_images.shape[1])
+    return {
+        "row": config["row"],
+        "title": config["model"]["title"],
+        "params": needs.params,
+        "macs": needs.macs,
+        "step_bytes": needs.training_bytes(batch),
+        "step_flops": needs.training_flops(batch),
+        "ways": list(ways.values()),
+        "gather_images_per_second": {
+            "graph" if key else "eager": spread(timed[key].rates) for key in timed if isinstance(key, bool)
+        },
+    }
+
+
+def way_record(
+    variant: Variant,
+    rates: Sequence[float] = (),
+    *,
+    usual: Sequence[float] = (),
+    before: Sequence[float] = (),
+    **more: Any,
+) -> dict[str, Any]:
+    """Return what the record says of one variant; of a missing one only its name and what is missing.
+
+    `rates`: images/s in every round; `usual`: those of the reference loop; `before`: those of the variant before, none
+    for the first. More: `memory_bytes`; `data_share`, the part of the time that goes into making batches, where it can
+    be told; `busy_share`, that in which a kernel ran on the GPU.
+    """
+    said = {
+        "name": variant.name,
+        "missing": variant.missing,
+        "graph": variant.graph and not variant.missing,
+        "aside": variant.standalone,
+        "ratio": None,
+    }
+    if not rates:
+        return said
+    return said | {
+        "images_per_second": spread(rates),
+        "ratio": spread(ratios(rates, usual)),
+        "gain": spread(ratios(rates, before)) if before else None,
+        "rounds": rates,
+        **more,
+    }
 
 
 def _data_shares(variant: Variant, workloads: dict[Key, Workload], timed: dict[Key, Timed]) -> list[float]:
@@ -139,10 +174,3 @@ def _workload(key: Key, config: dict[str, Any], dataset: Dataset, threads: int, 
         keep_freed_memory()
     row = RowWorkloads(config, dataset, torch.device("cpu"), workers=workers)
     return row.data_path(graph=key) if isinstance(key, bool) else row.make(key)
-
-
-def _busy(workload: Workload, device: torch.device) -> float:
-    try:
-        return gpu.busy_share(workload.block(_PROFILED_STEPS), device)
-    finally:
-        workload.end()

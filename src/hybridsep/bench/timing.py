@@ -4,7 +4,7 @@ import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -13,16 +13,38 @@ MAX_STEPS = 4096  # in one block
 Key = TypeVar("Key")
 
 
-class Workload(Protocol):
-    """What is timed: `block(steps)` makes all ready and returns the call that does so many steps; `end()` comes after.
+class Workload:
+    """What is timed in blocks: `ready()`, then `run(steps)`, which calls `step()` so often, then `end()`.
 
     `work` is what one step does, in the unit of the rates: images, bytes or operations.
     """
 
     work: float
 
-    def block(self, steps: int) -> Callable[[], None]: ...
-    def end(self) -> None: ...
+    def ready(self) -> None:
+        """Make all ready for a block."""
+
+    def step(self) -> None:
+        """Do one step."""
+        raise NotImplementedError
+
+    def run(self, steps: int) -> None:
+        """Do so many steps; this is what is timed."""
+        for _ in range(steps):
+            self.step()
+
+    def end(self) -> None:
+        """Give back what `ready` took."""
+
+
+class Repeated(Workload):
+    """The same call again and again."""
+
+    def __init__(self, call: Callable[[], object], work: float):
+        self._call, self.work = call, work
+
+    def step(self) -> None:
+        self._call()
 
 
 @dataclass(frozen=True)
@@ -71,11 +93,11 @@ def time_in_rounds(
 
 def time_block(workload: Workload, steps: int, device: torch.device) -> float:
     """Return the seconds of one block, with all that it started on the device."""
-    call = workload.block(steps)
     try:
+        workload.ready()
         synchronise(device)
         begun = time.perf_counter()
-        call()
+        workload.run(steps)
         synchronise(device)
         return time.perf_counter() - begun
     finally:

@@ -1,7 +1,5 @@
 """What is timed of one row: the reference loop, our loop in each variant, several trials at once, the data path."""
 
-import contextlib
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -9,15 +7,15 @@ import numpy as np
 import torch
 
 from hybridsep.bench.memory import step_bytes
-from hybridsep.bench.reference_loop import DeviceBatches, LoaderBatches, ReferenceLoop, plain_sgd
-from hybridsep.bench.timing import Workload
+from hybridsep.bench.reference_loop import ReferenceLoop, device_batches, loader_batches, plain_sgd
+from hybridsep.bench.timing import Repeated, Workload
 from hybridsep.bench.variants import Variant
 from hybridsep.data import Dataset
 from hybridsep.data.batches import EpochPlan, gather
 from hybridsep.train import build
 from hybridsep.train.assembly import Training, assemble, initial_network
 from hybridsep.train.concurrent import run_concurrently
-from hybridsep.train.graph import TrialStream
+from hybridsep.train.graph import GraphRunner, TrialStream
 from hybridsep.train.sampler import AugmentationSampler
 from hybridsep.train.step import DeviceData
 
@@ -91,9 +89,19 @@ class RowWorkloads:
             counted, times = replace(counted, at_once=1), variant.at_once
         return times * step_bytes(lambda: self.make(counted), self._device)
 
-    def data_path(self, *, graph: bool) -> "DataPath":
-        """Return the workload that does nothing but gather our batches."""
-        return DataPath(self.data, self.sampler, self.batch, graph=graph)
+    def data_path(self, *, graph: bool) -> Workload:
+        """Return the part of our step that makes a batch: draws, pixels, labels. With `graph` captured and replayed."""
+        data, constants = self.data, self.sampler.constants
+        plan = EpochPlan(*(part.to(self._device) for part in self.sampler.plan(trial=0, epoch=1)))
+        counter = torch.zeros(1, dtype=torch.int64, device=self._device)
+
+        def make_batch() -> None:
+            index, *augmentation = (part.index_select(0, counter)[0] for part in plan)
+            gather(data.train_images, index, *augmentation, mean=data.mean, std=data.std, **constants)
+            data.train_labels.index_select(0, index)
+            counter.add_(1).remainder_(len(plan.order))
+
+        return Repeated(GraphRunner(make_batch, generator=None) if graph else make_batch, float(self.batch))
 
     def _reference_loop(self, variant: Variant) -> ReferenceLoop:
         config, data = self._config, self.data
@@ -106,9 +114,9 @@ class RowWorkloads:
             merge_groups=variant.merged,
         )
         if variant.data_on_device:
-            batches = DeviceBatches(data, self.sampler, trial=0, channels_last=variant.channels_last)
+            batches = device_batches(data, self.sampler, trial=0, channels_last=variant.channels_last)
         else:
-            batches = LoaderBatches(
+            batches = loader_batches(
                 self._dataset.train_images,
                 self._dataset.train_labels,
                 self._device,
@@ -124,106 +132,60 @@ class RowWorkloads:
             batches,
             self._device,
             batch=self.batch,
+            ahead=0 if variant.data_on_device else 2 * self._workers,  # DataLoader's own prefetch factor
             precision=variant.precision,
             label_smoothing=config["schedule"]["label_smoothing"],
         )
 
 
-class TrialLoop:
+class TrialLoop(Workload):
     """Our loop: the steps of one trial, epoch after epoch, in its stream; an epoch's plan is drawn when it begins."""
 
     def __init__(self, training: Training, stream: TrialStream, *, trial: int, learning_rate: float):
-        self.step, self.network = training.step, training.network
-        self.work = float(self.step.batch_size)
-        self._sampler, self._stream, self._trial = training.sampler, stream, trial
-        self._advance = stream.stepper(self.step, generator=training.generator)
-        self._rates = np.full(self.step.steps, learning_rate, np.float32)
-        self._epoch, self._at = 0, self.step.steps
+        self.training, self.steps = training, training.step.steps
+        self.work = float(training.step.batch_size)
+        self._stream, self._trial = stream, trial
+        self._advance = stream.stepper(training.step, generator=training.generator)
+        self._rates = np.full(self.steps, learning_rate, np.float32)
+        self._epoch, self._at = 0, self.steps
 
-    def block(self, steps: int) -> Callable[[], None]:
-        if self.step.losses.is_cuda:
+    def ready(self) -> None:
+        if self.training.step.losses.is_cuda:
             torch.use_deterministic_algorithms(True)
-        self.network.train()
-        return lambda: self.run(steps)
+        self.training.network.train()
 
     def run(self, steps: int) -> None:
-        """Do so many steps and wait for them."""
         with self._stream as stream:
-            for _ in range(steps):
-                if self._at == self.step.steps:
-                    self._epoch, self._at = self._epoch + 1, 0
-                    with stream.eager():
-                        plan = self._sampler.plan(trial=self._trial, epoch=self._epoch)
-                        self.step.begin_epoch(plan, self._rates)
-                self._advance()
-                self._at += 1
+            super().run(steps)
             stream.wait()
 
-    def end(self) -> None:
-        pass
+    def step(self) -> None:
+        if self._at == self.steps:
+            self._epoch, self._at = self._epoch + 1, 0
+            with self._stream.eager():
+                plan = self.training.sampler.plan(trial=self._trial, epoch=self._epoch)
+                self.training.step.begin_epoch(plan, self._rates)
+        self._advance()
+        self._at += 1
 
 
-class ConcurrentTrials:
+class ConcurrentTrials(Workload):
     """Several trials, each with a thread of its own; on a CPU they share out its cores."""
 
     def __init__(self, trials: list[TrialLoop], device: torch.device):
         self.work = sum(trial.work for trial in trials)
         self.trials, self._device = trials, device
 
-    def block(self, steps: int) -> Callable[[], None]:
+    def ready(self) -> None:
         self._threads = torch.get_num_threads()
         if self._device.type == "cpu":
             # Every new thread takes this number over.
             torch.set_num_threads(max(1, self._threads // len(self.trials)))
         for trial in self.trials:
-            trial.block(steps)
-        return lambda: run_concurrently(self.trials, lambda trial: trial.run(steps), at_once=len(self.trials))
+            trial.ready()
+
+    def run(self, steps: int) -> None:
+        run_concurrently(self.trials, lambda trial: trial.run(steps), at_once=len(self.trials))
 
     def end(self) -> None:
         torch.set_num_threads(self._threads)
-
-
-class DataPath:
-    """The part of our step that makes a batch: draws, pixels, labels. With `graph` it is captured and replayed."""
-
-    def __init__(self, data: DeviceData, sampler: AugmentationSampler, batch: int, *, graph: bool):
-        self.work = float(batch)
-        self._data, self._constants, self._graph = data, sampler.constants, None
-        device = data.train_images.device
-        self._plan = EpochPlan(*(part.to(device) for part in sampler.plan(trial=0, epoch=1)))
-        self._counter = torch.zeros(1, dtype=torch.int64, device=device)
-        if graph:
-            self._gather()
-            self._graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(self._graph):
-                self._gather()
-
-    def _gather(self) -> None:
-        data = self._data
-        index, *augmentation = (part.index_select(0, self._counter)[0] for part in self._plan)
-        gather(data.train_images, index, *augmentation, mean=data.mean, std=data.std, **self._constants)
-        data.train_labels.index_select(0, index)
-        self._counter += 1
-        self._counter %= len(self._plan.order)
-
-    def block(self, steps: int) -> Callable[[], None]:
-        one = self._graph.replay if self._graph is not None else self._gather
-
-        def run() -> None:
-            for _ in range(steps):
-                one()
-
-        return run
-
-    def end(self) -> None:
-        pass
-
-
-@contextlib.contextmanager
-def own_determinism() -> Iterator[None]:
-    """Give torch's switch for deterministic kernels back as it was: the reference loop turns it off, ours on."""
-    before = torch.are_deterministic_algorithms_enabled()
-    try:
-        yield
-    finally:
-        torch.use_deterministic_algorithms(before)

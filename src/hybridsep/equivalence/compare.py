@@ -41,7 +41,7 @@ class Result:
 
 def check(identity: Identity, count: int) -> Result:
     """Compare both sides for the seeds 0 to `count` - 1, `CASES_PER_SEED` random shapes each."""
-    forward, gradient, bounds = [], [], []
+    differences, bounds = [], []
     for seed in range(count):
         for case in range(CASES_PER_SEED):
             generator = torch.Generator().manual_seed(seeds.seed(seed, "equivalence", identity.name, case))
@@ -52,23 +52,24 @@ def check(identity: Identity, count: int) -> Result:
                 torch.randn(batch, form.in_chs, height, width, dtype=torch.float64, generator=generator)
                 for _ in range(2)
             )
-            differences = compare(form, weights, x, generator)
-            forward.append(differences[0])
-            gradient.append(differences[1])
+            differences.append(compare(form, weights, x, generator))
             if form.bound is not None:
                 bounds.append(form.bound(weights, x, other))
+    # Written so that a NaN fails.
     if identity.holds:
-        # Written so that a NaN fails.
-        passed, extreme = all(each <= TOLERANCE for each in forward + gradient), np.max
+        extremes = np.max(differences, axis=0)
+        passed = all(each <= TOLERANCE for each in extremes)
     else:
-        passed, extreme = all(each >= LARGE for each in forward + gradient + bounds), np.min
+        extremes = np.min(differences, axis=0)
+        passed = all(each >= LARGE for each in (*extremes, *bounds))
+    forward, gradient = map(float, extremes)
     return Result(
         identity.name,
         identity.source,
         identity.holds,
-        len(forward),
-        float(extreme(forward)),
-        float(extreme(gradient)),
+        len(differences),
+        forward,
+        gradient,
         min(bounds, default=None),
         parameters(identity.form(REFERENCE)),
         passed,

@@ -11,6 +11,8 @@ from torch.func import functional_call
 
 Weights = dict[str, Tensor]
 Function = Callable[[Weights, Tensor], Tensor]
+Mapping = Callable[[Weights], Weights]
+Shapes = dict[str, tuple[int, ...]]
 
 
 class Channels(NamedTuple):
@@ -30,14 +32,14 @@ class Form:
     """
 
     in_chs: int
-    shapes: dict[str, tuple[int, ...]]
+    shapes: Shapes
     left: Function
     right: Function
-    mapping: Callable[[Weights], Weights]
+    mapping: Mapping
     bound: Callable[[Weights, Tensor, Tensor], float] | None = None
 
 
-def module(build: Callable[[], nn.Module]) -> tuple[dict[str, tuple[int, ...]], Function]:
+def module(build: Callable[[], nn.Module]) -> tuple[Shapes, Function]:
     """Return a module's weight shapes and its function of (weights, x), with BatchNorm in training mode."""
     with torch.device("meta"):
         built = build().train()

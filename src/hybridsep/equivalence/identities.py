@@ -6,6 +6,7 @@ nothing is compared with itself.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from hybridsep.equivalence import inception, resnext, separable
 from hybridsep.equivalence.forms import Channels, Form
@@ -32,7 +33,11 @@ IDENTITIES = (
         "hybrid = ResNeXt (a), cardinality = channels", "Figure 4; ResNeXt Figure 3(a)", separable.hybrid_as_towers
     ),
     Identity("simplified Inception = reformulated", "Xception Figures 2, 3", inception.simplified),
-    Identity("simplified = reformulated, BatchNorm + ReLU", "Xception Figures 2, 3", inception.simplified_with_relu),
+    Identity(
+        "simplified = reformulated, BatchNorm + ReLU",
+        "Xception Figures 2, 3",
+        partial(inception.simplified, norm_act=True),
+    ),
     Identity("extreme Inception = segments of one channel", "Xception Figure 4", inception.extreme),
     Identity("ResNeXt (c) = (a): grouped = summed towers", "ResNeXt Figure 3", resnext.as_towers),
     Identity("ResNeXt (c) = (b): grouped = concatenated", "ResNeXt Figure 3", resnext.as_concatenated),

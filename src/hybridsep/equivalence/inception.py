@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from hybridsep.equivalence import mappings
-from hybridsep.equivalence.forms import Channels, Form, Function, Weights, conv, module, norm, per_channel
+from hybridsep.equivalence.forms import Channels, Form, Function, Shapes, Weights, conv, module, norm, per_channel
 from hybridsep.modules import Inception, ReformulatedInception
 
 
@@ -15,43 +15,31 @@ def _reformulated(chs: Channels, segments: int, *, norm_act: bool) -> Function:
     )[1]
 
 
-def simplified(chs: Channels) -> Form:
-    width = chs.out_chs // chs.groups
-    shapes: dict[str, tuple[int, ...]] = {
-        f"{index}.pointwise": (width, chs.in_chs, 1, 1) for index in range(chs.groups)
-    }
-    shapes |= {f"{index}.spatial": (width, width, 3, 3) for index in range(chs.groups)}
+def simplified(chs: Channels, *, norm_act: bool = False) -> Form:
+    """Towers of a 1x1 and a 3x3; with `norm_act` BatchNorm and ReLU stand between them."""
+    width, towers, norms = chs.out_chs // chs.groups, range(chs.groups), ("norm.weight", "norm.bias")
+    shapes: Shapes = {f"{index}.pointwise": (width, chs.in_chs, 1, 1) for index in towers}
+    shapes |= {f"{index}.spatial": (width, width, 3, 3) for index in towers}
+    if norm_act:
+        shapes |= {f"{index}.{name}": (width,) for index in towers for name in norms}
 
-    def left(w: Weights, x: Tensor) -> Tensor:
-        towers = [conv(conv(x, w[f"{i}.pointwise"]), w[f"{i}.spatial"]) for i in range(chs.groups)]
-        return torch.cat(towers, dim=1)
-
-    def mapping(w: Weights) -> Weights:
-        towers = [(w[f"{index}.pointwise"], w[f"{index}.spatial"]) for index in range(chs.groups)]
-        pointwise, spatial = mappings.simplified_inception_to_reformulated(towers)
-        return {"pointwise.weight": pointwise, "grouped.weight": spatial}
-
-    return Form(chs.in_chs, shapes, left, _reformulated(chs, chs.groups, norm_act=False), mapping)
-
-
-def simplified_with_relu(chs: Channels) -> Form:
-    linear, norms = simplified(chs), ("norm.weight", "norm.bias")
-    shapes = dict(linear.shapes)
-    for index in range(chs.groups):
-        shapes |= {f"{index}.{name}": (chs.out_chs // chs.groups,) for name in norms}
-
-    def left(w: Weights, x: Tensor) -> Tensor:
-        reduced = (norm(conv(x, w[f"{i}.pointwise"]), w, f"{i}.norm") for i in range(chs.groups))
-        return torch.cat([conv(each, w[f"{i}.spatial"]) for i, each in enumerate(reduced)], dim=1)
+    def tower(w: Weights, x: Tensor, index: int) -> Tensor:
+        y = conv(x, w[f"{index}.pointwise"])
+        return conv(norm(y, w, f"{index}.norm") if norm_act else y, w[f"{index}.spatial"])
 
     def mapping(w: Weights) -> Weights:
-        mapped = linear.mapping(w)
-        mapped["pointwise.conv.weight"] = mapped.pop("pointwise.weight")
-        for name in norms:
-            mapped[f"pointwise.{name}"] = torch.cat([w[f"{index}.{name}"] for index in range(chs.groups)])
-        return mapped
+        pointwise, spatial = mappings.simplified_inception_to_reformulated(
+            [(w[f"{index}.pointwise"], w[f"{index}.spatial"]) for index in towers]
+        )
+        if not norm_act:
+            return {"pointwise.weight": pointwise, "grouped.weight": spatial}
+        joined = {f"pointwise.{name}": torch.cat([w[f"{index}.{name}"] for index in towers]) for name in norms}
+        return {"pointwise.conv.weight": pointwise, "grouped.weight": spatial, **joined}
 
-    return Form(chs.in_chs, shapes, left, _reformulated(chs, chs.groups, norm_act=True), mapping)
+    def left(w: Weights, x: Tensor) -> Tensor:
+        return torch.cat([tower(w, x, index) for index in towers], dim=1)
+
+    return Form(chs.in_chs, shapes, left, _reformulated(chs, chs.groups, norm_act=norm_act), mapping)
 
 
 def extreme(chs: Channels) -> Form:
@@ -60,10 +48,7 @@ def extreme(chs: Channels) -> Form:
         {"pointwise.weight": (chs.out_chs, chs.in_chs, 1, 1), "kernels": (chs.out_chs, 3, 3)},
         lambda w, x: per_channel(conv(x, w["pointwise.weight"]), w["kernels"]),
         _reformulated(chs, chs.out_chs, norm_act=False),
-        lambda w: {
-            "pointwise.weight": w["pointwise.weight"],
-            "grouped.weight": mappings.depthwise_to_grouped(w["kernels"]),
-        },
+        lambda w: {"pointwise.weight": w["pointwise.weight"], "grouped.weight": w["kernels"].unsqueeze(1)},
     )
 
 
@@ -80,24 +65,30 @@ def canonical(chs: Channels) -> Form:
     names, _ = module(lambda: Inception(chs.in_chs, out_chs, inner_ratio=1.0))
     shapes = {name: shape for name, shape in names.items() if name.endswith("conv.weight")}
 
+    def chain(w: Weights, x: Tensor, tower: str, count: int) -> Tensor:
+        for index in range(count):
+            x = conv(x, w[f"{tower}.{index}.conv.weight"])
+        return x
+
     def left(w: Weights, x: Tensor) -> Tensor:
-        y = conv(x, w["tower_double.0.conv.weight"])
-        y = conv(conv(y, w["tower_double.1.conv.weight"]), w["tower_double.2.conv.weight"])
-        pooled = F.avg_pool2d(x, 3, stride=1, padding=1)
         single, pool = w["tower_1x1.conv.weight"], w["tower_pool.conv.weight"]
-        triple = conv(conv(x, w["tower_3x3.0.conv.weight"]), w["tower_3x3.1.conv.weight"])
-        return torch.cat([conv(x, single), triple, y, conv(pooled, pool)], dim=1)
+        pooled = F.avg_pool2d(x, 3, stride=1, padding=1)
+        long = chain(w, x, "tower_double", 3)
+        return torch.cat([conv(x, single), chain(w, x, "tower_3x3", 2), long, conv(pooled, pool)], dim=1)
+
+    def composed(w: Weights, tower: str) -> Tensor:
+        """The 1x1 of a tower and the 3x3 after it as one 3x3."""
+        reduce, spatial = (w[f"{tower}.{index}.conv.weight"] for index in range(2))
+        return torch.einsum("omkl,mc->ockl", spatial, reduce[:, :, 0, 0])
 
     def mapping(w: Weights) -> Weights:
-        triple = torch.einsum("omkl,mc->ockl", w["tower_3x3.1.conv.weight"], w["tower_3x3.0.conv.weight"][:, :, 0, 0])
-        middle = torch.einsum(
-            "omkl,mc->ockl", w["tower_double.1.conv.weight"], w["tower_double.0.conv.weight"][:, :, 0, 0]
-        )
         # Correlating with one kernel and then another is correlating with their full convolution.
-        double = F.conv2d(middle.transpose(0, 1), w["tower_double.2.conv.weight"].flip(2, 3), padding=2)
+        double = F.conv2d(
+            composed(w, "tower_double").transpose(0, 1), w["tower_double.2.conv.weight"].flip(2, 3), padding=2
+        )
         towers = [
             F.pad(w["tower_1x1.conv.weight"], (1, 1, 1, 1)),
-            triple,
+            composed(w, "tower_3x3"),
             double.transpose(0, 1)[:, :, 1:-1, 1:-1],
             w["tower_pool.conv.weight"].expand(-1, -1, 3, 3) / 9,
         ]

@@ -5,25 +5,11 @@ channels, C' of output channels, k the kernel size. Weights have PyTorch's layou
 """
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 State = Mapping[str, Tensor]
-
-
-class Tower(NamedTuple):
-    """One path of an aggregated transform: 1x1 `reduce` (None: picks its own channel), 3x3 `spatial`, 1x1 `expand`."""
-
-    reduce: Tensor | None
-    spatial: Tensor
-    expand: Tensor
-
-
-def depthwise_to_grouped(kernels: Tensor) -> Tensor:
-    """One kernel per channel (C, k, k) -> the weight (C, 1, k, k) of a convolution with groups = C (section 3)."""
-    return kernels.unsqueeze(1)
 
 
 def grouped_to_dense(weight: Tensor, groups: int) -> Tensor:
@@ -43,14 +29,6 @@ def separable_to_dense(depthwise: Tensor, pointwise: Tensor) -> Tensor:
     return pointwise * depthwise.transpose(0, 1)
 
 
-def separable_to_towers(depthwise: Tensor, pointwise: Tensor) -> list[Tower]:
-    """D (C, 1, k, k) and P (C', C, 1, 1) -> one tower a channel, to be summed: D[c] on channel c, then P[:, c].
-
-    This is the separable convolution in the form of ResNeXt's Figure 3(a).
-    """
-    return [Tower(None, *each) for each in zip(depthwise.split(1), pointwise.split(1, dim=1), strict=True)]
-
-
 def separable_to_hybrid(depthwise: Tensor, pointwise: Tensor) -> dict[str, Tensor]:
     """D and P -> the weights of `Hybrid` with a leading 1x1 that is the identity (Figure 4, rows one and six)."""
     chs = depthwise.shape[0]
@@ -58,9 +36,17 @@ def separable_to_hybrid(depthwise: Tensor, pointwise: Tensor) -> dict[str, Tenso
     return {"expand.weight": identity, "depthwise.weight": depthwise, "pointwise.weight": pointwise}
 
 
-def hybrid_to_towers(expand: Tensor, depthwise: Tensor, pointwise: Tensor) -> list[Tower]:
-    """`Hybrid`'s weights (leading 1x1, no normalisation) -> ResNeXt's Figure 3(a) with one channel a tower, summed."""
-    return [Tower(*each) for each in zip(expand.split(1), depthwise.split(1), pointwise.split(1, dim=1), strict=True)]
+def channels_to_towers(state: State) -> dict[str, Tensor]:
+    """`Separable`'s or `Hybrid`'s weights -> ResNeXt's Figure 3(a) with one channel a tower, to be summed.
+
+    Tower c is `c.reduce` (1x1; of a separable convolution there is none: it takes channel c), `c.spatial`, `c.expand`.
+    """
+    towers: dict[str, Tensor] = {}
+    for part, name, dim in (("reduce", "expand", 0), ("spatial", "depthwise", 0), ("expand", "pointwise", 1)):
+        if f"{name}.weight" in state:
+            pieces = state[f"{name}.weight"].split(1, dim)
+            towers |= {f"{index}.{part}": piece for index, piece in enumerate(pieces)}
+    return towers
 
 
 def simplified_inception_to_reformulated(towers: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
@@ -85,16 +71,15 @@ def resnext_to_concatenated(state: State, cardinality: int) -> dict[str, Tensor]
     inner = state["grouped.conv.weight"].shape[0]
     if cardinality < 1 or inner % cardinality:
         raise ValueError(f"cardinality: {cardinality} does not divide the inner width {inner}")
-    result = {}
+    parts, result = {"reduce": "reduce", "grouped": "spatial"}, {}
     for name, tensor in state.items():
         part, _, leaf = name.partition(".")
-        if part not in ("reduce", "grouped"):
+        if part not in parts:
             result[name] = tensor
             continue
         # BatchNorm's batch counter is one number that every tower shares.
         pieces = tensor.chunk(cardinality) if tensor.ndim else [tensor] * cardinality
-        for index, piece in enumerate(pieces):
-            result[f"towers.{index}.{'reduce' if part == 'reduce' else 'spatial'}.{leaf}"] = piece
+        result |= {f"towers.{index}.{parts[part]}.{leaf}": piece for index, piece in enumerate(pieces)}
     return result
 
 
@@ -104,9 +89,8 @@ def resnext_to_towers(state: State, cardinality: int) -> dict[str, Tensor]:
     As `resnext_to_concatenated`, and `expand.conv.weight` becomes `towers.<index>.expand.conv.weight`.
     """
     result = resnext_to_concatenated(state, cardinality)
-    for index, piece in enumerate(result.pop("expand.conv.weight").chunk(cardinality, dim=1)):
-        result[f"towers.{index}.expand.conv.weight"] = piece
-    return result
+    pieces = result.pop("expand.conv.weight").chunk(cardinality, dim=1)
+    return result | {f"towers.{index}.expand.conv.weight": piece for index, piece in enumerate(pieces)}
 
 
 def convert_separable(state: State, row: str) -> dict[str, Tensor]:

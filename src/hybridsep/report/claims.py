@@ -13,7 +13,7 @@ from hybridsep.report import heading, verdicts
 from hybridsep.report.compare import Comparison
 from hybridsep.report.runset import RunSet
 from hybridsep.report.settings import AnalysisOptions, Paper
-from hybridsep.report.table import Column, Table, percent
+from hybridsep.report.table import Column, Table, dash, percent
 
 
 def judge(parts: Sequence[tuple[RunSet, Comparison]], paper: Paper, choices: AnalysisOptions) -> list[dict[str, Any]]:
@@ -118,14 +118,14 @@ def protocol_deviations(runset: RunSet, paper: Paper) -> Table:
         value = flat.get(point.key, "unknown") if point.key else None
         same = value is None or value == point.default
         here = "as chosen" if same else f"{point.key} = {value}"
-        lines.append({"point": point.point, "choice": point.choice, "key": point.key, "here": here})
+        lines.append({"point": point.point, "choice": point.choice, "key": point.key or None, "here": here})
     return Table(
         name=f"{runset.table}-deviations",
         title="What the paper leaves open, and what this study did",
         columns=[
             Column("The paper leaves open", "point", wide=True),
             Column("Choice", "choice", wide=True),
-            Column("Key", lambda line: line["key"] or "-"),
+            Column("Key", "key", dash),
             Column("This study", "here", wide=True),
         ],
         lines=lines,

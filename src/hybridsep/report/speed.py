@@ -14,7 +14,7 @@ from typing import Any
 from hybridsep.config.identity import flatten
 from hybridsep.report.folders import Problem
 from hybridsep.report.settings import AnalysisOptions, Paper
-from hybridsep.report.table import MISSING, Column, Table, count, number, times
+from hybridsep.report.table import Column, Table, byte_count, count, rate, times
 
 FORMAT = 1
 DISTURBED = 0.2  # cores busy with other programs, from which on a reader should be told
@@ -125,7 +125,7 @@ def table(study: str, records: Sequence[dict[str, Any]], paper: Paper, choices: 
         _rate_column("Training", "training"),
         Column("Relative", "training_relative", times),
         *(_rate_column(f"Inference {batch}", f"inference_{batch}") for batch in batches),
-        Column("Memory", "training_peak_bytes", lambda value: f"{count(value)}B"),
+        Column("Memory", "training_peak_bytes", byte_count),
     ]
     names = ["training", *(f"inference_{batch}" for batch in batches)]
     parts = ("images_per_second", "iqr", "n", "relative", "peak_bytes")
@@ -187,14 +187,7 @@ def _line(
 
 
 def _rate_column(heading: str, name: str) -> Column:
-    return Column(heading, (f"{name}_images_per_second", f"{name}_iqr"), _rate)
-
-
-def _rate(median: float | None, iqr: float | None) -> str:
-    if median is None:
-        return MISSING
-    decimals = 0 if median >= 100 else 1
-    return f"{number(median, decimals)} ± {number(iqr / 2, decimals)}"
+    return Column(heading, (f"{name}_images_per_second", f"{name}_iqr"), rate)
 
 
 def _heading(study: str, records: Sequence[dict[str, Any]]) -> list[str]:

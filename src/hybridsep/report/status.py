@@ -14,7 +14,7 @@ from hybridsep.report.compare import samples_of
 from hybridsep.report.folders import Problem, Run
 from hybridsep.report.runset import RunSet
 from hybridsep.report.settings import AnalysisOptions, Paper
-from hybridsep.report.table import MISSING, Column, Table, duration, number, ranges, share
+from hybridsep.report.table import MISSING, Column, Table, dash, duration, number, ranges, share
 from hybridsep.runs import plan, records
 
 STATES = ("running", "interrupted", "failed", "diverged", "unusable", "missing")
@@ -87,7 +87,7 @@ def progress(
     columns = [
         Column("Row", "row", wide=True),
         Column("Done", ("done", "planned"), share),
-        *(Column(state.capitalize(), lambda line, state=state: line[state] or "-") for state in shown),
+        *(Column(state.capitalize(), state, dash) for state in shown),
         Column("Time left", "hours", duration),
     ]
     return Table(name="status", title=f"Study {study}", columns=columns, lines=[*lines, total], fields=[], notes=notes)
@@ -125,11 +125,11 @@ def _row(
         "hours": _hours_left(own, states),
         "alive": _ago(max(running), now) if running else "",
         "counts": {state: len(trials) for state, trials in states.items()},
-    } | {state: ranges(trials) for state, trials in states.items()}
+    } | {state: ranges(trials) or None for state, trials in states.items()}
 
 
-def _trials(number: int) -> str:
-    return "" if number == 0 else "1 trial" if number == 1 else f"{number:,} trials"
+def _trials(number: int) -> str | None:
+    return None if number == 0 else "1 trial" if number == 1 else f"{number:,} trials"
 
 
 def _trial(folder: Path) -> int | None:

@@ -18,25 +18,31 @@ def text(value: Any) -> str:
     return "" if value is None else str(value)
 
 
+def dash(value: Any) -> str:
+    """Write a value as it is; None is a dash."""
+    return "-" if value is None else str(value)
+
+
 @dataclass(frozen=True)
 class Column:
     """One column for readers: its heading, which value of a line it shows, and how that is written.
 
-    `key` names one value, or several that `show` takes together; a function of the line is for values that no key
-    holds. `wide` columns hold sentences and may wrap. A column stands in `files`, on the `terminal`, or in both.
+    `key` names one value, or several that `show` takes together; a line without it has an empty cell. `wide` columns
+    hold sentences and may wrap. A column stands in `files`, on the `terminal`, or in both.
     """
 
     heading: str
-    key: str | tuple[str, ...] | Callable[[dict[str, Any]], Any]
+    key: str | tuple[str, ...]
     show: Callable[..., str] = text
     wide: bool = False
     place: str = "both"
 
     def cell(self, line: dict[str, Any]) -> str:
         """Write the column's cell of a line. Text where a number belongs stands as it is: it says why there is none."""
-        if callable(self.key):
-            return self.show(self.key(line))
-        values = [line.get(key) for key in ((self.key,) if isinstance(self.key, str) else self.key)]
+        keys = (self.key,) if isinstance(self.key, str) else self.key
+        if line.keys().isdisjoint(keys):
+            return ""
+        values = [line.get(key) for key in keys]
         return values[0] if isinstance(values[0], str) else self.show(*values)
 
 
@@ -52,7 +58,7 @@ class Table:
     title: str
     columns: Sequence[Column]
     lines: Sequence[dict[str, Any]]
-    fields: Sequence[str]
+    fields: Sequence[str] = ()
     heading: Sequence[str] = ()
     warning: str | None = None
     notes: Sequence[str] = field(default_factory=tuple)
@@ -136,6 +142,18 @@ def spread(mean: float | None, deviation: float | None) -> str:
     return number(mean) if deviation is None else f"{number(mean)} ± {number(deviation)}"
 
 
+def around(median: float | None, iqr: float | None, decimals: int = 2) -> str:
+    """Write a median with half its interquartile range."""
+    if median is None or iqr is None:
+        return MISSING
+    return f"{number(median, decimals)} ± {number(iqr / 2, decimals)}"
+
+
+def rate(median: float | None, iqr: float | None) -> str:
+    """Write a median of images/s with half its interquartile range."""
+    return around(median, iqr, 1 if median is not None and median < 100 else 0)
+
+
 def times(value: float | None, decimals: int = 2) -> str:
     """Write a ratio."""
     return MISSING if value is None else f"x {number(value, decimals)}"
@@ -158,6 +176,11 @@ def percent(alpha: float) -> str:
     return f"{100 * (1 - alpha):g} %"
 
 
+def percentage(value: float | None, decimals: int = 0) -> str:
+    """Write a share of one in percent."""
+    return MISSING if value is None else f"{number(100 * value, decimals)} %"
+
+
 def count(value: float | None) -> str:
     """Write a large number shortly: 903 k, 12.3 M, 1.25 G."""
     if value is None:
@@ -166,6 +189,11 @@ def count(value: float | None) -> str:
         if abs(value) >= size:
             return f"{value / size:.3g} {unit}" if abs(value) < 999.5 * size else f"{value / size:.0f} {unit}"
     return f"{value:.0f}"
+
+
+def byte_count(value: float | None) -> str:
+    """Write a number of bytes shortly: 903 kB, 12.3 MB."""
+    return MISSING if value is None else f"{count(value)}B"
 
 
 def ranges(trials: list[int]) -> str:

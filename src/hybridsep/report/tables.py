@@ -248,14 +248,14 @@ def states(runset: RunSet) -> Table:
             "n": len(finished),
             "expected": len(runset.trials[row]),
         }
-        lines.append(line | {state: table.ranges(trials) for state, trials in by_state.items()})
+        lines.append(line | {state: table.ranges(trials) or None for state, trials in by_state.items()})
     return Table(
         name=f"{runset.table}-runs",
         title=f"{runset.short_title}: trials by name",
         columns=[
             LABEL,
             Column("Finished", ("n", "expected"), table.share),
-            *(Column(state.capitalize(), lambda line, state=state: line[state] or "-") for state in STATES),
+            *(Column(state.capitalize(), state, table.dash) for state in STATES),
         ],
         lines=lines,
         fields=["row", "n", "expected", *STATES],

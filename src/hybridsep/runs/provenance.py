@@ -3,7 +3,6 @@
 import os
 import platform
 import subprocess
-import sys
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -55,9 +54,3 @@ def git_state() -> dict[str, Any]:
     except (OSError, subprocess.SubprocessError):
         return {"commit": None, "dirty": None}
     return {"commit": commit, "dirty": bool(changed)}
-
-
-def command_line() -> str:
-    """Return the command as a person would type it again."""
-    program = "python -m hybridsep.run" if sys.argv[0].endswith("run.py") else Path(sys.argv[0]).name
-    return " ".join([program, *sys.argv[1:]])
