@@ -95,8 +95,8 @@ class Inception(nn.Module):
         # A 1x1 without bias commutes with the pooling, which then has an eighth of out_chs to do.
         first = (self.tower_1x1, triple_reduce, double_reduce, self.tower_pool)
         single_out, triple_in, double_in, pool_in = joined_conv(x, first)
-        # Copies, which keep the layout, because BatchNorm is slow on a view of some channels: a step of the small network
-        # took 52 ms, and without them 62 (bfloat16); 76 and 82 with AVX2.
+        # Copies, which keep the layout, because BatchNorm is slow on a view of some channels: a step of the small
+        # network took 52 ms with and 62 without them (bfloat16), 76 and 82 with AVX2.
         triple_out = triple.conv(triple_reduce.norm_act(triple_in.clone()))
         double_out = double.conv(double_middle(double_reduce.norm_act(double_in.clone())))
         outputs = (single_out, triple_out, double_out, AveragePool.apply(pool_in))
