@@ -111,9 +111,10 @@ def test_a_tiny_training(logits, row):
 
 
 def test_the_same_bits_on_the_same_machine(logits):
-    known = json.loads((GOLDEN / "bits.json").read_text())
-    if machine() in known:
-        assert digests(logits) == known[machine()]
+    """On a machine where `bits.json` was not written anew after a row was changed, it leaves that row out."""
+    known = json.loads((GOLDEN / "bits.json").read_text()).get(machine(), {})
+    found = digests(logits)
+    assert {row: found[row] for row in known} == known
 
 
 if __name__ == "__main__":

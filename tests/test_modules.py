@@ -190,6 +190,28 @@ def test_inception_is_torchvisions_inception_a():
     torch.testing.assert_close(ours(x), theirs(x))
 
 
+@pytest.mark.parametrize("training", [True, False])
+def test_inception_is_its_towers_one_by_one(training):
+    """Outputs, gradients, running statistics and counters, with BatchNorms that differ from the default."""
+
+    class TowerByTower(Inception):
+        def forward(self, x):
+            towers = (self.tower_1x1(x), self.tower_3x3(x), self.tower_double(x))
+            return torch.cat([*towers, self.tower_pool(F.avg_pool2d(x, 3, stride=1, padding=1))], dim=1)
+
+    left, right = TowerByTower(7, 20, inner_ratio=1.0), Inception(7, 20, inner_ratio=1.0).double()
+    right.load_state_dict(randomise(left).state_dict())
+    for layer in itertools.chain(left.train(training).modules(), right.train(training).modules()):
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.eps, layer.momentum = 1e-3, 0.3
+    before = {name: tensor.clone() for name, tensor in left.state_dict().items()}
+    for seed in (1, 2):
+        assert_same(left, right, images(3, 7, 5, 6, seed=seed))
+    torch.testing.assert_close(left.state_dict(), right.state_dict())
+    for name, tensor in right.named_buffers():
+        assert torch.equal(tensor, before[name]) != training
+
+
 @pytest.mark.parametrize("height, width", [(5, 7), (2, 2), (1, 1)])
 def test_average_pool_is_torchs_and_its_own_transpose(height, width):
     x = images(2, 6, height, width)

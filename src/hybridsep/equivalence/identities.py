@@ -39,6 +39,8 @@ IDENTITIES = (
         partial(inception.simplified, norm_act=True),
     ),
     Identity("extreme Inception = segments of one channel", "Xception Figure 4", inception.extreme),
+    Identity("1x1 after average pooling = before it", "Inception-v3 Figure 5", inception.pool_last),
+    Identity("Inception tower by tower = the row inception", "Inception-v3 Figure 5", inception.tower_by_tower),
     Identity("ResNeXt (c) = (a): grouped = summed towers", "ResNeXt Figure 3", resnext.as_towers),
     Identity("ResNeXt (c) = (b): grouped = concatenated", "ResNeXt Figure 3", resnext.as_concatenated),
     Identity("ResNeXt, cardinality 1 = plain bottleneck", "ResNeXt section 3", resnext.bottleneck),

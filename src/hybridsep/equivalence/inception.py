@@ -7,6 +7,7 @@ from torch import Tensor
 from hybridsep.equivalence import mappings
 from hybridsep.equivalence.forms import Channels, Form, Function, Shapes, Weights, conv, module, norm, per_channel
 from hybridsep.modules import Inception, ReformulatedInception
+from hybridsep.modules.inception import AveragePool
 
 
 def _reformulated(chs: Channels, segments: int, *, norm_act: bool) -> Function:
@@ -50,6 +51,34 @@ def extreme(chs: Channels) -> Form:
         _reformulated(chs, chs.out_chs, norm_act=False),
         lambda w: {"pointwise.weight": w["pointwise.weight"], "grouped.weight": w["kernels"].unsqueeze(1)},
     )
+
+
+def pool_last(chs: Channels) -> Form:
+    """The order of Inception-v3 on the left, that of the row `inception` on the right: neither has a bias."""
+    return Form(
+        chs.in_chs,
+        {"pointwise.weight": (chs.out_chs, chs.in_chs, 1, 1)},
+        lambda w, x: conv(F.avg_pool2d(x, 3, stride=1, padding=1), w["pointwise.weight"]),
+        lambda w, x: AveragePool.apply(conv(x, w["pointwise.weight"])),
+        dict,
+    )
+
+
+def tower_by_tower(chs: Channels) -> Form:
+    """Inception-v3's four towers, each by itself; the row joins convolutions and BatchNorms and pools last."""
+    out_chs = chs.out_chs + 4  # each of the four towers has an output
+    shapes, right = module(lambda: Inception(chs.in_chs, out_chs, inner_ratio=1.0))
+
+    def left(w: Weights, x: Tensor) -> Tensor:
+        def layer(name: str, y: Tensor) -> Tensor:
+            return norm(conv(y, w[f"{name}.conv.weight"]), w, f"{name}.norm")
+
+        triple = layer("tower_3x3.1", layer("tower_3x3.0", x))
+        double = layer("tower_double.2", layer("tower_double.1", layer("tower_double.0", x)))
+        pooled = layer("tower_pool", F.avg_pool2d(x, 3, stride=1, padding=1))
+        return torch.cat([layer("tower_1x1", x), triple, double, pooled], dim=1)
+
+    return Form(chs.in_chs, shapes, left, right, dict)
 
 
 def canonical(chs: Channels) -> Form:

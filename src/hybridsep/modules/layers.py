@@ -1,8 +1,11 @@
-"""What the modules are made of: ConvNormAct, activations by name, and the rounding of inner widths."""
+"""What the modules are made of: ConvNormAct, several of them as one, activations by name, rounding of inner widths."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import cast
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hybridsep.errors import ConfigError
@@ -63,4 +66,35 @@ class ConvNormAct(nn.Module):
         self.act = activation(act_layer, key="model.network.act_layer")
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.act(self.norm(self.conv(x)))
+        return self.norm_act(self.conv(x))
+
+    def norm_act(self, y: Tensor) -> Tensor:
+        """Return the normalised and activated output `y` of the convolution."""
+        return self.act(self.norm(y))
+
+
+def joined_conv(x: Tensor, layers: Sequence[ConvNormAct]) -> tuple[Tensor, ...]:
+    """Return the outputs of the layers' 1x1 convolutions of `x`, carried out as one; views of one tensor."""
+    y = F.conv2d(x, torch.cat([layer.conv.weight for layer in layers]))
+    return y.split([layer.conv.out_channels for layer in layers], dim=1)
+
+
+def joined_norm_act(parts: Sequence[Tensor], layers: Sequence[ConvNormAct]) -> Tensor:
+    """Return `torch.cat([layer.norm_act(part) ...], dim=1)` with one BatchNorm and one activation for all channels.
+
+    Both treat each channel by itself, so it is the same function; running statistics and counters go to the layers.
+    The layers have one activation, momentum and epsilon.
+    """
+    norms, first = [layer.norm for layer in layers], layers[0].norm
+    weight, bias, mean, variance = (
+        torch.cat([getattr(norm, name) for norm in norms]) for name in ("weight", "bias", "running_mean", "running_var")
+    )
+    y = torch.cat(list(parts), dim=1)
+    y = F.batch_norm(y, mean, variance, weight, bias, first.training, cast(float, first.momentum), first.eps)
+    if first.training:
+        widths = [norm.num_features for norm in norms]
+        for norm, own_mean, own_variance in zip(norms, mean.split(widths), variance.split(widths), strict=True):
+            norm.get_buffer("running_mean").copy_(own_mean)
+            norm.get_buffer("running_var").copy_(own_variance)
+            norm.get_buffer("num_batches_tracked").add_(1)
+    return layers[0].act(y)
