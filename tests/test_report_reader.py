@@ -47,12 +47,14 @@ def test_what_is_mixed_in_a_study_is_named(tmp_path):
         record = json.loads((folder / "record.json").read_text())
         record["machine"] |= {"threads": 1, "processor": "Other CPU"}
         record["git"] = {"commit": "0123456789abcdef", "dirty": False}
+        if folder == folders[0]:  # it went on with other code
+            record["git"]["earlier"] = ["fedcba9876543210"]
         (folder / "record.json").write_text(json.dumps(record))
     text = report(tmp_path, "m")
     for line in (
         "Threads differ: 1 (2 trials), 2 (4 trials).",
         "Machines differ: Fabricated CPU (4 trials), Other CPU (2 trials).",
-        "Commits differ: 0123456789 (2 trials), unknown (4 trials).",
+        "Commits differ: 0123456789 (1 trial), fedcba9876 and 0123456789 (1 trial), unknown (4 trials).",
     ):
         assert line in text
 

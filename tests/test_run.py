@@ -104,6 +104,19 @@ def test_a_time_limit_ends_cleanly_and_the_same_command_ends_with_the_same_bits(
     assert one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
+def test_a_trial_that_goes_on_with_other_code_says_so_and_names_both(run, tmp_path):
+    arguments = (*TINY, "schedule.epochs=3")
+    assert run(*arguments, "max_minutes=0.000001")[0] == 75
+    folder = tmp_path / "results/runs/tiny/separable/trial-00"
+    record = json.loads((folder / "record.json").read_text())
+    old = "f" * 40
+    (folder / "record.json").write_text(json.dumps({**record, "git": {"commit": old, "dirty": False}}))
+    status, said = run(*arguments)
+    assert status == 0 and f"goes on with commit {old[:10]} -> " in said, said
+    found = read(folder)
+    assert found["git"]["earlier"] == [old] and found["git"]["commit"] == record["git"]["commit"]
+
+
 def test_trials_differ_and_rows_of_one_trial_share_their_start(run, tmp_path):
     assert run("-m", *TINY, "model=separable,separable_equivalent", "trial=0..1", "schedule.epochs=1")[0] == 0
     place = tmp_path / "results/runs/tiny"

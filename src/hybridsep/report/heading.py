@@ -38,7 +38,7 @@ def mixed(runs: Iterable[Run]) -> list[str]:
     """Return one line for each thing that should be the same in every run of a study and is not."""
     runs = list(runs)
     values = {
-        "Commits": lambda run: str((run.record.get("git") or {}).get("commit") or "unknown")[:10],
+        "Commits": _commits,
         "Machines": lambda run: str(run.record["machine"].get("gpu") or run.record["machine"].get("processor")),
         "Threads": lambda run: str(run.record["machine"].get("threads") or "unknown"),
         "Trials at once": lambda run: str(run.record["timings"].get("trials_at_once") or 1),
@@ -51,6 +51,12 @@ def mixed(runs: Iterable[Run]) -> list[str]:
             shown = (f"{one} ({count} {'trial' if count == 1 else 'trials'})" for one, count in sorted(counts.items()))
             found.append(f"{name} differ: {', '.join(shown)}.")
     return found
+
+
+def _commits(run: Run) -> str:
+    """Name the commits that trained a run, in one part or several."""
+    git = run.record.get("git") or {}
+    return " and ".join(str(commit)[:10] for commit in (*git.get("earlier", ()), git.get("commit") or "unknown"))
 
 
 def caption(runset: RunSet) -> str:

@@ -71,12 +71,19 @@ class RunWriter:
     def begin(self, state: Trial, *, machine: dict[str, Any], trials_at_once: int, resumed: bool) -> str:
         """Record the start of training; return in what this place differs from that of the start before, "" if none."""
         self._at_once = trials_at_once
-        self.record |= {"versions": provenance.versions(), "machine": machine, "git": provenance.git_state()}
+        self.record |= {"versions": provenance.versions(), "machine": machine, "git": self._origin(resumed)}
         changed = _changes(self._before, self.record) if resumed and self._before is not None else ""
         self._write(state, "running")
         hyperparameters = {"row": self._config["row"], "trial": self._trial, **flatten(science(self._config))}
         self._curves = Curves(self._folder / "tensorboard", state.history, hyperparameters)
         return changed
+
+    def _origin(self, resumed: bool) -> dict[str, Any]:
+        """Return commit and state of the code; of a trial that goes on also the earlier commits that trained a part."""
+        git = provenance.git_state()
+        before = self._before["git"] if resumed and self._before is not None else git
+        earlier = {*before.get("earlier", ()), before.get("commit")} - {git["commit"], None}
+        return git | ({"earlier": sorted(earlier)} if earlier else {})
 
     def commit_epoch(self, state: Trial) -> None:
         """Make the epoch just done durable: checkpoint, history and record, curves."""
@@ -144,7 +151,10 @@ class RunWriter:
 
 def _changes(before: dict[str, Any], record: dict[str, Any]) -> str:
     """Return in which versions and parts of the machine two records differ, "" when in none."""
-    was, now = ({**one["versions"], **one["machine"]} for one in (before, record))
+    was, now = (
+        {**one["versions"], **one["machine"], "commit": (one["git"].get("commit") or "")[:10]}
+        for one in (before, record)
+    )
     was.pop("cuda_graph", None)  # without it the bits are the same
     keys = sorted(was.keys() | ({"compiled"} & now.keys()))
     return ", ".join(f"{key} {was.get(key)} -> {now.get(key)}" for key in keys if was.get(key) != now.get(key))
