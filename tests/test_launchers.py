@@ -231,7 +231,7 @@ def test_watching_ends_when_nothing_is_left_to_train(tmp_path, capsys):
         assert len(looks) < 3
 
     words = [f"results={tmp_path}", "study=small", "report.trials=2"]
-    watch.watch(settings.load([*words, "watch=7"]), sleep=sleep)
+    watch.watch_status(settings.load([*words, "watch=7"]), sleep=sleep)
     assert looks == [7, 7]
     shown = capsys.readouterr().out
     assert shown.count("Study small") == 3 and shown.count("again in 7 s; Ctrl-C ends") == 2
