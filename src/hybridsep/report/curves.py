@@ -22,7 +22,7 @@ _BANDS = {"test_error": "test error", "train_error": "train error"}
 _CATEGORY = "Mean over trials ± one standard deviation"
 _TEXT = """\
 Mean of {trials}, made by `python -m hybridsep.report curves` from their `history.csv`. At each epoch the mean is over
-the trials that have it, so it can jump where one ends. The band of the custom scalars (`band/…`) is the mean ± one
+the trials that have it, so it can jump where one ends. The band in Custom Scalars is the mean ± one
 standard deviation over trials (n - 1 in the denominator); where only one trial has the epoch, it has no width.
 """
 _VERSION = "1"  # of what is made from the histories: with another one all rows are written anew
@@ -123,7 +123,8 @@ def _digest(histories: dict[str, dict[str, np.ndarray]]) -> str:
 
 def _write_events(path: Path, histories: dict[str, dict[str, np.ndarray]]) -> None:
     bands = {
-        column: [f"band/{title}/{part}" for part in ("mean", "lower", "upper")] for column, title in _BANDS.items()
+        column: [f"mean of trials/{title}{part}" for part in ("", ", lower", ", upper")]
+        for column, title in _BANDS.items()
     }
     points: dict[str, np.ndarray] = {}
     for column in _COLUMNS:

@@ -17,14 +17,9 @@ Sleep = Callable[[float], None]
 
 
 def watch_status(given: ReportSettings, *, sleep: Sleep = time.sleep) -> None:
-    """Print the state of the studies every `given.watch` seconds, until nothing is left to be trained or Ctrl-C.
-
-    On a terminal in place of what stood there, elsewhere one block after another.
-    """
+    """Print the state of the studies every `given.watch` seconds, until nothing is left to be trained or Ctrl-C."""
 
     def look(screen: Console, tables: list[Table]) -> None:
-        if screen.is_terminal:
-            screen.clear()
         for table in tables:
             terminal.print_table(screen, table)
 
@@ -49,9 +44,9 @@ def watch_curves(given: ReportSettings, *, sleep: Sleep = time.sleep) -> None:
 
 
 def _repeat(look: Callable[[Console, list[Table]], None], given: ReportSettings, sleep: Sleep) -> None:
-    """Call `look` with the progress of each study until nothing is left to be trained; it looks after that was asked.
+    """Call `look` with the progress of each study until nothing is left to be trained; the progress is read first.
 
-    So the last look sees the end of every trial.
+    So the last look sees the end of every trial. On a terminal it takes the place of the one before.
     """
     screen, results = terminal.console(), Path(given.results)
     try:
@@ -61,6 +56,8 @@ def _repeat(look: Callable[[Console, list[Table]], None], given: ReportSettings,
             for name in status.studies_of(results, given.study):
                 runs, problems = folders.read(results, [name])
                 tables.append(status.progress(name, runs, problems, paper(), given.report, now))
+            if screen.is_terminal:
+                screen.clear()
             look(screen, tables)
             if not any(_left(table) for table in tables):
                 return

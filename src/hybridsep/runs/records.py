@@ -83,7 +83,10 @@ def find(results: Path) -> list[Path]:
 
 
 def lock(folder: Path) -> FileLock:
-    """Return the lock of one folder of a row, such as a trial's. The operating system frees it when its owner dies, so a stale file harms nobody."""
+    """Return the lock of one trial's folder, or of another folder of a row.
+
+    The operating system frees it when its owner dies, so a stale file harms nobody.
+    """
     folder.parent.mkdir(parents=True, exist_ok=True)
     return FileLock(folder.parent / f".{folder.name}.lock")
 

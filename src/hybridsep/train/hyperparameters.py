@@ -37,9 +37,9 @@ _DIFFER = ("row", "trial")
 METRICS = {
     "result/test error": "test error on the trial's images, %",
     "result/test error, all images": "test error on all images, %",
-    "cost/parameters": "parameters",
-    "cost/MACs": "MACs",
-    "cost/images per second": "images/s, median of the epochs",
+    "result/parameters": "parameters",
+    "result/MACs": "MACs",
+    "result/images per second": "images/s, median of the epochs",
 }
 
 
