@@ -25,8 +25,8 @@ fi
 if [[ $only == *study* ]]; then
   status=0
   "$python" -m hybridsep.run "$@" max_minutes="$minutes" 2>&1 | tee "$out/run.log" || status=$?
-  tar --exclude='checkpoint*' --exclude=tensorboard -czf "$out/records.tar.gz" results/runs
+  tar --exclude='checkpoint*' --exclude='*tfevents*' -czf "$out/records.tar.gz" results/runs
   unfinished=$(grep -L '"status": "finished"' results/runs/*/*/trial-*/record.json | xargs -r -n1 dirname)
-  [ -z "$unfinished" ] || tar --exclude=tensorboard -czf "$out/state.tar.gz" $unfinished
+  [ -z "$unfinished" ] || tar --exclude='*tfevents*' -czf "$out/state.tar.gz" $unfinished
   echo "exit status of the study: $status (75: stopped in time, to be continued)"
 fi

@@ -44,7 +44,10 @@ class Written:
 
 
 def write(results: Path, study: str) -> Written:
-    """Bring `ROW/mean` of every row of a study up to date; a row whose histories did not change is left as it is."""
+    """Bring `ROW/mean` of every row of a study up to date; a row whose histories did not change is left as it is.
+
+    Raises RecordError when a file cannot be written.
+    """
     written = Written(study)
     rows: dict[Path, list[Path]] = {}
     for folder in records.find(results):
@@ -61,8 +64,11 @@ def write(results: Path, study: str) -> Written:
                 written.problems.append(str(error))
         if histories:
             written.rows.append(row.name)
-            if _write_row(row / NAME, dict(histories)):
-                written.changed.append(row.name)
+            try:
+                if _write_row(row / NAME, dict(histories)):
+                    written.changed.append(row.name)
+            except OSError as error:
+                raise RecordError(f"results={results} cannot be written: {error}") from None
     return written
 
 
