@@ -9,7 +9,7 @@ from tensorboard.backend.event_processing.event_file_loader import EventFileLoad
 from hybridsep.runs import records
 from hybridsep.train import checkpoint
 
-FILES = {"record.json", "history.csv", "predictions.npz", "checkpoint.pt", "checkpoint-previous.pt"}
+FILES = {"record.json", "history.csv", "predictions.npz", "checkpoint.pt", "checkpoint-previous.pt", "tfevents"}
 # How a run is carried out, which may differ.
 _CARRIED_OUT = dict.fromkeys(("results", "trials_at_once", "cuda_graph"))
 _CURVES = {
@@ -32,13 +32,16 @@ def curves(folder: Path) -> dict[str, list[tuple[int, float]]]:
     return found
 
 
+def files(folder: Path) -> list[str]:
+    """Return the names in a run's folder, sorted; event files, whose names hold the time, as `tfevents`."""
+    return sorted("tfevents" if "tfevents" in path.name else path.name for path in folder.iterdir())
+
+
 def differences(folder: Path, reference: Path) -> list[str]:
     """Return in what two finished runs differ that must be equal bit for bit, and what is left over in `folder`."""
     problems = []
-    names = [path.name for path in folder.iterdir()]
-    left = {name for name in names if "tfevents" not in name} ^ FILES
-    if left or sum("tfevents" in name for name in names) != 1:
-        problems.append(f"files: {sorted(left)}, {sorted(names)}")
+    if files(folder) != sorted(FILES):
+        problems.append(f"files: {files(folder)}")
     one, other = (records.read(place) for place in (folder, reference))
     for key in ("identity", "status", "message", "config", "dataset", "model", "result", "study", "row", "trial"):
         mine, wanted = ({**record[key], **_CARRIED_OUT} if key == "config" else record[key] for record in (one, other))

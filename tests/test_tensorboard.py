@@ -80,10 +80,12 @@ def test_a_finished_trial_has_its_curves_results_configuration_and_pictures(trai
     assert text(found, "configuration").startswith("```yaml\nmodel:\n  name: separable\n")
     assert "learning_rate: 0.1\n" in text(found, "configuration")
     sizes = {}
-    for tag in found.Tags()["images"]:
-        (event,) = found.Images(tag)
-        sizes[tag] = Image.open(io.BytesIO(event.encoded_image_string)).size
-        assert sizes[tag] == (event.width, event.height)
+    for tag, about in found.summary_metadata.items():
+        if about.plugin_data.plugin_name == "images":
+            (event,) = found.Tensors(tag)
+            width, height, png = event.tensor_proto.string_val
+            sizes[tag] = Image.open(io.BytesIO(png)).size
+            assert sizes[tag] == (int(width), int(height))
     wrong = round(record["result"]["test_error_all"] / 100 * 20)
     high = -(-wrong // 8)
     assert sizes == {
@@ -176,9 +178,13 @@ def test_the_grid_and_the_classes_of_wrong_images():
     assert pictures.grid(np.zeros((1, 130, 130, 3), np.uint8)).shape == (44, 44, 3)
     labels, predicted = np.zeros(20, np.int64), np.zeros(20, np.int64)
     assert pictures.wrong(images, labels, predicted, ["cat", "a|b"], size=4) == []
+    many = np.zeros((1000, 4, 4, 3), np.uint8)
+    _, classes = pictures.wrong(many, np.arange(1000) // 500, np.full(1000, 2), ["a", "b", "c"], size=4)
+    cells = classes.value[0].tensor.string_val[0].decode().split("---")[-1]
+    assert cells.count("a → c") == cells.count("b → c") == 32
     predicted[[3, 7]] = 1
     picture, classes = pictures.wrong(images, labels, predicted, ["cat", "a|b"], size=2)
-    page = np.array(Image.open(io.BytesIO(picture.value[0].image.encoded_image_string)))
+    page = np.array(Image.open(io.BytesIO(picture.value[0].tensor.string_val[2])))
     assert page.shape == (2, 6, 3) and [page[0, 0, 0], page[0, 4, 0]] == [3, 7]
     assert (
         classes.value[0].tensor.string_val[0].decode().endswith("| 1 | 2 |\n| --- | --- |\n| cat → a/b | cat → a/b |")

@@ -85,16 +85,17 @@ def text(tag: str, markdown: str) -> "Summary":
     from tensorboard.plugins.text import metadata
 
     about = metadata.create_summary_metadata(display_name=None, description=None)
-    return Summary(value=[Summary.Value(tag=tag, metadata=about, tensor=_string(markdown.encode()))])
+    return Summary(value=[Summary.Value(tag=tag, metadata=about, tensor=_strings(markdown.encode()))])
 
 
 def image(tag: str, png: bytes, *, height: int, width: int, description: str) -> "Summary":
     """Return the summary of a picture, given as the bytes of a PNG file."""
-    from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
+    from tensorboard.compat.proto.summary_pb2 import Summary
+    from tensorboard.plugins.image import metadata
 
-    picture = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=png)
-    about = SummaryMetadata(display_name=tag, summary_description=description)
-    return Summary(value=[Summary.Value(tag=tag, metadata=about, image=picture)])
+    about = metadata.create_summary_metadata(display_name=tag, description=description)
+    tensor = _strings(str(width).encode(), str(height).encode(), png)
+    return Summary(value=[Summary.Value(tag=tag, metadata=about, tensor=tensor)])
 
 
 def layout(category: str, charts: Mapping[str, tuple[str, str, str]]) -> "Summary":
@@ -111,12 +112,14 @@ def layout(category: str, charts: Mapping[str, tuple[str, str, str]]) -> "Summar
     content = layout_pb2.Layout(category=[layout_pb2.Category(title=category, chart=drawn)]).SerializeToString()
     about = metadata.create_summary_metadata()
     tag = metadata.CONFIG_SUMMARY_TAG
-    return Summary(value=[Summary.Value(tag=tag, metadata=about, tensor=_string(content))])
+    return Summary(value=[Summary.Value(tag=tag, metadata=about, tensor=_strings(content))])
 
 
-def _string(content: bytes) -> "TensorProto":
-    """Return a tensor that holds one string."""
+def _strings(*content: bytes) -> "TensorProto":
+    """Return a tensor of these strings, a scalar of a single one."""
     from tensorboard.compat.proto.tensor_pb2 import TensorProto
+    from tensorboard.compat.proto.tensor_shape_pb2 import TensorShapeProto
     from tensorboard.compat.proto.types_pb2 import DT_STRING
 
-    return TensorProto(dtype=DT_STRING, string_val=[content], tensor_shape={})
+    shape = TensorShapeProto(dim=[TensorShapeProto.Dim(size=len(content))] if len(content) > 1 else [])
+    return TensorProto(dtype=DT_STRING, string_val=content, tensor_shape=shape)

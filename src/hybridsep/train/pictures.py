@@ -27,13 +27,15 @@ def training(images: np.ndarray) -> "Summary":
 def wrong(
     images: np.ndarray, labels: np.ndarray, predicted: np.ndarray, classes: Sequence[str], *, size: int
 ) -> list["Summary"]:
-    """Return a picture of the first wrong ones of the test images (n, H, H, 3) and a text with their classes.
+    """Return a picture of wrong ones among the test images (n, H, H, 3) and a text with their classes.
 
     `size` is the side of the part that the network sees, the centre. Nothing is returned when none is wrong.
     """
-    chosen = np.flatnonzero(predicted != labels)[:COUNT]
-    if not len(chosen):
+    found = np.flatnonzero(predicted != labels)
+    if not len(found):
         return []
+    # Not the first ones: a folder of images is in the order of its classes.
+    chosen = found[np.linspace(0, len(found) - 1, min(COUNT, len(found))).round().astype(int)]
     first = (images.shape[1] - size) // 2
     seen = images[chosen, first : first + size, first : first + size]
     cells = [f"{classes[labels[index]]} → {classes[predicted[index]]}" for index in chosen]
@@ -42,7 +44,9 @@ def wrong(
     # In Markdown a bar would end the cell.
     table = [head, ["---"] * len(head), *([cell.replace("|", "/") for cell in line] for line in lines)]
     markdown = "\n".join(f"| {' | '.join(line)} |" for line in table)
-    description = f"The first {len(chosen)} test images that are classified wrongly, in the order of the dataset."
+    description = (
+        f"{len(chosen)} of the {len(found)} test images that are classified wrongly, from all over the dataset."
+    )
     return [
         _picture("wrong test images", seen, f"{description} Their classes: Text, wrong test images: classes."),
         events.text("wrong test images: classes", f"{description} True class → predicted class.\n\n{markdown}"),
