@@ -272,6 +272,14 @@ def test_what_has_no_curve_is_said(tmp_path, capsys):
     said = capsys.readouterr()
     assert said.err.count("\n") == 1 and f"results={tmp_path} cannot be written" in said.err
     assert command.main(["curves", "status"]) == 2
+    # A study of speed has no trials; an experiment that has not begun has none yet.
+    (tmp_path / "runs/s/separable/mean").unlink()
+    (tmp_path / "speed/fast").mkdir(parents=True)
+    capsys.readouterr()
+    assert command.main(["curves", f"results={tmp_path}"]) == 0
+    assert "fast" not in capsys.readouterr().out
+    assert command.main(["curves", f"results={tmp_path}", "study=figure5"]) == 1
+    assert "figure5: no trial has finished" in capsys.readouterr().err
 
 
 def test_curves_are_kept_up_to_date_until_nothing_is_left_to_train(run, tmp_path, capfd):

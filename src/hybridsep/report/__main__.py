@@ -117,11 +117,14 @@ def _plan(given: settings.ReportSettings) -> int:
 
 
 def _curves(given: settings.ReportSettings) -> int:
-    from hybridsep.report import curves, folders
+    from hybridsep.report import curves, status
 
     results = Path(given.results)
     empty = 0
-    for name in folders.choose(results, given.study):
+    for name in status.studies_of(results, given.study):
+        if given.study == "all" and not (results / "runs" / name).is_dir():
+            # A study of speed has no trials.
+            continue
         written = curves.write(results, name)
         for problem in written.problems:
             print(f"left out: {problem}", file=sys.stderr)
