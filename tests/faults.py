@@ -292,7 +292,8 @@ def command(*arguments: str, on_step: Callable[[int], None] | None = None) -> No
 def _server() -> Any:
     context = multiprocessing.get_context("forkserver")
     # All that a trainer imports: it takes seconds.
-    needed = ["torch", "torch.utils.tensorboard.summary", "tensorboard.summary.writer.record_writer"]
+    needed = ["torch", "tensorboard.summary.writer.record_writer", "tensorboard.plugins.hparams.metadata"]
+    needed += ["tensorboard.plugins.text.metadata", "hybridsep.train.pictures"]
     context.set_forkserver_preload(
         [*needed, "hybridsep.train.row", "hydra", "hydra._internal.utils", "pandas", "pytest"]
     )

@@ -9,7 +9,7 @@ from tensorboard.backend.event_processing.event_file_loader import EventFileLoad
 from hybridsep.runs import records
 from hybridsep.train import checkpoint
 
-FILES = {"record.json", "history.csv", "predictions.npz", "checkpoint.pt", "checkpoint-previous.pt", "tensorboard"}
+FILES = {"record.json", "history.csv", "predictions.npz", "checkpoint.pt", "checkpoint-previous.pt", "tfevents"}
 # How a run is carried out, which may differ.
 _CARRIED_OUT = dict.fromkeys(("results", "trials_at_once", "cuda_graph"))
 _CURVES = {
@@ -22,9 +22,9 @@ _CURVES = {
 
 
 def curves(folder: Path) -> dict[str, list[tuple[int, float]]]:
-    """Return `{tag: [(step, value), ...]}` of a run's TensorBoard folder in the order of its files."""
+    """Return `{tag: [(step, value), ...]}` of a run's event files in their order."""
     found: dict[str, list[tuple[int, float]]] = {}
-    for path in sorted((folder / "tensorboard").glob("*tfevents*")):
+    for path in sorted(folder.glob("*tfevents*")):
         for event in EventFileLoader(str(path)).Load():
             for value in event.summary.value:
                 if value.metadata.plugin_data.plugin_name == "scalars":
@@ -32,12 +32,16 @@ def curves(folder: Path) -> dict[str, list[tuple[int, float]]]:
     return found
 
 
+def files(folder: Path) -> list[str]:
+    """Return the names in a run's folder, sorted; event files, whose names hold the time, as `tfevents`."""
+    return sorted("tfevents" if "tfevents" in path.name else path.name for path in folder.iterdir())
+
+
 def differences(folder: Path, reference: Path) -> list[str]:
     """Return in what two finished runs differ that must be equal bit for bit, and what is left over in `folder`."""
     problems = []
-    left = {path.name for path in folder.iterdir()} ^ FILES
-    if left:
-        problems.append(f"files: {sorted(left)}")
+    if files(folder) != sorted(FILES):
+        problems.append(f"files: {files(folder)}")
     one, other = (records.read(place) for place in (folder, reference))
     for key in ("identity", "status", "message", "config", "dataset", "model", "result", "study", "row", "trial"):
         mine, wanted = ({**record[key], **_CARRIED_OUT} if key == "config" else record[key] for record in (one, other))
@@ -59,6 +63,11 @@ def differences(folder: Path, reference: Path) -> list[str]:
         wanted = [(row["epoch"], float(np.float32(row[column]))) for row in states[0]["history"]]
         if found.get(tag) != wanted:
             problems.append(f"TensorBoard, {tag}: {found.get(tag)} instead of {wanted}")
+    ended = {"test error": "test_error", "test error, all images": "test_error_all"}
+    for tag, key in ended.items():
+        wanted = [(other["result"]["epochs"], float(np.float32(other["result"][key])))]
+        if found.get(f"result/{tag}") != wanted:
+            problems.append(f"TensorBoard, result/{tag}: {found.get(f'result/{tag}')} instead of {wanted}")
     return problems
 
 

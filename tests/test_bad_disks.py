@@ -45,7 +45,7 @@ def fail_at(root: Path, strikes: dict[str, list[Strike]]) -> int:
             except RecordError as error:
                 assert "cannot be written" in str(error) and "\n" not in str(error), f"{what}: {error}"
                 # Only before the first file of the trial: later there is a record to say how it ended.
-                assert ".writing-" not in str(error) and "tensorboard" not in str(error), f"{what}: {error}"
+                assert ".writing-" not in str(error) and "tfevents" not in str(error), f"{what}: {error}"
             else:
                 ended = trainer.outcome
                 said = "\n".join(trainer.listener.lines)

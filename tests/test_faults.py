@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 from faults import SMALL, Child, Strike, Trainer, clean, command, train_quietly
-from same_bits import FILES, assert_same
+from same_bits import FILES, assert_same, files
 
 from hybridsep.runs import records
 
@@ -194,7 +194,7 @@ def commands_end_with_their_status(root: Path) -> None:
     for name in ("SIGTERM", "SIGINT", "twice", "int"):
         said(0, f"study={name}")
         folder = root / "runs" / name / "separable" / "trial-00"
-        assert {path.name for path in folder.iterdir()} == FILES
+        assert files(folder) == sorted(FILES)
         first = root / "runs/SIGTERM/separable/trial-00"
         assert (folder / "predictions.npz").read_bytes() == (first / "predictions.npz").read_bytes()
 

@@ -57,18 +57,20 @@ class Command:
 
 def fail_and_kill(root: Path, launcher: str, *overrides: str) -> tuple[Command, str, str]:
     """Run a sweep with a trial that cannot be written and one whose process is killed; mend it and run it again."""
-    obstacle = root / "results/runs/tiny/resnext/trial-01/tensorboard"
-    obstacle.parent.mkdir(parents=True)
-    obstacle.write_text("a file where a folder should be")
+    # A folder where only files should be: it cannot be removed like the event files of an earlier start.
+    obstacle = root / "results/runs/tiny/resnext/trial-01/events.out.tfevents.obstacle"
+    obstacle.mkdir(parents=True)
     first = Command(root, launcher, *overrides)
     os.kill(first.worker("separable", 0), signal.SIGKILL)
     status, said = first.end()
     assert status == 1, said
-    assert re.search(r"1 failed: resnext trial-01\n  resnext trial-01: FileExistsError.*trial-01", said), said
+    assert re.search(
+        r"1 failed: resnext trial-01\n  resnext trial-01: (?:IsADirectory|Permission)Error.*trial-01", said
+    ), said
     assert records.read(first.folder("resnext", 1))["status"] == "failed"
     for row, trial in (("separable", 1), ("resnext", 0)):
         assert records.read(first.folder(row, trial))["status"] == "finished", said
-    obstacle.unlink()
+    obstacle.rmdir()
     second = Command(root, launcher, *overrides)
     status, again = second.end()
     assert status == 0, again
@@ -240,7 +242,7 @@ def test_watching_ends_when_nothing_is_left_to_train(tmp_path, capsys):
         assert len(looks) < 3
 
     words = [f"results={tmp_path}", "study=small", "report.trials=2"]
-    watch.watch(settings.load([*words, "watch=7"]), sleep=sleep)
+    watch.watch_status(settings.load([*words, "watch=7"]), sleep=sleep)
     assert looks == [7, 7]
     shown = capsys.readouterr().out
     assert shown.count("Study small") == 3 and shown.count("again in 7 s; Ctrl-C ends") == 2

@@ -251,6 +251,8 @@ def test_torch_is_never_imported_and_help_is_light(copy):
 
     assert "torch" not in modules(f"results={copy}", "study=fig", "report.redraws=1")
     assert "torch" not in modules("status", f"results={copy}", "study=fig")
+    curves = modules("curves", f"results={copy}", "study=fig")
+    assert "torch" not in curves and "tensorboard" in curves
     assert not {"torch", "matplotlib", "scipy", "pandas", "statsmodels"} & modules("--help")
 
 

@@ -15,14 +15,16 @@ hybridsep.report: what the runs prove. Reads results/runs; writes results/tables
   python -m hybridsep.report study=quick report.subset=all report.pairing=unpaired report.margin=0.5
   python -m hybridsep.report status study=quick         done, running, missing; hours left; what one more trial buys
   python -m hybridsep.report status study=quick --watch the same again and again while the study runs
+  python -m hybridsep.report curves study=quick         a curve a row for TensorBoard: mean over trials, with a band
+  python -m hybridsep.report curves study=quick --watch the same, kept up to date while the study runs
   python -m hybridsep.report plan study=quick           trials that would settle it, and their hours
   python -m hybridsep.report --check                    rebuild what stands under results/tables; 1 if it differs
 
 Every key with its value (set with key=value; what each means stands in conf/report.yaml):
 """
-COMMANDS = {"status": "status", "plan": "plan", "check": "--check"}
+COMMANDS = {"status": "status", "curves": "curves", "plan": "plan", "check": "--check"}
 FOOT = """
-Exit status: 0 done, 1 a study has no table (or nothing to plan by) or --check found a difference,
+Exit status: 0 done, 1 a study has no table (or no curves, or nothing to plan by) or --check found a difference,
 2 something to mend (one line says what).
 """
 
@@ -39,12 +41,11 @@ def main(arguments: list[str] | None = None) -> int:
             raise ConfigError(f"{' and '.join(COMMANDS[name] for name in named)} are two commands; give one of them")
         command = named[0] if named else "report"
         if "--watch" in words:
-            if command != "status":
-                raise ConfigError("--watch belongs to status: python -m hybridsep.report status --watch")
-            command = "watch"
+            if command not in ("status", "curves"):
+                raise ConfigError("--watch belongs to status and curves: python -m hybridsep.report status --watch")
+            command = f"watch {command}"
         given = settings.load([word for word in words if word not in (*COMMANDS.values(), "--watch")])
-        run = {"report": _report, "status": _status, "watch": _watch, "plan": _plan, "check": _check}[command]
-        return run(given)
+        return _PROGRAMS[command](given)
     except UserError as error:
         print(f"hybridsep.report: {error}", file=sys.stderr)
         return 2
@@ -113,10 +114,37 @@ def _plan(given: settings.ReportSettings) -> int:
     return 1 if empty else 0
 
 
-def _watch(given: settings.ReportSettings) -> int:
+def _curves(given: settings.ReportSettings) -> int:
+    from hybridsep.report import curves, status
+
+    results = Path(given.results)
+    empty = 0
+    for name in status.studies_of(results, given.study):
+        if given.study == "all" and not (results / "runs" / name).is_dir():
+            # A study of speed has no trials.
+            continue
+        written = curves.write(results, name)
+        for problem in written.problems:
+            print(f"left out: {problem}", file=sys.stderr)
+        if not written.rows:
+            empty += 1
+            print(f"left out: {name}: no trial has finished an epoch yet", file=sys.stderr)
+        else:
+            print(written.line)
+    return 1 if empty else 0
+
+
+def _watch_status(given: settings.ReportSettings) -> int:
     from hybridsep.report import watch
 
-    watch.watch(given)
+    watch.watch_status(given)
+    return 0
+
+
+def _watch_curves(given: settings.ReportSettings) -> int:
+    from hybridsep.report import watch
+
+    watch.watch_curves(given)
     return 0
 
 
@@ -131,6 +159,17 @@ def _check(given: settings.ReportSettings) -> int:
     if not differences:
         print(f"{len(names)} {'report' if len(names) == 1 else 'reports'} rebuilt, nothing differs: {', '.join(names)}")
     return 1 if differences else 0
+
+
+_PROGRAMS = {
+    "report": _report,
+    "status": _status,
+    "watch status": _watch_status,
+    "curves": _curves,
+    "watch curves": _watch_curves,
+    "plan": _plan,
+    "check": _check,
+}
 
 
 if __name__ == "__main__":

@@ -125,7 +125,7 @@ def load(words: list[str]) -> ReportSettings:
 
     Raises ConfigError naming key and allowed values.
     """
-    others = "a flag (--check, --watch, --help) or one of the words status, plan"
+    others = "a flag (--check, --watch, --help) or one of the words status, curves, plan"
     settings = overrides.load(ReportSettings, config_dir() / "report.yaml", words, others=others)
     check_ranges(settings)
     if settings.report.power <= settings.report.alpha:

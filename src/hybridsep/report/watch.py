@@ -1,21 +1,52 @@
-"""`status --watch`: the state of running studies, looked at again and again from another terminal."""
+"""`status --watch` and `curves --watch`: running studies, looked at again and again from another terminal."""
 
 import datetime
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+from rich.console import Console
 from rich.text import Text
 
-from hybridsep.report import folders, status, terminal
+from hybridsep.report import curves, folders, status, terminal
 from hybridsep.report.settings import ReportSettings, paper
 from hybridsep.report.table import Table
 
+Sleep = Callable[[float], None]
 
-def watch(given: ReportSettings, *, sleep: Callable[[float], None] = time.sleep) -> None:
-    """Print the state of the studies every `given.watch` seconds, until nothing is left to be trained or Ctrl-C.
 
-    On a terminal in place of what stood there, elsewhere one block after another.
+def watch_status(given: ReportSettings, *, sleep: Sleep = time.sleep) -> None:
+    """Print the state of the studies every `given.watch` seconds, until nothing is left to be trained or Ctrl-C."""
+
+    def look(screen: Console, tables: list[Table]) -> None:
+        for table in tables:
+            terminal.print_table(screen, table)
+
+    _repeat(look, given, sleep)
+
+
+def watch_curves(given: ReportSettings, *, sleep: Sleep = time.sleep) -> None:
+    """Keep the mean curves of the studies up to date in the same way; what was written is said, a problem once."""
+    told: set[str] = set()
+
+    def look(screen: Console, tables: list[Table]) -> None:
+        results = Path(given.results)
+        for name in status.studies_of(results, given.study):
+            written = curves.write(results, name)
+            screen.print(Text(written.line))
+            for problem in written.problems:
+                if problem not in told:
+                    print(f"left out: {problem}", file=sys.stderr)
+            told.update(written.problems)
+
+    _repeat(look, given, sleep)
+
+
+def _repeat(look: Callable[[Console, list[Table]], None], given: ReportSettings, sleep: Sleep) -> None:
+    """Call `look` with the progress of each study until nothing is left to be trained; the progress is read first.
+
+    So the last look sees the end of every trial. On a terminal it takes the place of the one before.
     """
     screen, results = terminal.console(), Path(given.results)
     try:
@@ -26,8 +57,7 @@ def watch(given: ReportSettings, *, sleep: Callable[[float], None] = time.sleep)
                 tables.append(status.look(results, name, runs, problems, paper(), given.report))
             if screen.is_terminal:
                 screen.clear()
-            for table in tables:
-                terminal.print_table(screen, table)
+            look(screen, tables)
             if not any(_left(table) for table in tables):
                 return
             screen.print(

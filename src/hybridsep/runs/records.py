@@ -65,7 +65,7 @@ _TYPES = {
     key: tuple(get_origin(part) or part for part in (get_args(kind) if type(None) in get_args(kind) else (kind,)))
     for key, kind in get_type_hints(Record).items()
 }
-_TEMPORARY = ".writing-"
+TEMPORARY = ".writing-"  # how the name of a half-written file begins
 # NumPy reads an array's header with `ast`, which in two threads at once fails now and then on Python 3.11 (gh-106905).
 _PARSING = threading.Lock()
 _MAX_PREDICTIONS = 1 << 30  # bytes; 50,000 images of 1,000 classes are a tenth of it
@@ -83,7 +83,10 @@ def find(results: Path) -> list[Path]:
 
 
 def lock(folder: Path) -> FileLock:
-    """Return the lock of one trial. The operating system frees it when its owner dies, so a stale file harms nobody."""
+    """Return the lock of one trial's folder, or of another folder of a row.
+
+    The operating system frees it when its owner dies, so a stale file harms nobody.
+    """
     folder.parent.mkdir(parents=True, exist_ok=True)
     return FileLock(folder.parent / f".{folder.name}.lock")
 
@@ -93,7 +96,7 @@ def write_atomically(path: Path, content: bytes, *, keep: Path | None = None) ->
 
     With `keep` the old file is renamed to it. A process that dies just then leaves the old file under that name only.
     """
-    temporary = path.with_name(f"{_TEMPORARY}{path.name}")
+    temporary = path.with_name(f"{TEMPORARY}{path.name}")
     try:
         with open(temporary, "wb") as file:
             file.write(content)
@@ -116,7 +119,7 @@ def write_atomically(path: Path, content: bytes, *, keep: Path | None = None) ->
 
 def remove_leftovers(folder: Path) -> None:
     """Remove the half-written files of a process that was killed; call it while holding the trial's lock."""
-    for path in folder.glob(f"{_TEMPORARY}*"):
+    for path in folder.glob(f"{TEMPORARY}*"):
         path.unlink()
 
 

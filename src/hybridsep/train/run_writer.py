@@ -4,18 +4,22 @@ import datetime
 import os
 import statistics
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import yaml
 
-from hybridsep.config.identity import flatten, identity, science, without_places
+from hybridsep.config.identity import identity, without_places
 from hybridsep.data import Dataset
 from hybridsep.data.subset import evaluation_subset
 from hybridsep.networks.cost import Cost
-from hybridsep.runs import provenance, records
-from hybridsep.train import checkpoint
+from hybridsep.runs import events, provenance, records
+from hybridsep.train import checkpoint, hyperparameters, pictures
 from hybridsep.train.tensorboard import Curves
 from hybridsep.train.trial import Trial
+
+if TYPE_CHECKING:
+    from tensorboard.compat.proto.summary_pb2 import Summary
 
 
 def label(folder: Path) -> str:
@@ -74,8 +78,13 @@ class RunWriter:
         self.record |= {"versions": provenance.versions(), "machine": machine, "git": self._origin(resumed)}
         changed = _changes(self._before, self.record) if resumed and self._before is not None else ""
         self._write(state, "running")
-        hyperparameters = {"row": self._config["row"], "trial": self._trial, **flatten(science(self._config))}
-        self._curves = Curves(self._folder / "tensorboard", state.history, hyperparameters)
+        configuration = yaml.safe_dump(self.record["config"], sort_keys=False, allow_unicode=True)
+        opening = [
+            *hyperparameters.begin(hyperparameters.hyperparameters(self._config, self._trial)),
+            events.text("configuration", f"```yaml\n{configuration}```"),
+            pictures.training(state.training_images(pictures.COUNT)),
+        ]
+        self._curves = Curves(self._folder, state.history, opening)
         return changed
 
     def _origin(self, resumed: bool) -> dict[str, Any]:
@@ -97,11 +106,13 @@ class RunWriter:
         self._write(state, "interrupted")
 
     def finish(self, state: Trial) -> None:
-        """Write the predictions and the result."""
+        """Write the predictions, what the curves end with, and the result; the record, which counts, comes last."""
         logits = state.logits()
         predictions = records.predictions_bytes(logits, self._dataset.test_labels)
         records.write_atomically(self._folder / "predictions.npz", predictions)
-        self.record["result"] = self._result(state, logits)
+        result = self._result(state, logits)
+        self._curves.finish(self._closing(state, logits, result), epoch=len(state.history))
+        self.record["result"] = result
         self._write(state, "finished")
 
     def end(self, status: str, message: str) -> None:
@@ -127,6 +138,21 @@ class RunWriter:
             }
         self.record |= {"status": status, "message": "", "updated": _now()}
         records.write(self._folder, self.record)
+
+    def _closing(self, state: Trial, logits: np.ndarray, result: dict[str, Any]) -> list["Summary"]:
+        """Return what TensorBoard shows of a finished trial beside its curves."""
+        numbers = (
+            result["test_error"],
+            result["test_error_all"],
+            *(self.record["model"][key] for key in ("params", "macs")),
+            statistics.median(row["images_per_second"] for row in state.history),
+        )
+        dataset = self._dataset
+        wrong = pictures.wrong(
+            dataset.test_images, dataset.test_labels, logits.argmax(1), dataset.classes, size=state.image_size
+        )
+        scalars = events.scalars(dict(zip(hyperparameters.METRICS, numbers, strict=True)))
+        return [scalars, *wrong, hyperparameters.end()]
 
     def _result(self, state: Trial, logits: np.ndarray) -> dict[str, Any]:
         labels = self._dataset.test_labels

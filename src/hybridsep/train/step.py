@@ -132,6 +132,16 @@ class TrainingStep:
 
 
 @torch.inference_mode()
+def training_images(
+    data: DeviceData, plan: EpochPlan, count: int, *, size: int, hole: int, jittered: bool
+) -> torch.Tensor:
+    """Return the first `count` images of an epoch as its steps see them, as pixels: uint8 (count, size, size, 3)."""
+    fields = (part.flatten(0, 1)[:count].to(data.train_images.device) for part in plan)
+    batch = gather(data.train_images, *fields, size=size, mean=data.mean, std=data.std, hole=hole, jittered=jittered)
+    return (batch.permute(0, 2, 3, 1) * data.std + data.mean).mul(255).round().clamp(0, 255).to(torch.uint8)
+
+
+@torch.inference_mode()
 def logits_of(
     network: nn.Module, data: DeviceData, *, size: int, precision: str, batch_size: int | None = None
 ) -> torch.Tensor:

@@ -13,7 +13,7 @@ from torch.nn import functional
 from hybridsep.train.assembly import assemble, dropout_seed, stream_seed
 from hybridsep.train.graph import TrialStream
 from hybridsep.train.optimiser import learning_rates
-from hybridsep.train.step import DeviceData
+from hybridsep.train.step import DeviceData, training_images
 
 
 class Diverged(Exception):
@@ -64,6 +64,17 @@ class Trial:
     def finished(self) -> bool:
         """Whether the last epoch is done."""
         return len(self.history) >= self._schedule["epochs"]
+
+    @property
+    def image_size(self) -> int:
+        """Side in pixels of the images that the network sees."""
+        return self._sampler.size
+
+    def training_images(self, count: int) -> np.ndarray:
+        """Return the first `count` augmented images of epoch 1, uint8 (count, side, side, 3); no draw is used up."""
+        plan = self._sampler.plan(trial=self._trial, epoch=1)
+        with self._stream.eager():
+            return training_images(self._data, plan, count, **self._sampler.constants).cpu().numpy()
 
     def sample_work(self) -> list[Callable[[], None]]:
         """Return a step and an evaluation, to measure the memory of each; afterwards the trial is of no other use."""

@@ -168,9 +168,9 @@ class TrialRunner:
                     progress.end_epoch(state.history[-1])
             finally:
                 progress.close()
+            writer.finish(state)
         finally:
             writer.close()
-        writer.finish(state)
         self._monitor.end_trial(f"{name}: {result_line(writer.record)}", trained=True)
         return True
 

@@ -1,0 +1,307 @@
+"""What TensorBoard reads of a trial and of a row: tags, points, pictures, the HParams table, the mean with its band."""
+
+import io
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import TINY
+from faults import Trainer
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.custom_scalar.layout_pb2 import Layout
+from tensorboard.plugins.hparams import metadata as hparams
+
+from hybridsep.data.batches import plan_epoch
+from hybridsep.report import __main__ as command
+from hybridsep.report import curves, settings, watch
+from hybridsep.runs import events, records
+from hybridsep.train import hyperparameters, pictures
+from hybridsep.train.graph import TrialStream
+from hybridsep.train.step import DeviceData
+from hybridsep.train.tensorboard import Curves
+from hybridsep.train.trial import Trial
+
+TAGS = set(events.TAGS.values())
+
+
+def read(folder: Path) -> EventAccumulator:
+    return EventAccumulator(str(folder)).Reload()
+
+
+def points(found: EventAccumulator, tag: str) -> list[tuple[int, float]]:
+    return [(point.step, point.value) for point in found.Scalars(tag)]
+
+
+def text(found: EventAccumulator, tag: str) -> str:
+    (event,) = found.Tensors(tag)
+    return event.tensor_proto.string_val[0].decode()
+
+
+def history(errors: list[float]) -> list[dict]:
+    """Return rows in which each column is a simple function of the test error."""
+    return [
+        {
+            **{"epoch": epoch, "train_loss": error / 10, "train_error": error - 1, "test_loss": error / 5},
+            **{"test_error": error, "learning_rate": 0.1, "images_per_second": 100.0, "seconds": 1.0},
+        }
+        for epoch, error in enumerate(errors, 1)
+    ]
+
+
+def write_history(results: Path, row: str, trial: int, errors: list[float], study: str = "s") -> Path:
+    folder = records.run_folder(results, study, row, trial)
+    folder.mkdir(parents=True, exist_ok=True)
+    records.write_atomically(folder / "history.csv", records.history_bytes(history(errors)))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> Path:
+    """A results folder with one finished trial of `Trainer`'s network: 2 epochs, 64 training and 20 test images."""
+    results = tmp_path_factory.mktemp("trained")
+    Trainer()(results)
+    return results
+
+
+def test_a_finished_trial_has_its_curves_results_configuration_and_pictures(trained):
+    (folder,) = records.find(trained)
+    found, record = read(folder), records.read(folder)
+    assert TAGS | hyperparameters.METRICS.keys() == set(found.Tags()["scalars"])
+    rows = records.read_history(folder)
+    for column, tag in events.TAGS.items():
+        assert points(found, tag) == [(1, pytest.approx(rows[column][0])), (2, pytest.approx(rows[column][1]))], tag
+    numbers = [points(found, tag) for tag in hyperparameters.METRICS]
+    wanted = [record["result"]["test_error"], record["result"]["test_error_all"]]
+    wanted += [record["model"]["params"], record["model"]["macs"], rows["images_per_second"].median()]
+    assert numbers == [[(2, pytest.approx(number))] for number in wanted]
+    assert text(found, "configuration").startswith("```yaml\nmodel:\n  name: separable\n")
+    assert "learning_rate: 0.1\n" in text(found, "configuration")
+    sizes = {}
+    for tag, about in found.summary_metadata.items():
+        if about.plugin_data.plugin_name == "images":
+            (event,) = found.Tensors(tag)
+            width, height, png = event.tensor_proto.string_val
+            sizes[tag] = Image.open(io.BytesIO(png)).size
+            assert sizes[tag] == (int(width), int(height))
+    wrong = round(record["result"]["test_error_all"] / 100 * 20)
+    high = -(-wrong // 8)
+    assert sizes == {
+        "training images, epoch 1": (8 * 18 - 2, 8 * 18 - 2),
+        "wrong test images": (8 * 18 - 2, high * 18 - 2),
+    }
+    assert text(found, "wrong test images: classes").count(" → ") - 1 == wrong
+
+
+def test_the_hparams_table_opens_on_row_and_trial_and_names_the_same_columns_in_every_row(trained, tmp_path):
+    Trainer("model=resnext")(tmp_path, trials=(3,))
+    columns = []
+    for results, row, trial in ((trained, "separable", 0), (tmp_path, "resnext", 3)):
+        found = read(records.find(results)[0]).summary_metadata
+        content = {tag: about.plugin_data.content for tag, about in found.items()}
+        experiment = hparams.parse_experiment_plugin_data(content[hparams.EXPERIMENT_TAG])
+        # TensorBoard's own order.
+        names = [info.name for info in sorted(experiment.hparam_infos, key=lambda info: (not info.differs, info.name))]
+        assert names[:2] == ["row", "trial"] and names[2].startswith("argument.")
+        assert [metric.name.tag for metric in experiment.metric_infos] == list(hyperparameters.METRICS)
+        columns.append(sorted((info.name, info.type) for info in experiment.hparam_infos))
+        started = hparams.parse_session_start_info_plugin_data(content[hparams.SESSION_START_INFO_TAG]).hparams
+        assert (started["row"].string_value, started["trial"].number_value) == (row, trial)
+        assert started["study"].string_value == "s" and started["schedule.batch_size"].number_value == 16
+        assert hparams.SESSION_END_INFO_TAG in content
+    assert columns[0] == columns[1]
+    assert started["argument.cardinality"].string_value == "<=32" and started["argument.inner_ratio"].number_value == 1
+    assert "argument.intermediate_activation" not in started and len(columns[0]) < 30
+
+
+def test_a_resumed_trial_has_one_event_file_and_each_epoch_once(tmp_path):
+    """Also when an earlier version kept the events in a folder of their own."""
+    old = tmp_path / "tensorboard"
+    old.mkdir()
+    (old / "events.out.tfevents.1.0").write_bytes(b"old")
+    first = Curves(tmp_path, history([50, 40, 30]), [])
+    first.add(history([50, 40, 30, 20])[3])
+    first.close()
+    assert not old.exists()
+    second = Curves(tmp_path, history([50, 40]), [])
+    second.add(history([50, 40, 35])[2])
+    second.close()
+    assert len(list(tmp_path.iterdir())) == 1
+    found = read(tmp_path)
+    assert {tag: len(points(found, tag)) for tag in TAGS} == dict.fromkeys(TAGS, 3)
+    assert points(found, "error/test") == [(1, 50), (2, 40), (3, 35)]
+    (old / "mine").mkdir(parents=True)
+    Curves(tmp_path, [], []).close()
+    assert (old / "mine").is_dir()
+
+
+@pytest.mark.parametrize("augmentation", ["crop_flip", "crop_flip_cutout", "darknet"])
+def test_the_picture_shows_what_the_network_is_given(augmentation):
+    trainer = Trainer(f"augmentation={augmentation}", *(["augmentation.crop=12"] if augmentation == "darknet" else []))
+    row = trainer.row
+    device, padding = torch.device("cpu"), row.config["augmentation"]["padding"]
+    data = DeviceData.load(row.dataset, device, padding=padding, mean=None, std=None)
+    given = []
+    with TrialStream(device, cuda_graph=False) as stream:
+        trial = Trial(row.config, 0, data=data, build=row.build, device=device, stream=stream)
+        before = trial.state()
+        shown = trial.training_images(24)
+        after = trial.state()
+        assert torch.equal(before["dropout"], after["dropout"])
+        trial.network.register_forward_pre_hook(lambda network, inputs: given.append(inputs[0].clone()))
+        trial.train_epoch(after_step=lambda done: False)
+    batches = torch.cat(given[:2])[:24].permute(0, 2, 3, 1) * data.std + data.mean
+    assert shown.shape == (24, trial.image_size, trial.image_size, 3) and shown.dtype == np.uint8
+    assert np.abs(shown - 255 * batches.numpy()).max() <= 0.501 and shown.std() > 10
+
+
+def test_unaugmented_images_come_back_to_the_last_bit():
+    trainer = Trainer("augmentation=none")
+    row, device = trainer.row, torch.device("cpu")
+    data = DeviceData.load(row.dataset, device, padding=0, mean=None, std=None)
+    with TrialStream(device, cuda_graph=False) as stream:
+        trial = Trial(row.config, 5, data=data, build=row.build, device=device, stream=stream)
+        shown = trial.training_images(64)
+    options = {"count": 64, "batch_size": 16, "height": 16, "size": 16, "padding": 0, "kind": "none", "cutout": 8}
+    colour = {"hue": 0.0, "saturation": 1.0, "exposure": 1.0}
+    order = plan_epoch(**options, **colour, study_seed=0, trial=5, epoch=1).order.flatten().numpy()
+    assert np.array_equal(shown, row.dataset.train_images[order])
+
+
+def test_the_grid_and_the_classes_of_wrong_images():
+    images = np.stack([np.full((4, 4, 3), shade, np.uint8) for shade in range(20)])
+    page = pictures.grid(images[:10])
+    assert page.shape == (10, 46, 3) and page[0, 0, 0] == 0 and page[6, 6, 0] == 9
+    assert page[4, 0, 0] == page[9, 45, 0] == 255
+    assert pictures.grid(np.zeros((1, 130, 130, 3), np.uint8)).shape == (44, 44, 3)
+    labels, predicted = np.zeros(20, np.int64), np.zeros(20, np.int64)
+    assert pictures.wrong(images, labels, predicted, ["cat", "a|b"], size=4) == []
+    many = np.zeros((1000, 4, 4, 3), np.uint8)
+    _, classes = pictures.wrong(many, np.arange(1000) // 500, np.full(1000, 2), ["a", "b", "c"], size=4)
+    cells = classes.value[0].tensor.string_val[0].decode().split("---")[-1]
+    assert cells.count("a → c") == cells.count("b → c") == 32
+    predicted[[3, 7]] = 1
+    picture, classes = pictures.wrong(images, labels, predicted, ["cat", "a|b"], size=2)
+    page = np.array(Image.open(io.BytesIO(picture.value[0].tensor.string_val[2])))
+    assert page.shape == (2, 6, 3) and [page[0, 0, 0], page[0, 4, 0]] == [3, 7]
+    assert (
+        classes.value[0].tensor.string_val[0].decode().endswith("| 1 | 2 |\n| --- | --- |\n| cat → a/b | cat → a/b |")
+    )
+
+
+def test_the_mean_and_its_band_are_those_computed_by_hand(tmp_path, capsys):
+    write_history(tmp_path, "separable", 0, [50, 40, 30])
+    write_history(tmp_path, "separable", 1, [54, 46])
+    write_history(tmp_path, "hybrid", 0, [60, 20])
+    records.run_folder(tmp_path, "s", "resnext", 0).mkdir(parents=True)
+    words = ["curves", f"results={tmp_path}", "study=s"]
+    assert command.main(words) == 0
+    assert capsys.readouterr().out == "s: 2 rows, written anew: hybrid, separable\n"
+    assert not (tmp_path / "runs/s/resnext/mean").exists()
+    found = read(tmp_path / "runs/s/separable/mean")
+    assert points(found, "error/test") == [(1, 52), (2, 43), (3, 30)]
+    assert points(found, "error/train") == [(1, 51), (2, 42), (3, 29)]
+    assert points(found, "loss/test") == [(1, pytest.approx(10.4)), (2, pytest.approx(8.6)), (3, pytest.approx(6))]
+    assert points(found, "loss/train")[0] == (1, pytest.approx(5.2))
+    # Deviations over two trials: |50 - 54| / sqrt(2), |40 - 46| / sqrt(2); one trial alone has no band.
+    band = {end: points(found, f"mean of trials/test error{end}") for end in ("", ", lower", ", upper")}
+    assert band[""] == points(found, "error/test")
+    lower, upper = ([value for _, value in band[end]] for end in (", lower", ", upper"))
+    assert lower == pytest.approx([52 - 8**0.5, 43 - 18**0.5, 30])
+    assert upper == pytest.approx([52 + 8**0.5, 43 + 18**0.5, 30])
+    assert text(found, "mean").startswith("Mean of trial-00, trial-01, made by")
+    (layout,) = found.Tensors("custom_scalars__config__")
+    (category,) = Layout.FromString(layout.tensor_proto.string_val[0]).category
+    assert [chart.title for chart in category.chart] == ["test error, %", "train error, %"]
+    for chart in category.chart:
+        (series,) = chart.margin.series
+        assert {series.value, series.lower, series.upper} <= set(found.Tags()["scalars"])
+        # Of a run that has some of a chart's tags TensorBoard says that the others are missing.
+        assert not {series.value, series.lower, series.upper} & TAGS
+
+
+def test_curves_are_written_anew_when_a_history_changed_and_else_left(tmp_path, capsys):
+    write_history(tmp_path, "separable", 0, [50, 40])
+    write_history(tmp_path, "hybrid", 0, [50, 40])
+    words = ["curves", f"results={tmp_path}", "study=s"]
+    assert command.main(words) == 0
+    places = {row: tmp_path / "runs/s" / row / "mean" for row in ("separable", "hybrid")}
+    before = {path: path.read_bytes() for place in places.values() for path in place.iterdir()}
+    reader = read(places["separable"])
+    capsys.readouterr()
+    assert command.main(words) == 0
+    assert capsys.readouterr().out == "s: 2 rows, written anew: none\n"
+    assert before == {path: path.read_bytes() for place in places.values() for path in place.iterdir()}
+    write_history(tmp_path, "separable", 0, [50, 42, 30])
+    assert command.main(words) == 0
+    assert capsys.readouterr().out == "s: 2 rows, written anew: separable\n"
+    assert [path for path in places["hybrid"].iterdir()] == [path for path in before if "hybrid" in str(path)]
+    # The one before is emptied, so that a TensorBoard that has it open goes on to the next.
+    assert sorted(path.stat().st_size > 0 for path in places["separable"].iterdir()) == [False, True]
+    for found in (read(places["separable"]), reader.Reload()):
+        assert points(found, "error/test") == [(1, 50), (2, 42), (3, 30)]
+    # A write that was cut short is no hindrance and leaves nothing; neither does another process that is at it.
+    (places["separable"] / ".writing-mean").write_bytes(b"half")
+    write_history(tmp_path, "separable", 1, [52])
+    with records.lock(places["separable"]):
+        assert curves.write(tmp_path, "s").changed == []
+    for path in places["separable"].glob("*tfevents*"):
+        if not path.stat().st_size:
+            os.utime(path, (0, 0))
+    assert curves.write(tmp_path, "s").changed == ["separable"]
+    assert sorted(path.stat().st_size > 0 for path in places["separable"].iterdir()) == [False, True]
+    assert curves.write(tmp_path, "s").changed == []
+
+
+def test_what_has_no_curve_is_said(tmp_path, capsys):
+    records.run_folder(tmp_path, "s", "resnext", 0).mkdir(parents=True)
+    words = ["curves", f"results={tmp_path}", "study=s"]
+    assert command.main(words) == 1
+    assert capsys.readouterr().err == "left out: s: no trial has finished an epoch yet\n"
+    (write_history(tmp_path, "hybrid", 1, [9]) / "history.csv").write_text("epoch\n1\n")
+    write_history(tmp_path, "hybrid", 0, [9])
+    assert command.main(words) == 0
+    said = capsys.readouterr()
+    assert said.err.count("\n") == 1 and "hybrid/trial-01: history.csv does not have" in said.err
+    assert said.out == "s: 1 rows, written anew: hybrid\n"
+    write_history(tmp_path, "separable", 0, [9])
+    (tmp_path / "runs/s/separable/mean").write_text("a file where a folder should be")
+    assert command.main(words) == 2
+    said = capsys.readouterr()
+    assert said.err.count("\n") == 1 and f"results={tmp_path} cannot be written" in said.err
+    assert command.main(["curves", "status"]) == 2
+    # A study of speed has no trials; an experiment that has not begun has none yet.
+    (tmp_path / "runs/s/separable/mean").unlink()
+    (tmp_path / "speed/fast").mkdir(parents=True)
+    capsys.readouterr()
+    assert command.main(["curves", f"results={tmp_path}"]) == 0
+    assert "fast" not in capsys.readouterr().out
+    assert command.main(["curves", f"results={tmp_path}", "study=figure5"]) == 1
+    assert "figure5: no trial has finished" in capsys.readouterr().err
+
+
+def test_curves_are_kept_up_to_date_until_nothing_is_left_to_train(run, tmp_path, capfd):
+    results = tmp_path / "results"
+    assert run(*TINY, "schedule.epochs=1")[0] == 0
+    looks = []
+
+    def sleep(seconds: float) -> None:
+        looks.append(seconds)
+        assert len(looks) == 1
+        assert len(points(read(results / "runs/tiny/separable/mean"), "error/test")) == 1
+        assert run(*TINY, "schedule.epochs=1", "trial=1")[0] == 0
+
+    words = [f"results={results}", "study=tiny", "report.trials=2"]
+    watch.watch_curves(settings.load([*words, "watch=7"]), sleep=sleep)
+    assert looks == [7]
+    errors = [records.read_history(folder)["test_error"][0] for folder in records.find(results)]
+    assert len(errors) == 2
+    found = read(results / "runs/tiny/separable/mean")
+    assert points(found, "error/test") == [(1, pytest.approx(np.mean(errors)))]
+    capfd.readouterr()
+    assert command.main(["curves", *words, "--watch"]) == 0
+    assert capfd.readouterr().out == "tiny: 1 rows, written anew: none\n"
+    assert command.main(["plan", *words, "--watch"]) == 2
+    assert "--watch belongs to status and curves" in capfd.readouterr().err
