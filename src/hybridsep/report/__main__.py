@@ -4,7 +4,7 @@ import os
 import sys
 from pathlib import Path
 
-from hybridsep.errors import ConfigError, UserError
+from hybridsep.errors import ConfigError, DataError, UserError
 from hybridsep.report import settings
 
 HELP = """\
@@ -18,6 +18,7 @@ hybridsep.report: what the runs prove. Reads results/runs; writes results/tables
   python -m hybridsep.report curves study=quick         a curve a row for TensorBoard: mean over trials, with a band
   python -m hybridsep.report curves study=quick --watch the same, kept up to date while the study runs
   python -m hybridsep.report plan study=quick           trials that would settle it, and their hours
+  python -m hybridsep.report compare resnext hybrid study=quick      two rows: difference, cost, disputed test images
   python -m hybridsep.report --check                    rebuild what stands under results/tables; 1 if it differs
 
 Every key with its value (set with key=value; what each means stands in conf/report.yaml):
@@ -44,7 +45,12 @@ def main(arguments: list[str] | None = None) -> int:
             if command not in ("status", "curves"):
                 raise ConfigError("--watch belongs to status and curves: python -m hybridsep.report status --watch")
             command = f"watch {command}"
+        words, rows = _two_rows(words) if "compare" in words else (words, ())
         given = settings.load([word for word in words if word not in (*COMMANDS.values(), "--watch")])
+        if rows:
+            if named:
+                raise ConfigError(f"compare and {COMMANDS[named[0]]} are two commands; give one of them")
+            return _compare(given, *rows)
         return _PROGRAMS[command](given)
     except UserError as error:
         print(f"hybridsep.report: {error}", file=sys.stderr)
@@ -53,6 +59,48 @@ def main(arguments: list[str] | None = None) -> int:
         # `... | head` is no error.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+def _two_rows(words: list[str]) -> tuple[list[str], tuple[str, str]]:
+    """Take `compare ROW ROW` out of the words; return the others and the rows. Raises ConfigError unless two."""
+    at = words.index("compare")
+    rows = [word for word in words[at + 1 :] if "=" not in word and not word.startswith("-")]
+    if len(rows) != 2 or rows[0] == rows[1]:
+        raise ConfigError("compare takes two rows: python -m hybridsep.report compare resnext hybrid study=quick")
+    return [word for word in words if word != "compare" and word not in rows], (rows[0], rows[1])
+
+
+def _compare(given: settings.ReportSettings, row: str, other: str) -> int:
+    from hybridsep.report import folders, pair, runset, terminal
+
+    results, paper, screen = Path(given.results), settings.paper(), terminal.console()
+    names, compared = folders.choose(results, given.study), False
+    there: set[str] = set()
+    for name in names:
+        runs, problems = folders.read(results, [name])
+        there |= {run.row for run in runs if run.status == "finished"}
+        two = pair.of_two(runset.split(name, runs, paper, given.report)[0], row, other)
+        if two is None:
+            continue
+        compared = True
+        for problem in problems:
+            print(f"left out: {problem.message}", file=sys.stderr)
+        for table in pair.tables(two, given.report):
+            terminal.print_table(screen, table)
+        if given.report.draw:
+            try:
+                drawn = pair.picture(two, pair.dataset(two, given.data))
+            except DataError as error:
+                print(f"no picture: {error}; data=PATH names its images", file=sys.stderr)
+                continue
+            path = results / "figures" / name / "compare" / f"{row}-{other}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(drawn)
+            screen.print(f"Written: {path}", soft_wrap=True)
+    if not compared:
+        rows = f"; there are {', '.join(sorted(there))}" if there else ""
+        raise ConfigError(f"no table of study={given.study} has finished trials of {row} and {other}{rows}")
+    return 0
 
 
 def _report(given: settings.ReportSettings) -> int:

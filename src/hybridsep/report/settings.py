@@ -50,6 +50,7 @@ class ReportSettings:
 
     results: str = MISSING
     study: str = MISSING
+    data: str | None = None
     watch: Annotated[float, Interval(ge=0.1, le=86400), doc("in seconds")] = MISSING
     report: AnalysisOptions = field(default_factory=AnalysisOptions)
     plan: Planned = field(default_factory=Planned)
@@ -125,7 +126,7 @@ def load(words: list[str]) -> ReportSettings:
 
     Raises ConfigError naming key and allowed values.
     """
-    others = "a flag (--check, --watch, --help) or one of the words status, curves, plan"
+    others = "a flag (--check, --watch, --help) or one of the words status, curves, plan, compare"
     settings = overrides.load(ReportSettings, config_dir() / "report.yaml", words, others=others)
     check_ranges(settings)
     if settings.report.power <= settings.report.alpha:
