@@ -1,0 +1,157 @@
+"""How often the report is right: its own functions on simulated tables whose truth is known.
+
+A simulated table has one baseline and as many rows as a scenario has differences. A trial's error is the sum of a part
+of its own and of a part that it shares with the other rows of the trial, as the same evaluation images give: the
+shared part makes pairs correlate, and the noise floor, judged on the same images, takes it out as it does in a study.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from hybridsep.report import noise, verdicts
+from hybridsep.report.compare import correct_and_star, of_errors
+from hybridsep.report.settings import AnalysisOptions
+
+LEVEL = 20.0
+# Mean 0 and standard deviation 1 each.
+SHAPES: dict[str, Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]] = {
+    "normal": lambda rng, size: rng.standard_normal(size),
+    "exponential": lambda rng, size: rng.exponential(size=size) - 1,
+}
+_ROUNDING = 1e-9
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A truth: the rows' `differences` from the baseline in points, and how the errors vary.
+
+    `spread` is the standard deviation of a row's own part relative to the baseline's, `correlation` the share of the
+    baseline's variance that its pairs have in common, `shape` a key of SHAPES.
+    """
+
+    name: str
+    differences: tuple[float, ...]
+    spread: float = 1.0
+    correlation: float = 0.0
+    shape: str = "normal"
+
+
+def scenarios(margin: float, rows: int = 5) -> list[Scenario]:
+    """Return the truths that the report is tried on; `margin` is that of the equivalence test."""
+    same = (0.0,) * rows
+    return [
+        Scenario("no difference", same),
+        Scenario("no difference, pairs correlated 0.8", same, correlation=0.8),
+        Scenario("0.1 in every row", (0.1,) * rows),
+        Scenario("0.5 in every row", (0.5,) * rows),
+        Scenario("0.5 in one row, none in the others", (0.5, *same[1:])),
+        Scenario(f"at the margin ({margin:g}), pairs correlated 0.95", (margin,) * rows, correlation=0.95),
+        Scenario("no difference, rows spread twice as wide", same, spread=2.0),
+        Scenario("no difference, exponential errors", same, shape="exponential"),
+        Scenario("no difference, exponential, twice as wide", same, spread=2.0, shape="exponential"),
+    ]
+
+
+def simulate(
+    scenario: Scenario, trials: int, choices: AnalysisOptions, *, spread: float, rng: np.random.Generator
+) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Return one simulated table, its entries and noise floor, as `compare` would make them.
+
+    `spread` is the standard deviation of the baseline's error over trials, in points.
+    """
+    draw = SHAPES[scenario.shape]
+    own, shared = spread * np.sqrt(1 - scenario.correlation), spread * np.sqrt(scenario.correlation)
+    images = shared * draw(rng, (trials,))
+    baseline = LEVEL + own * draw(rng, (trials,))
+    rows = LEVEL + own * scenario.spread * draw(rng, (len(scenario.differences), trials))
+    rows += np.array(scenario.differences)[:, np.newaxis]
+    entries = [
+        {"is_baseline": False}
+        | of_errors(
+            dict(enumerate((row + images).tolist())),
+            dict(enumerate((baseline + images).tolist())),
+            choices,
+            bootstrap_rng=rng,
+            permutation_rng=rng,
+        )
+        for row in rows
+    ]
+    floor = noise.noise_floor(
+        baseline[:, np.newaxis] + images,
+        same_images=choices.pairing == "paired",
+        size=trials,
+        groups=choices.groups,
+        alpha=choices.alpha,
+        rng=rng,
+    )
+    correct_and_star(entries, floor)
+    return entries, floor
+
+
+def measure(
+    scenario: Scenario,
+    trials: int,
+    choices: AnalysisOptions,
+    *,
+    simulations: int,
+    spread: float,
+    rng: np.random.Generator,
+) -> dict[str, Any]:
+    """Return how often each method was right or wrong over so many simulated tables, each a share with its error.
+
+    A share is a pair (percent, Monte Carlo standard error), None where the method gave no answer. The error is that of
+    the mean over tables, because the rows of one table have their baseline in common. `covers`, `welch`, `bootstrap`:
+    intervals that hold the truth; `rejects`: permutation tests with p below alpha, uncorrected; `family`: tables with a
+    row without a difference that Holm's p calls one; `same`: rows that TOST calls equal; `wrong`: verdicts that say
+    different where nothing differs or same at or beyond the margin; `undecided`: verdicts that say neither; `starred`:
+    rows beyond the noise floor, of those that do not differ.
+    """
+    truth = np.array(scenario.differences)
+    tables: list[dict[str, float | None]] = []
+    for _ in range(simulations):
+        entries, _ = simulate(scenario, trials, choices, spread=spread, rng=rng)
+        tables.append(_judge(entries, truth, choices))
+    return {"scenario": scenario.name, "n": trials} | {
+        name: share([table[name] for table in tables]) for name in tables[0]
+    }
+
+
+def _judge(entries: list[dict[str, Any]], truth: np.ndarray, choices: AnalysisOptions) -> dict[str, float | None]:
+    """The shares of one table."""
+    null = truth == 0
+    said = np.array([verdicts.shows(entry, choices.alpha) for entry in entries])
+    corrected = np.array([entry["p_holm"] < choices.alpha for entry in entries])
+    beyond = np.abs(truth) >= choices.margin - _ROUNDING
+    wrong = ((said == verdicts.DIFFERENT) & null) | ((said == verdicts.SAME) & beyond)
+    stars = [entry["beyond_noise"] for entry, still in zip(entries, null, strict=True) if still]
+    return {
+        "covers": _covered(entries, truth, ""),
+        "welch": _covered(entries, truth, "welch_"),
+        "bootstrap": _covered(entries, truth, "bootstrap_"),
+        "rejects": float(np.mean([entry["p"] < choices.alpha for entry in entries])),
+        "family": float((corrected & null).any()) if null.any() else None,
+        "same": float((said == verdicts.SAME).mean()),
+        "wrong": float(wrong.mean()),
+        "undecided": float((said == verdicts.UNCLEAR).mean()),
+        "starred": None if None in stars or not stars else float(np.mean(stars)),
+    }
+
+
+def _covered(entries: list[dict[str, Any]], truth: np.ndarray, kind: str) -> float | None:
+    """Share of the intervals that hold the truth; None where one of them is not given."""
+    bounds = [(entry[f"{kind}low"], entry[f"{kind}high"]) for entry in entries]
+    if any(low is None for low, _ in bounds):
+        return None
+    return float(np.mean([low <= value <= high for (low, high), value in zip(bounds, truth, strict=True)]))
+
+
+def share(values: list[float | None]) -> tuple[float, float] | None:
+    """Return the mean of shares and its standard error, in percent; None when none is known."""
+    known = np.array([value for value in values if value is not None])
+    if not len(known):
+        return None
+    error = known.std(ddof=1) / np.sqrt(len(known)) if len(known) > 1 else 0.0
+    return 100 * float(known.mean()), 100 * float(error)
