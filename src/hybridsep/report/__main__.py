@@ -16,11 +16,12 @@ hybridsep.report: what the runs prove. Reads results/runs; writes results/tables
   python -m hybridsep.report status study=quick         done, running, missing; hours left; what one more trial buys
   python -m hybridsep.report status study=quick --watch the same again and again while the study runs
   python -m hybridsep.report plan study=quick           trials that would settle it, and their hours
+  python -m hybridsep.report calibrate                  how often intervals, tests and verdicts are right, simulated
   python -m hybridsep.report --check                    rebuild what stands under results/tables; 1 if it differs
 
 Every key with its value (set with key=value; what each means stands in conf/report.yaml):
 """
-COMMANDS = {"status": "status", "plan": "plan", "check": "--check"}
+COMMANDS = {"status": "status", "plan": "plan", "calibrate": "calibrate", "check": "--check"}
 FOOT = """
 Exit status: 0 done, 1 a study has no table (or nothing to plan by) or --check found a difference,
 2 something to mend (one line says what).
@@ -43,7 +44,14 @@ def main(arguments: list[str] | None = None) -> int:
                 raise ConfigError("--watch belongs to status: python -m hybridsep.report status --watch")
             command = "watch"
         given = settings.load([word for word in words if word not in (*COMMANDS.values(), "--watch")])
-        run = {"report": _report, "status": _status, "watch": _watch, "plan": _plan, "check": _check}[command]
+        run = {
+            "report": _report,
+            "status": _status,
+            "watch": _watch,
+            "plan": _plan,
+            "calibrate": _calibrate,
+            "check": _check,
+        }[command]
         return run(given)
     except UserError as error:
         print(f"hybridsep.report: {error}", file=sys.stderr)
@@ -111,6 +119,18 @@ def _plan(given: settings.ReportSettings) -> int:
             terminal.print_table(screen, plan.needed(one, given.report, given.plan))
             terminal.print_table(screen, plan.predicted(one, given.report))
     return 1 if empty else 0
+
+
+def _calibrate(given: settings.ReportSettings) -> int:
+    from hybridsep.report import calibration, render, terminal
+
+    screen = terminal.console()
+    for table in calibration.tables(given.report, given.calibrate):
+        if given.calibrate.markdown:
+            print(render.markdown(table))
+        else:
+            terminal.print_table(screen, table)
+    return 0
 
 
 def _watch(given: settings.ReportSettings) -> int:

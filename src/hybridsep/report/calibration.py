@@ -6,15 +6,18 @@ shared part makes pairs correlate, and the noise floor, judged on the same image
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from hybridsep.report import noise, verdicts
 from hybridsep.report.compare import correct_and_star, of_errors
-from hybridsep.report.settings import AnalysisOptions
+from hybridsep.report.settings import AnalysisOptions, Calibrated
+from hybridsep.report.table import MISSING, Column, Table, percent, tenth
+from hybridsep.runs.seeds import stream
 
+Share = tuple[float, float]
 LEVEL = 20.0
 # Mean 0 and standard deviation 1 each.
 SHAPES: dict[str, Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]] = {
@@ -39,7 +42,7 @@ class Scenario:
     shape: str = "normal"
 
 
-def scenarios(margin: float, rows: int = 5) -> list[Scenario]:
+def scenarios(margin: float, rows: int) -> list[Scenario]:
     """Return the truths that the report is tried on; `margin` is that of the equivalence test."""
     same = (0.0,) * rows
     return [
@@ -57,8 +60,8 @@ def scenarios(margin: float, rows: int = 5) -> list[Scenario]:
 
 def simulate(
     scenario: Scenario, trials: int, choices: AnalysisOptions, *, spread: float, rng: np.random.Generator
-) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """Return one simulated table, its entries and noise floor, as `compare` would make them.
+) -> list[dict[str, Any]]:
+    """Return the entries of one simulated table, as `compare` would make them.
 
     `spread` is the standard deviation of the baseline's error over trials, in points.
     """
@@ -88,7 +91,7 @@ def simulate(
         rng=rng,
     )
     correct_and_star(entries, floor)
-    return entries, floor
+    return entries
 
 
 def measure(
@@ -112,7 +115,7 @@ def measure(
     truth = np.array(scenario.differences)
     tables: list[dict[str, float | None]] = []
     for _ in range(simulations):
-        entries, _ = simulate(scenario, trials, choices, spread=spread, rng=rng)
+        entries = simulate(scenario, trials, choices, spread=spread, rng=rng)
         tables.append(_judge(entries, truth, choices))
     return {"scenario": scenario.name, "n": trials} | {
         name: share([table[name] for table in tables]) for name in tables[0]
@@ -148,10 +151,75 @@ def _covered(entries: list[dict[str, Any]], truth: np.ndarray, kind: str) -> flo
     return float(np.mean([low <= value <= high for (low, high), value in zip(bounds, truth, strict=True)]))
 
 
-def share(values: list[float | None]) -> tuple[float, float] | None:
+def share(values: list[float | None]) -> Share | None:
     """Return the mean of shares and its standard error, in percent; None when none is known."""
     known = np.array([value for value in values if value is not None])
     if not len(known):
         return None
     error = known.std(ddof=1) / np.sqrt(len(known)) if len(known) > 1 else 0.0
     return 100 * float(known.mean()), 100 * float(error)
+
+
+def tables(choices: AnalysisOptions, calibrate: Calibrated) -> list[Table]:
+    """Return what all scenarios give: a table of the intervals, and one of the tests, the verdict and the star."""
+    choices = replace(choices, resamples=calibrate.resamples, groups=calibrate.resamples)
+    lines = [
+        measure(
+            scenario,
+            trials,
+            choices,
+            simulations=calibrate.simulations,
+            spread=calibrate.spread,
+            rng=stream(choices.seed, "calibration", scenario.name, trials),
+        )
+        for scenario in scenarios(choices.margin, calibrate.rows)
+        for trials in calibrate.trials
+    ]
+    truth = [Column("Truth", "scenario", wide=True), Column("n", "n")]
+    origin = (
+        f"{calibrate.simulations} simulated tables a line, seed {choices.seed}: a baseline and {calibrate.rows} rows of n"
+        f" trials, standard deviation {calibrate.spread:g} points. Percent ± Monte Carlo standard error; a 0.0 may be as"
+        f" much as {min(100, 300 / calibrate.simulations):.2g} %."
+    )
+    paired = choices.pairing == "paired"
+    return [
+        Table(
+            name="calibration-intervals",
+            title=f"How often {percent(choices.alpha)} intervals hold the true difference",
+            columns=[
+                *truth,
+                Column("Paired t" if paired else "Welch (unpaired)", "covers", _share),
+                Column("BCa bootstrap", "bootstrap", _share),
+                Column("Welch", "welch", _share),
+            ],
+            lines=lines,
+            fields=[],
+            notes=[origin],
+        ),
+        Table(
+            name="calibration-tests",
+            title=f"How often tests at level {choices.alpha:g}, the verdict and the star say so",
+            columns=[
+                *truth,
+                Column(f"p < {choices.alpha:g}", "rejects", _share),
+                Column("Holm, any", "family", _share),
+                Column("Same", "same", _share),
+                Column("Undecided", "undecided", _share),
+                Column("Wrong", "wrong", _share),
+                Column("Star", "starred", _share),
+            ],
+            lines=lines,
+            fields=[],
+            notes=[
+                f"p < {choices.alpha:g}: rows, permutation test, uncorrected. Holm, any: tables in which the corrected"
+                " test finds a difference in a row that has none. Same, undecided: rows with that verdict (same: two"
+                f" one-sided tests, margin ±{choices.margin:g}). Wrong: rows called different that do not differ, or the"
+                " same that differ by the margin or more. Star: rows beyond the noise floor, of those that do not"
+                f" differ; meant to be {100 * choices.alpha / 2:g} %.",
+            ],
+        ),
+    ]
+
+
+def _share(value: Share | None) -> str:
+    return MISSING if value is None else f"{tenth(value[0])} ± {tenth(value[1])}"

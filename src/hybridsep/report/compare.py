@@ -66,7 +66,7 @@ def compare(runset: RunSet, choices: AnalysisOptions) -> Comparison:
 
 
 def noise_floors(runset: RunSet, choices: AnalysisOptions, subset: Subset | None = None) -> dict[str, dict[str, Any]]:
-    """Return the noise floor of pairs judged on the same images, and on each one's own, in groups as large as a row."""
+    """Return the noise floor of pairs judged on the same images, and on each one's own, for rows of the longest."""
     has_baseline = bool(runset.runs.get(runset.baseline))
     cross = runset.cross_errors(runset.baseline, subset) if has_baseline else np.empty((0, 0))
     size = max((len(runset.runs[row]) for row in runset.variants), default=0) or max(1, len(cross))
