@@ -5,7 +5,9 @@ of its own and of a part that it shares with the other rows of the trial, as the
 shared part makes pairs correlate, and the noise floor, judged on the same images, takes it out as it does in a study.
 """
 
-from collections.abc import Callable
+import contextlib
+import gc
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -113,13 +115,24 @@ def measure(
     rows beyond the noise floor, of those that do not differ.
     """
     truth = np.array(scenario.differences)
-    tables: list[dict[str, float | None]] = []
-    for _ in range(simulations):
-        entries = simulate(scenario, trials, choices, spread=spread, rng=rng)
-        tables.append(_judge(entries, truth, choices))
+    with _frozen():
+        tables = [
+            _judge(simulate(scenario, trials, choices, spread=spread, rng=rng), truth, choices)
+            for _ in range(simulations)
+        ]
     return {"scenario": scenario.name, "n": trials} | {
         name: share([table[name] for table in tables]) for name in tables[0]
     }
+
+
+@contextlib.contextmanager
+def _frozen() -> Iterator[None]:
+    """Leave what is loaded out of garbage collections: statsmodels' Holm makes one at every call, of 0.1 s each."""
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 def _judge(entries: list[dict[str, Any]], truth: np.ndarray, choices: AnalysisOptions) -> dict[str, float | None]:
