@@ -190,9 +190,9 @@ def tables(choices: AnalysisOptions, calibrate: Calibrated) -> list[Table]:
     ]
     truth = [Column("Truth", "scenario", wide=True), Column("n", "n")]
     origin = (
-        f"{calibrate.simulations} simulated tables a line, seed {choices.seed}: a baseline and {calibrate.rows} rows of n"
-        f" trials, standard deviation {calibrate.spread:g} points. Percent ± Monte Carlo standard error; a 0.0 may be as"
-        f" much as {min(100, 300 / calibrate.simulations):.2g} %."
+        f"{calibrate.simulations} simulated tables a line, seed {choices.seed}: a baseline and {calibrate.rows} rows of"
+        f" n trials, standard deviation {calibrate.spread:g} points. Percent ± Monte Carlo standard error; a 0.0 may be"
+        f" as much as {min(100, 300 / calibrate.simulations):.2g} %."
     )
     paired = choices.pairing == "paired"
     return [
@@ -226,8 +226,8 @@ def tables(choices: AnalysisOptions, calibrate: Calibrated) -> list[Table]:
             notes=[
                 f"p < {choices.alpha:g}: rows, permutation test, uncorrected. Holm, any: tables in which the corrected"
                 " test finds a difference in a row that has none. Same, undecided: rows with that verdict (same: two"
-                f" one-sided tests, margin ±{choices.margin:g}). Wrong: rows called different that do not differ, or the"
-                " same that differ by the margin or more. Star: rows beyond the noise floor, of those that do not"
+                f" one-sided tests, margin ±{choices.margin:g}). Wrong: rows called different that do not differ, or"
+                " the same that differ by the margin or more. Star: rows beyond the noise floor, of those that do not"
                 f" differ; meant to be {100 * choices.alpha / 2:g} %.",
             ],
         ),

@@ -6,12 +6,10 @@ from typing import Any
 import numpy as np
 
 from hybridsep.report import agreement, difference, noise, planning
+from hybridsep.report.noise import MIN_TRIALS
 from hybridsep.report.runset import RunSet, Subset
 from hybridsep.report.settings import AnalysisOptions
 from hybridsep.runs.seeds import stream
-
-# Below these no row is said to lie outside the noise: the range would come from next to nothing.
-MIN_TRIALS, MIN_PAIRS = 5, 10
 
 
 @dataclass(frozen=True)
@@ -31,7 +29,7 @@ class Comparison:
     @property
     def too_few(self) -> bool:
         """Whether the baseline has too few trials for a range of its noise."""
-        return self.floor["n"] < MIN_TRIALS or self.floor["pairs"] < MIN_PAIRS
+        return self.floor["high"] is None
 
     def of(self, row: str) -> dict[str, Any]:
         """Return the entry of one row. Raises StopIteration for a row that is not in the table."""
@@ -179,9 +177,8 @@ def of_errors(
 def correct_and_star(rows: list[dict[str, Any]], floor: dict[str, Any]) -> None:
     """Add to the entries what depends on the whole table: `p_holm`, and `beyond_noise` (None: too few trials)."""
     corrected = difference.holm([entry["p"] for entry in rows])
-    enough = floor["n"] >= MIN_TRIALS and floor["pairs"] >= MIN_PAIRS
     for entry, p in zip(rows, corrected, strict=True):
-        known = enough and not entry["is_baseline"] and entry["pairs"] >= MIN_TRIALS
+        known = floor["high"] is not None and not entry["is_baseline"] and entry["pairs"] >= MIN_TRIALS
         entry["p_holm"] = p
         entry["beyond_noise"] = entry["mean_absolute"] > floor["high"] if known else None
 

@@ -6,6 +6,9 @@ import numpy as np
 
 from hybridsep.report.difference import NO_TRIALS
 
+# Below these the floor has no range, and no row is said to lie outside it: it would come from next to nothing.
+MIN_TRIALS, MIN_PAIRS = 5, 10
+
 
 def pair_differences(cross: np.ndarray, *, same_images: bool) -> np.ndarray:
     """Absolute differences of all ordered pairs i != j of trials of one network, flat, in percentage points.
@@ -24,24 +27,28 @@ def noise_floor(
     """Mean |difference| over all pairs of trials of one network, and its range for a row that differs in nothing.
 
     `low` and `high` hold the mean |difference| of 1 - alpha of rows of `size` trials with the baseline's spread, if
-    errors are normal (see `relative_range`). `theory` is 2 s / sqrt(pi), E|X - Y| of two independent normal variables
-    of standard deviation s, and refers to trials that are judged each on its own images.
+    errors are normal (see `relative_range`); None where trials or pairs are too few for a range. `theory` is
+    2 s / sqrt(pi), E|X - Y| of two independent normal variables of standard deviation s, and refers to trials that are
+    judged each on its own images.
     """
     n = len(cross)
     if n < 2:
         reason = NO_TRIALS if n == 0 else "one baseline trial has no other to be compared with"
         return dict.fromkeys(("mean", "low", "high", "spread", "theory"), None) | {"n": n, "pairs": 0, "reason": reason}
     mean = float(pair_differences(cross, same_images=same_images).mean())
-    low, high = relative_range(n, size, paired=same_images, draws=groups, alpha=alpha, rng=rng)
+    pairs, low, high = n * (n - 1) // 2, None, None
+    if n >= MIN_TRIALS and pairs >= MIN_PAIRS:
+        relative = relative_range(n, size, paired=same_images, draws=groups, alpha=alpha, rng=rng)
+        low, high = mean * relative[0], mean * relative[1]
     spread = float(np.diag(cross).std(ddof=1))
     return {
         "mean": mean,
-        "low": mean * low,
-        "high": mean * high,
+        "low": low,
+        "high": high,
         "spread": spread,
         "theory": 2 * spread / float(np.sqrt(np.pi)),
         "n": n,
-        "pairs": n * (n - 1) // 2,
+        "pairs": pairs,
         "reason": None,
     }
 

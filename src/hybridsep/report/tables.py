@@ -4,7 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 from hybridsep.report import table
-from hybridsep.report.compare import MIN_PAIRS, MIN_TRIALS, Comparison
+from hybridsep.report.compare import Comparison
+from hybridsep.report.noise import MIN_PAIRS, MIN_TRIALS
 from hybridsep.report.runset import RunSet
 from hybridsep.report.sensitivity import Sensitivity
 from hybridsep.report.settings import AnalysisOptions
@@ -170,7 +171,7 @@ def intervals(runset: RunSet, found: Comparison, choices: AnalysisOptions) -> Ta
             " range would cover less than it should.",
             "Correlation: of the row's errors with the baseline's over trials (it includes sharing the evaluation"
             " images). Gain by pairing: how many times more trials an unpaired design would need for the same standard"
-            " error; below 1, pairing cost something."
+            " error; below 1, pairing cost something.",
         ],
     )
 
