@@ -31,7 +31,7 @@ def test_the_short_form_repeats(capsys):
         printed.append(capsys.readouterr().out)
     first, again, other_seed, markdown = printed
     assert first == again != other_seed
-    assert markdown.startswith("## How often") and "| no difference | 6 |" in markdown
+    assert markdown.startswith("## How often") and "| 0 in every row | 6 |" in markdown
 
 
 def test_methods_hold_their_level():

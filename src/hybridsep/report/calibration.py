@@ -48,15 +48,15 @@ def scenarios(margin: float, rows: int) -> list[Scenario]:
     """Return the truths that the report is tried on; `margin` is that of the equivalence test."""
     same = (0.0,) * rows
     return [
-        Scenario("no difference", same),
-        Scenario("no difference, pairs correlated 0.8", same, correlation=0.8),
+        Scenario("0 in every row", same),
+        Scenario("0, pairs correlated 0.8", same, correlation=0.8),
         Scenario("0.1 in every row", (0.1,) * rows),
         Scenario("0.5 in every row", (0.5,) * rows),
-        Scenario("0.5 in one row, none in the others", (0.5, *same[1:])),
-        Scenario(f"at the margin ({margin:g}), pairs correlated 0.95", (margin,) * rows, correlation=0.95),
-        Scenario("no difference, rows spread twice as wide", same, spread=2.0),
-        Scenario("no difference, exponential errors", same, shape="exponential"),
-        Scenario("no difference, exponential, twice as wide", same, spread=2.0, shape="exponential"),
+        Scenario("0.5 in one row, else 0", (0.5, *same[1:])),
+        Scenario(f"{margin:g}, the margin, correlated 0.95", (margin,) * rows, correlation=0.95),
+        Scenario("0, rows spread x 2", same, spread=2.0),
+        Scenario("0, exponential errors", same, shape="exponential"),
+        Scenario("0, exponential, spread x 2", same, spread=2.0, shape="exponential"),
     ]
 
 

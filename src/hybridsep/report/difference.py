@@ -80,7 +80,7 @@ def bootstrap_interval(
 ) -> dict[str, Any]:
     """BCa bootstrap interval (scipy.stats.bootstrap) of the mean of one sample, or the difference of two means.
 
-    Plain BCa intervals are too narrow for few trials (95 % ones cover 81 % at five, 90 % at ten), so their level is
+    Plain BCa intervals are too narrow for few trials (95 % ones cover 82 % at five, 90 % at ten), so their level is
     raised until a percentile interval of normal values would be as wide as Student's t (Hesterberg 2015, The American
     Statistician 69). No resample's mean leaves the range of the sample, which holds the centre of n symmetric values
     with probability 1 - 2^(1 - n): where that is below 1 - `alpha`, there is no interval.
