@@ -19,11 +19,12 @@ hybridsep.report: what the runs prove. Reads results/runs; writes results/tables
   python -m hybridsep.report curves study=quick --watch the same, kept up to date while the study runs
   python -m hybridsep.report plan study=quick           trials that would settle it, and their hours
   python -m hybridsep.report compare resnext hybrid study=quick      two rows: difference, cost, disputed test images
+  python -m hybridsep.report calibrate                  how often intervals, tests and verdicts are right, simulated
   python -m hybridsep.report --check                    rebuild what stands under results/tables; 1 if it differs
 
 Every key with its value (set with key=value; what each means stands in conf/report.yaml):
 """
-COMMANDS = {"status": "status", "curves": "curves", "plan": "plan", "check": "--check"}
+COMMANDS = {"status": "status", "curves": "curves", "plan": "plan", "calibrate": "calibrate", "check": "--check"}
 FOOT = """
 Exit status: 0 done, 1 a study has no table (or no curves, or nothing to plan by) or --check found a difference,
 2 something to mend (one line says what).
@@ -162,6 +163,18 @@ def _plan(given: settings.ReportSettings) -> int:
     return 1 if empty else 0
 
 
+def _calibrate(given: settings.ReportSettings) -> int:
+    from hybridsep.report import calibration, render, terminal
+
+    screen = terminal.console()
+    for table in calibration.tables(given.report, given.calibrate):
+        if given.calibrate.markdown:
+            print(render.markdown(table))
+        else:
+            terminal.print_table(screen, table)
+    return 0
+
+
 def _curves(given: settings.ReportSettings) -> int:
     from hybridsep.report import curves, status
 
@@ -216,6 +229,7 @@ _PROGRAMS = {
     "curves": _curves,
     "watch curves": _watch_curves,
     "plan": _plan,
+    "calibrate": _calibrate,
     "check": _check,
 }
 

@@ -6,12 +6,10 @@ from typing import Any
 import numpy as np
 
 from hybridsep.report import agreement, difference, noise, planning
+from hybridsep.report.noise import MIN_TRIALS
 from hybridsep.report.runset import RunSet, Subset
 from hybridsep.report.settings import AnalysisOptions
 from hybridsep.runs.seeds import stream
-
-# Below these no row is said to lie outside the noise: the range would come from next to nothing.
-MIN_TRIALS, MIN_PAIRS = 5, 10
 
 
 @dataclass(frozen=True)
@@ -31,7 +29,7 @@ class Comparison:
     @property
     def too_few(self) -> bool:
         """Whether the baseline has too few trials for a range of its noise."""
-        return self.floor["n"] < MIN_TRIALS or self.floor["pairs"] < MIN_PAIRS
+        return self.floor["high"] is None
 
     def of(self, row: str) -> dict[str, Any]:
         """Return the entry of one row. Raises StopIteration for a row that is not in the table."""
@@ -48,19 +46,13 @@ def compare(runset: RunSet, choices: AnalysisOptions) -> Comparison:
         entry["mcnemar_n"] = len(pairs)
         entry["mcnemar_significant"] = sum(trial["mcnemar_p"] < choices.alpha for trial in pairs)
         entry["disagreement"] = float(np.mean([trial["disagreement"] for trial in pairs])) if pairs else None
-    corrected = difference.holm([entry["p"] for entry in rows])
-    for entry, p in zip(rows, corrected, strict=True):
-        entry["p_holm"] = p
     floors = noise_floors(runset, choices)
     wrong, images = runset.wrong(runset.baseline) if runset.runs.get(runset.baseline) else (np.empty((0, 0)), 0)
     predicted = planning.independent_errors(wrong, images=images) if len(wrong) > 1 else {}
     for way, entry in floors.items():
         entry["predicted"] = predicted.get(way)
     floor = floors["same" if choices.pairing == "paired" else "own"]
-    enough = floor["n"] >= MIN_TRIALS and floor["pairs"] >= MIN_PAIRS
-    for entry in rows:
-        known = enough and not entry["is_baseline"] and entry["pairs"] >= MIN_TRIALS
-        entry["beyond_noise"] = entry["mean_absolute"] > floor["high"] if known else None
+    correct_and_star(rows, floor)
     base = [run.predicted for run in runset.runs.get(runset.baseline, {}).values()]
     return Comparison(
         rows=rows,
@@ -72,7 +64,7 @@ def compare(runset: RunSet, choices: AnalysisOptions) -> Comparison:
 
 
 def noise_floors(runset: RunSet, choices: AnalysisOptions, subset: Subset | None = None) -> dict[str, dict[str, Any]]:
-    """Return the noise floor of pairs judged on the same images, and on each one's own, in groups as large as a row."""
+    """Return the noise floor of pairs judged on the same images, and on each one's own, for rows of the longest."""
     has_baseline = bool(runset.runs.get(runset.baseline))
     cross = runset.cross_errors(runset.baseline, subset) if has_baseline else np.empty((0, 0))
     size = max((len(runset.runs[row]) for row in runset.variants), default=0) or max(1, len(cross))
@@ -126,31 +118,43 @@ def _row(runset: RunSet, row: str, errors: dict[str, dict[int, float]], choices:
     }
     if row == runset.baseline:
         return entry | _nothing() | {"mean_absolute": 0.0 if runs else None, "pairs": len(values)}
-    samples, differences = samples_of(errors[row], baseline, choices.pairing)
+    return entry | of_errors(
+        errors[row],
+        baseline,
+        choices,
+        bootstrap_rng=stream(choices.seed, "bootstrap", runset.table, row),
+        permutation_rng=stream(choices.seed, "permutation", runset.table, row),
+    )
+
+
+def of_errors(
+    row: dict[int, float],
+    baseline: dict[int, float],
+    choices: AnalysisOptions,
+    *,
+    bootstrap_rng: np.random.Generator,
+    permutation_rng: np.random.Generator,
+) -> dict[str, Any]:
+    """Return the statistics of one row from its errors and the baseline's by trial, before what the table adds."""
+    samples, differences = samples_of(row, baseline, choices.pairing)
     alpha, resamples = choices.alpha, choices.resamples
-    interval = (
-        difference.paired_interval(*samples, alpha)
-        if choices.pairing == "paired"
-        else difference.welch_interval(*samples, alpha)
-    )
-    bootstrap = difference.bootstrap_interval(
-        samples, alpha, resamples=resamples, rng=stream(choices.seed, "bootstrap", runset.table, row)
-    )
-    permutation = difference.permutation_p(
-        samples, resamples=resamples, rng=stream(choices.seed, "permutation", runset.table, row)
-    )
+    paired = choices.pairing == "paired"
+    estimate = difference.paired_interval if paired else difference.welch_interval
+    interval = estimate(*samples, alpha)
+    bootstrap = difference.bootstrap_interval(samples, alpha, resamples=resamples, rng=bootstrap_rng)
+    permutation = difference.permutation_p(samples, resamples=resamples, rng=permutation_rng)
     equivalence = difference.equivalence(samples, choices.margin, alpha)
     detectable = difference.detectable(samples, alpha, choices.power)
-    both = runset.paired(row)
-    of_row, of_baseline = np.array([[errors[row][t], baseline[t]] for t in both]).reshape(-1, 2).T
+    both = [trial for trial in row if trial in baseline]
+    of_row, of_baseline = np.array([[row[t], baseline[t]] for t in both]).reshape(-1, 2).T
     welch = difference.welch_interval(of_row, of_baseline, alpha)
     gain = difference.pairing_gain(of_row, of_baseline)
     absolute = difference.mean_absolute(differences)
-    return entry | {
-        "pairs": len(both) if choices.pairing == "paired" else len(values),
+    return {
+        "pairs": len(both) if paired else len(row),
         "mean_absolute": absolute["mean_absolute"],
         "absolute_mean": absolute["absolute_mean"],
-        "difference_sd": float(samples[0].std(ddof=1)) if choices.pairing == "paired" and len(both) > 1 else None,
+        "difference_sd": float(samples[0].std(ddof=1)) if paired and len(both) > 1 else None,
         "mean": interval["mean"],
         "low": interval["low"],
         "high": interval["high"],
@@ -168,6 +172,15 @@ def _row(runset: RunSet, row: str, errors: dict[str, dict[int, float]], choices:
         "correlation": gain["correlation"],
         "ratio": gain["ratio"],
     }
+
+
+def correct_and_star(rows: list[dict[str, Any]], floor: dict[str, Any]) -> None:
+    """Add to the entries what depends on the whole table: `p_holm`, and `beyond_noise` (None: too few trials)."""
+    corrected = difference.holm([entry["p"] for entry in rows])
+    for entry, p in zip(rows, corrected, strict=True):
+        known = floor["high"] is not None and not entry["is_baseline"] and entry["pairs"] >= MIN_TRIALS
+        entry["p_holm"] = p
+        entry["beyond_noise"] = entry["mean_absolute"] > floor["high"] if known else None
 
 
 _STATISTICS = (

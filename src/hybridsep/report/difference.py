@@ -17,6 +17,7 @@ import numpy as np
 MOST_EXACT = 20_000
 NO_TRIALS = "no trials"
 ONE_TRIAL = "one trial has no spread"
+TOO_FEW_TO_RESAMPLE = "too few trials for a bootstrap at this level"
 NO_SPREAD = "all trials agree, so there is no spread to judge by"
 
 
@@ -77,11 +78,22 @@ def welch_interval(row: np.ndarray, baseline: np.ndarray, alpha: float) -> dict[
 def bootstrap_interval(
     samples: Sequence[np.ndarray], alpha: float, *, resamples: int, rng: np.random.Generator
 ) -> dict[str, Any]:
-    """BCa bootstrap interval (scipy.stats.bootstrap) of the mean of one sample, or the difference of two means."""
-    reason = _lacking(*samples) or ("fewer than three trials" if min(map(len, samples)) < 3 else None)
+    """BCa bootstrap interval (scipy.stats.bootstrap) of the mean of one sample, or the difference of two means.
+
+    Plain BCa intervals are too narrow for few trials (95 % ones cover 82 % at five, 90 % at ten), so their level is
+    raised until a percentile interval of normal values would be as wide as Student's t (Hesterberg 2015, The American
+    Statistician 69). No resample's mean leaves the range of the sample, which holds the centre of n symmetric values
+    with probability 1 - 2^(1 - n): where that is below 1 - `alpha`, there is no interval.
+    """
+    fewest = min(map(len, samples))
+    reason = _lacking(*samples) or (TOO_FEW_TO_RESAMPLE if 2.0 ** (1 - fewest) > alpha else None)
     if reason:
         return {"low": None, "high": None, "reason": reason}
     from scipy import stats
+
+    with _quiet():
+        test = stats.ttest_1samp(*samples, 0.0) if len(samples) == 1 else stats.ttest_ind(*samples, equal_var=False)
+    raised = 2 * stats.norm.sf(np.sqrt(fewest / (fewest - 1)) * stats.t.ppf(1 - alpha / 2, test.df))
 
     def statistic(*parts: np.ndarray, axis: int) -> np.ndarray:
         means = [part.mean(axis=axis) for part in parts]
@@ -93,7 +105,7 @@ def bootstrap_interval(
             statistic,
             n_resamples=resamples,
             batch=max(1, 1_000_000 // max(map(len, samples))),
-            confidence_level=1 - alpha,
+            confidence_level=1 - raised,
             method="BCa",
             rng=rng,
         )

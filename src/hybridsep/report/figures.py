@@ -79,7 +79,7 @@ def differences(data: FigureData, body: SubFigure) -> None:
     left, right = body.subplots(1, 2, sharey=True)
     if floor["mean_absolute"] is not None:
         if data.band:
-            left.axvspan(floor["low"], floor["high"], color=FLOOR_COLOUR, alpha=0.45, lw=0, label="noise floor, groups")
+            left.axvspan(floor["low"], floor["high"], color=FLOOR_COLOUR, alpha=0.45, lw=0, label="noise floor, range")
         left.axvline(floor["mean_absolute"], color="#555555", lw=1.2, ls="--", label="noise floor, mean")
     ours = [line["mean_absolute"] if line["mean_absolute"] is not None else np.nan for line in rows]
     left.barh(places + 0.18, ours, 0.34, color="#E69F00", edgecolor="black", lw=0.6, label="ours, mean |d|")

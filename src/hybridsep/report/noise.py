@@ -6,6 +6,9 @@ import numpy as np
 
 from hybridsep.report.difference import NO_TRIALS
 
+# Below these the floor has no range, and no row is said to lie outside it: it would come from next to nothing.
+MIN_TRIALS, MIN_PAIRS = 5, 10
+
 
 def pair_differences(cross: np.ndarray, *, same_images: bool) -> np.ndarray:
     """Absolute differences of all ordered pairs i != j of trials of one network, flat, in percentage points.
@@ -21,33 +24,66 @@ def pair_differences(cross: np.ndarray, *, same_images: bool) -> np.ndarray:
 def noise_floor(
     cross: np.ndarray, *, same_images: bool, size: int, groups: int, alpha: float, rng: np.random.Generator
 ) -> dict[str, Any]:
-    """Mean |difference| over all pairs of trials of one network, and its spread over groups of `size` pairs.
+    """Mean |difference| over all pairs of trials of one network, and its range for a row that differs in nothing.
 
-    Groups are drawn with replacement from the pairs, since a row's number is a mean of `size` absolute differences;
-    `low` and
-    `high` hold 1 - alpha of them. `theory` is 2 s / sqrt(pi), E|X - Y| of two independent normal variables of standard
-    deviation s, and refers to trials that are judged each on its own images.
+    `low` and `high` hold the mean |difference| of 1 - alpha of rows of `size` trials with the baseline's spread, if
+    errors are normal (see `relative_range`); None where trials or pairs are too few for a range. `theory` is
+    2 s / sqrt(pi), E|X - Y| of two independent normal variables of standard deviation s, and refers to trials that are
+    judged each on its own images.
     """
     n = len(cross)
     if n < 2:
         reason = NO_TRIALS if n == 0 else "one baseline trial has no other to be compared with"
         return dict.fromkeys(("mean", "low", "high", "spread", "theory"), None) | {"n": n, "pairs": 0, "reason": reason}
-    pairs = pair_differences(cross, same_images=same_images)
-    means = np.empty(groups)
-    # In portions, because groups x size numbers need not fit in memory.
-    step = max(1, 2_000_000 // size)
-    for start in range(0, groups, step):
-        stop = min(groups, start + step)
-        means[start:stop] = pairs[rng.integers(len(pairs), size=(stop - start, size))].mean(axis=1)
-    low, high = np.quantile(means, (alpha / 2, 1 - alpha / 2))
+    mean = float(pair_differences(cross, same_images=same_images).mean())
+    pairs, low, high = n * (n - 1) // 2, None, None
+    if n >= MIN_TRIALS and pairs >= MIN_PAIRS:
+        relative = relative_range(n, size, paired=same_images, draws=groups, alpha=alpha, rng=rng)
+        low, high = mean * relative[0], mean * relative[1]
     spread = float(np.diag(cross).std(ddof=1))
     return {
-        "mean": float(pairs.mean()),
-        "low": float(low),
-        "high": float(high),
+        "mean": mean,
+        "low": low,
+        "high": high,
         "spread": spread,
         "theory": 2 * spread / float(np.sqrt(np.pi)),
         "n": n,
-        "pairs": n * (n - 1) // 2,
+        "pairs": pairs,
         "reason": None,
     }
+
+
+def relative_range(
+    trials: int, size: int, *, paired: bool, draws: int, alpha: float, rng: np.random.Generator
+) -> tuple[float, float]:
+    """Return what holds 1 - `alpha` of (mean |row - baseline|) / (mean |difference of two baseline trials|).
+
+    Of `draws` simulated studies in which `size` trials of a row and `trials` of the baseline are normal with the same
+    mean and spread. The ratio does not depend on the spread, so this counts, as a t interval does, that the floor is
+    itself an estimate, and that row and floor have the baseline's trials in common. `paired`: trial t against trial t;
+    otherwise every trial against all unlike ones.
+    """
+    size = min(size, trials) if paired else size
+    ratios = np.empty(draws)
+    # In portions, because draws x trials numbers need not fit in memory.
+    step = max(1, 2_000_000 // (trials + size))
+    for start in range(0, draws, step):
+        stop = min(draws, start + step)
+        row, baseline = rng.standard_normal((stop - start, size)), rng.standard_normal((stop - start, trials))
+        like = min(size, trials)
+        apart = np.abs(row[:, :like] - baseline[:, :like]).sum(axis=1)
+        count = like
+        within = _pair_sum(baseline)
+        if not paired:
+            both = _pair_sum(np.concatenate([row, baseline], axis=1))
+            apart = both - _pair_sum(row) - within - apart
+            count = size * trials - like
+        ratios[start:stop] = (apart / count) / (within / (trials * (trials - 1) / 2))
+    low, high = np.quantile(ratios, (alpha / 2, 1 - alpha / 2))
+    return float(low), float(high)
+
+
+def _pair_sum(values: np.ndarray) -> np.ndarray:
+    """Sum of |a - b| over the unordered pairs of each line: from its sorted values, as in Gini's mean difference."""
+    n = values.shape[1]
+    return np.sort(values, axis=1) @ (2.0 * np.arange(n) - (n - 1))

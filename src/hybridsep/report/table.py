@@ -133,8 +133,8 @@ def estimate(mean: float | None, low: float | None, high: float | None) -> str:
 
 
 def span(low: float | None, high: float | None) -> str:
-    """Write `low to high`."""
-    return f"{number(low)} to {number(high)}"
+    """Write `low to high`; n/a when there is neither."""
+    return MISSING if low is None or high is None else f"{number(low)} to {number(high)}"
 
 
 def spread(mean: float | None, deviation: float | None) -> str:

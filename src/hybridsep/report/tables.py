@@ -4,7 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 from hybridsep.report import table
-from hybridsep.report.compare import MIN_PAIRS, MIN_TRIALS, Comparison
+from hybridsep.report.compare import Comparison
+from hybridsep.report.noise import MIN_PAIRS, MIN_TRIALS
 from hybridsep.report.runset import RunSet
 from hybridsep.report.sensitivity import Sensitivity
 from hybridsep.report.settings import AnalysisOptions
@@ -57,9 +58,9 @@ def differences(runset: RunSet, found: Comparison, choices: AnalysisOptions) -> 
         "n": floor["n"],
     }
     blank = {"p_holm": "", "equivalent": ""}
-    groups = f"groups {span(floor['low'], floor['high'])}" if not found.too_few else "too few for a range"
+    floor_range = f"range {span(floor['low'], floor['high'])}" if not found.too_few else "too few for a range"
     lines = [line | (blank | {"mean": ""} if line["is_baseline"] else {}) for line in found.rows]
-    lines.append(floor_line | blank | {"mean": MISSING if floor["mean"] is None else groups, "error_mean": ""})
+    lines.append(floor_line | blank | {"mean": MISSING if floor["mean"] is None else floor_range, "error_mean": ""})
     fields = (
         "row title paper mean_absolute n expected pairs mean low high absolute_mean error_mean error_sd p p_holm"
         " equivalence_p equivalent detectable disagreement params macs images_per_second"
@@ -95,9 +96,9 @@ def _notes(runset: RunSet, found: Comparison, choices: AnalysisOptions) -> list[
         )
     elif floor["mean"] is not None:
         notes.append(
-            "Noise floor: |d| of two trials of the baseline itself; groups of pairs as large as a row give"
-            f" {span(floor['low'], floor['high'])} ({percent(choices.alpha)} of them). * above that range, for rows"
-            f" of {MIN_TRIALS} trials or more."
+            "Noise floor: |d| of two trials of the baseline itself. Range: where |d| of a row that differs in nothing"
+            f" but its seeds lies in {percent(choices.alpha)} of studies, if errors are normal. * above that range, for"
+            f" rows of {MIN_TRIALS} trials or more: a row that differs in the mean, or whose trials scatter more."
         )
     if spec.paper_trials != spec.trials and any(entry.paper is not None for entry in spec.rows.values()):
         number_of = "1 trial" if spec.paper_trials == 1 else f"{spec.paper_trials} trials"
@@ -166,9 +167,11 @@ def intervals(runset: RunSet, found: Comparison, choices: AnalysisOptions) -> Ta
             " correlation ratio p permutations exact p_holm equivalence_p equivalent detectable reason"
         ).split(),
         notes=[
+            "BCa bootstrap: over trials, at a level that is raised because there are few; n/a where even their whole"
+            " range would cover less than it should.",
             "Correlation: of the row's errors with the baseline's over trials (it includes sharing the evaluation"
             " images). Gain by pairing: how many times more trials an unpaired design would need for the same standard"
-            " error; below 1, pairing cost something."
+            " error; below 1, pairing cost something.",
         ],
     )
 
@@ -187,7 +190,7 @@ def noise(runset: RunSet, found: Comparison, choices: AnalysisOptions) -> Table:
         columns=[
             Column("Pairs of baseline trials", "what", wide=True),
             Column("Mean |d|", "mean", number),
-            Column(f"Groups, {percent(choices.alpha)}", ("low", "high"), span),
+            Column(f"Range, {percent(choices.alpha)}", ("low", "high"), span),
             Column("s over trials", "spread", number),
             Column("2 s / sqrt(pi)", "theory", lambda value: "-" if value is None else number(value)),
             Column("Predicted |d|", "predicted", number),

@@ -1,0 +1,106 @@
+"""`calibrate`: simulated tables with known truth show methods that hold their level, and catch one that does not."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hybridsep.report import __main__ as command
+from hybridsep.report import calibration, difference, settings
+from hybridsep.report.calibration import Scenario
+
+ROOT = Path(__file__).resolve().parents[1]
+CHOICES = replace(settings.load([]).report, resamples=499, groups=999)
+STILL = Scenario("no difference", (0.0,) * 5)
+MANY = Scenario("many rows", (0.0,) * 12)
+MARGIN = Scenario("at the margin", (CHOICES.margin,) * 5, correlation=0.95)
+SIMULATIONS = 120
+
+
+def measured(scenario: Scenario, *, simulations: int = SIMULATIONS) -> dict[str, tuple[float, float]]:
+    rng = np.random.default_rng(1)
+    return calibration.measure(scenario, 10, CHOICES, simulations=simulations, spread=0.4, rng=rng)
+
+
+def test_the_short_form_repeats(capsys):
+    words = ["calibrate", "calibrate.simulations=2", "calibrate.trials=[6]", "calibrate.rows=2"]
+    printed = []
+    for more in ([], [], ["report.seed=1"], ["calibrate.markdown=true"]):
+        assert command.main([*words, *more]) == 0
+        printed.append(capsys.readouterr().out)
+    first, again, other_seed, markdown = printed
+    assert first == again != other_seed
+    assert markdown.startswith("## How often") and "| 0 in every row | 6 |" in markdown
+
+
+def test_methods_hold_their_level():
+    still, margin = measured(STILL), measured(MARGIN)
+    for name in ("covers", "welch"):
+        share, error = still[name]
+        assert share == pytest.approx(95, abs=3 * error), name
+    assert 90 < still["bootstrap"][0] < 97
+    # The tests reject no more often than they may: 5 %, and 2.5 % for the upper end of the noise floor's range.
+    for share, most in (
+        (still["rejects"], 5),
+        (still["family"], 5),
+        (still["wrong"], 5),
+        (still["starred"], 2.5),
+        (margin["same"], 5),
+        (margin["wrong"], 5),
+    ):
+        assert share[0] <= most + 3 * max(share[1], 0.5)
+
+
+def test_a_difference_is_found_and_equality_is_shown():
+    found = measured(Scenario("0.5", (0.5,) * 3, correlation=0.9), simulations=10)
+    assert found["rejects"] == (100, 0) and found["wrong"] == (0, 0)
+    assert found["family"] is None and found["starred"] is None
+    assert measured(Scenario("0", (0.0,) * 3, correlation=0.95), simulations=10)["same"][0] > 90
+
+
+def half_as_wide(differences, alpha):
+    found = UNBROKEN["paired_interval"](differences, alpha)
+    middle, quarter = found["mean"], (found["high"] - found["low"]) / 4
+    return found | {"low": middle - quarter, "high": middle + quarter}
+
+
+def wider_margin(samples, margin, alpha):
+    return UNBROKEN["equivalence"](samples, 1.2 * margin, alpha)
+
+
+UNBROKEN = {name: getattr(difference, name) for name in ("paired_interval", "equivalence")}
+
+
+@pytest.mark.parametrize(
+    ("method", "broken", "scenario", "name", "level"),
+    [
+        ("paired_interval", half_as_wide, STILL, "covers", 95),
+        ("holm", lambda p_values: list(p_values), MANY, "family", 5),
+        ("equivalence", wider_margin, MARGIN, "same", 5),
+    ],
+)
+def test_a_broken_method_is_caught(monkeypatch, method, broken, scenario, name, level):
+    monkeypatch.setattr(difference, method, broken)
+    share, error = measured(scenario, simulations=60)[name]
+    assert abs(share - level) > 3 * error
+
+
+def test_shares_by_hand():
+    assert calibration.share([0.0, 1.0]) == (50.0, pytest.approx(50.0))
+    assert calibration.share([None, 0.2, 0.2]) == (20.0, pytest.approx(0.0)) and calibration.share([None]) is None
+
+
+def test_pairs_correlate_as_the_scenario_says():
+    scenario = Scenario("pairs", (0.0,) * 20, correlation=0.8)
+    rng = np.random.default_rng(2)
+    found = calibration.simulate(scenario, 200, replace(CHOICES, resamples=99), spread=0.4, rng=rng)
+    assert np.mean([entry["correlation"] for entry in found]) == pytest.approx(0.8, abs=0.05)
+    assert np.mean([entry["difference_sd"] for entry in found]) == pytest.approx(0.4 * np.sqrt(0.4), rel=0.06)
+
+
+def test_the_document_has_every_truth():
+    text = (ROOT / "docs/calibration.md").read_text()
+    for scenario in calibration.scenarios(CHOICES.margin, 5):
+        for trials in settings.load([]).calibrate.trials:
+            assert text.count(f"| {scenario.name} | {trials} |") == 2, scenario.name
