@@ -53,7 +53,7 @@ def load(*, root: str | os.PathLike, download: bool) -> Dataset:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise DataError(
             f"no CIFAR-10 in {root} ({reason}): put {CIFAR10.url} (MD5 {CIFAR10.tgz_md5}) there, or use"
-            " data=cifar10_jpeg data.path=FOLDER_OR_TAR for a copy as JPEG files, or data=synthetic"
+            " data=imagefolder data.path=FOLDER_OR_TAR (data=cifar10_jpeg for a copy as JPEG files), or data=synthetic"
         ) from None
     return Dataset(
         name="cifar10",

@@ -27,11 +27,11 @@ def read(study: Path) -> dict[str, list[int]]:
 
 def extend(study: Path, asked: Mapping[str, Iterable[int]]) -> None:
     """Add rows and trials to the plan of a study's folder. Raises RecordError, and OSError when it is not writable."""
-    with records.lock(study):
+    with records.lock(study / Path(NAME).stem):
+        records.remove_leftovers(study)
         before = read(study)
         rows = {**before}
         for row, trials in asked.items():
             rows[row] = sorted({*rows.get(row, []), *trials})
         if rows != before:
-            study.mkdir(parents=True, exist_ok=True)
             records.write_atomically(study / NAME, f"{json.dumps({'rows': rows})}\n".encode())

@@ -7,16 +7,16 @@ from typing import Any
 
 import torch
 
-from hybridsep.errors import ConfigError
 from hybridsep.launch.progress import Monitor
 from hybridsep.launch.stop import Stop
 from hybridsep.runs import plan
 from hybridsep.train.concurrent import run_concurrently, trials_that_fit
 from hybridsep.train.graph import TrialStream
 from hybridsep.train.prepare import PreparedRow, prepare
+from hybridsep.train.run_writer import label
 from hybridsep.train.step import DeviceData
 from hybridsep.train.trial import Trial
-from hybridsep.train.trial_runner import TrialResult, TrialRunner, already_ended, existing_record
+from hybridsep.train.trial_runner import TrialResult, TrialRunner, already_ended, existing_record, folder_of
 
 
 @dataclass
@@ -64,8 +64,9 @@ def train_prepared(row: PreparedRow, trials: Iterable[int], *, monitor: Monitor,
     records = {trial: existing_record(row, trial) for trial in trials}
     results = {trial: already_ended(row, trial, record, monitor) for trial, record in records.items()}
     waiting = [trial for trial, result in results.items() if result is None]
-    if waiting:
-        _write_down(row, list(records))
+    if waiting and (reason := _write_down(row, list(records))):
+        results |= {trial: TrialResult(label(folder_of(row, trial)), "refused", reason) for trial in waiting}
+    elif waiting:
         data = _on_device(row)
         at_once = _trials_at_once(row, data, waiting, monitor)
         runner = TrialRunner(row, data, at_once=at_once, monitor=monitor, stop=stop)
@@ -78,13 +79,14 @@ def train_prepared(row: PreparedRow, trials: Iterable[int], *, monitor: Monitor,
     return RowResult.fold(ended)
 
 
-def _write_down(row: PreparedRow, trials: list[int]) -> None:
-    """Add the trials to the study's plan, so that `status` knows of those that are not begun."""
+def _write_down(row: PreparedRow, trials: list[int]) -> str:
+    """Add the trials to the study's plan, so that `status` knows of those not begun; return why it could not be."""
     results = row.config["results"]
     try:
         plan.extend(Path(results) / "runs" / row.config["study"], {row.config["row"]: trials})
     except OSError as error:
-        raise ConfigError(f"results={results} cannot be written: {error}") from None
+        return f"results={results} cannot be written: {error}"
+    return ""
 
 
 def _on_device(row: PreparedRow) -> DeviceData:
