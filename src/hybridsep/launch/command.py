@@ -63,14 +63,14 @@ class Command:
 
     def _extend_plans(self, config: DictConfig, overrides: list[list[str]]) -> None:
         """Add the rows and trials of all jobs to the plans of their studies, which `status` reads."""
-        from hybridsep.runs import plan  # imports NumPy, which a command that only asks need not wait for
+        from hybridsep.runs import plan, records  # import NumPy, which a command that only asks need not wait for
 
         plans: dict[Path, dict[str, list[int]]] = {}
         try:
             found = asked(config, overrides)
             for job, trials in found:
                 if job.task == "train":
-                    rows = plans.setdefault(Path(job.results) / "runs" / job.study, {})
+                    rows = plans.setdefault(records.study_folder(Path(job.results), job.study), {})
                     rows[job.row] = [*rows.get(job.row, []), *trials]
         except Exception:
             return  # a job that is wrong says so itself, and then there is no sweep to write down

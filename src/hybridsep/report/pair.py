@@ -102,7 +102,7 @@ def _difference(
         name="difference",
         title=f"{names[0]} less {names[1]}, {entry['pairs']} trials, {how}",
         columns=[Column("What", "what", wide=True), Column("Found", "found", dash)],
-        lines=[{"what": what, "found": found_} for what, found_ in measured],
+        lines=[{"what": what, "found": value} for what, value in measured],
         fields=(),
         notes=["Points of test error, below 0: the first row is better. One comparison, so p is not corrected."],
     )

@@ -35,7 +35,7 @@ def studies_of(results: Path, name: str) -> list[str]:
         own = [
             study
             for study in found
-            if plans[name].fits(study) and rows & {path.name for path in (results / "runs" / study).glob("*")}
+            if plans[name].fits(study) and rows & {path.name for path in records.study_folder(results, study).glob("*")}
         ]
         return own or [name]
     there = f"there are {', '.join(found)}" if found else f"there is none under {results / 'runs'}"
@@ -46,7 +46,7 @@ def look(
     results: Path, study: str, runs: Sequence[Run], problems: Sequence[Problem], paper: Paper, choices: AnalysisOptions
 ) -> Table:
     """Return `progress` of a study as it stands now. Raises RecordError for a plan that cannot be read."""
-    asked, now = plan.read(results / "runs" / study), datetime.datetime.now(datetime.UTC)
+    asked, now = plan.read(records.study_folder(results, study)), datetime.datetime.now(datetime.UTC)
     return progress(study, runs, problems, paper, choices, asked=asked, now=now)
 
 

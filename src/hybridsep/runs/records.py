@@ -71,9 +71,14 @@ _PARSING = threading.Lock()
 _MAX_PREDICTIONS = 1 << 30  # bytes; 50,000 images of 1,000 classes are a tenth of it
 
 
+def study_folder(results: Path, study: str) -> Path:
+    """Return the folder of a study's rows."""
+    return results / "runs" / study
+
+
 def run_folder(results: Path, study: str, row: str, trial: int) -> Path:
     """Return the folder of one trial; `trial-03` sorts before `trial-10`."""
-    return results / "runs" / study / row / f"trial-{trial:02d}"
+    return study_folder(results, study) / row / f"trial-{trial:02d}"
 
 
 def find(results: Path) -> list[Path]:

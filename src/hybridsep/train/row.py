@@ -10,6 +10,7 @@ import torch
 from hybridsep.launch.progress import Monitor
 from hybridsep.launch.stop import Stop
 from hybridsep.runs import plan
+from hybridsep.runs.records import study_folder
 from hybridsep.train.concurrent import run_concurrently, trials_that_fit
 from hybridsep.train.graph import TrialStream
 from hybridsep.train.prepare import PreparedRow, prepare
@@ -83,7 +84,7 @@ def _write_down(row: PreparedRow, trials: list[int]) -> str:
     """Add the trials to the study's plan, so that `status` knows of those not begun; return why it could not be."""
     results = row.config["results"]
     try:
-        plan.extend(Path(results) / "runs" / row.config["study"], {row.config["row"]: trials})
+        plan.extend(study_folder(Path(results), row.config["study"]), {row.config["row"]: trials})
     except OSError as error:
         return f"results={results} cannot be written: {error}"
     return ""

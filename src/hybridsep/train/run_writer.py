@@ -145,7 +145,7 @@ class RunWriter:
             result["test_error"],
             result["test_error_all"],
             *(self.record["model"][key] for key in ("params", "macs")),
-            statistics.median(row["images_per_second"] for row in state.history),
+            self.record["timings"]["train_images_per_second"],
         )
         dataset = self._dataset
         wrong = pictures.wrong(
