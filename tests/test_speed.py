@@ -12,7 +12,7 @@ from hybridsep.bench.contention import CpuContention
 from hybridsep.bench.memory import counting, step_bytes
 from hybridsep.bench.speed import Inference
 from hybridsep.bench.timing import Stopped, Workload, spread, time_block, time_in_rounds
-from hybridsep.report import settings, speed
+from hybridsep.report import claims, settings, speed
 
 QUICK = (
     "experiment=speed_quick",
@@ -38,7 +38,7 @@ def test_a_quick_measurement_from_the_command_to_its_table(run, tmp_path):
         assert kinds == [("training", 16), ("inference", 1), ("inference", 32)]
         for entry in record["measurements"]:
             rate = entry["images_per_second"]
-            assert rate["n"] == 3 and 1 < rate["median"] < 1e6 and rate["iqr"] >= 0
+            assert rate["n"] == len(rate["blocks"]) == 3 and 1 < rate["median"] < 1e6 and rate["iqr"] >= 0
         training, single, large = (entry["peak_bytes"] for entry in record["measurements"])
         # Weights, gradients and momentum are three times the parameters; a larger batch takes more.
         assert 3 * 4 * record["cost"]["params"] < training and 4 * record["cost"]["params"] < single < large < training
@@ -175,13 +175,13 @@ def table_of(folder, *records):
     for record in records:
         (place / f"{record['row']}.json").write_text(json.dumps(record))
     choices = settings.load([]).report
-    tables, problems = speed.tables(folder, "s", settings.paper(), choices)
-    return tables, [problem.message for problem in problems]
+    measured, problems = speed.load(folder, "s", settings.paper())
+    return speed.table(measured, choices), [problem.message for problem in problems]
 
 
 def test_each_row_is_held_against_the_separable_form_of_its_network(tmp_path):
     rows = {"darknet": 50.0, "separable": 1000.0, "own": 500.0, "darknet_separable": 200.0, "inception": 800.0}
-    (table,), problems = table_of(tmp_path, *(record_of(row, median) for row, median in rows.items()))
+    table, problems = table_of(tmp_path, *(record_of(row, median) for row, median in rows.items()))
     assert not problems and table.warning is None
     cells = {line["row"]: cell for line, cell in zip(table.lines, table.cells("files"), strict=True)}
     assert list(cells) == ["separable", "inception", "darknet_separable", "darknet", "own"]
@@ -200,7 +200,7 @@ def test_each_row_is_held_against_the_separable_form_of_its_network(tmp_path):
 
 
 def test_what_cannot_stand_in_one_table_is_named(tmp_path):
-    (table,), problems = table_of(
+    table, problems = table_of(
         tmp_path,
         record_of("separable", 100.0, busy_elsewhere=1.5),
         record_of("resnext", 100.0),
@@ -219,7 +219,57 @@ def test_what_cannot_stand_in_one_table_is_named(tmp_path):
 
 
 def test_nothing_measured_is_no_table(tmp_path):
-    assert speed.tables(tmp_path, "s", settings.paper(), settings.load([]).report) == ([], [])
+    measured, problems = speed.load(tmp_path, "s", settings.paper())
+    assert (measured.records, problems) == ([], [])
+
+
+ROWS_OF_THE_CLAIM = ("separable", "dense", "inception", "resnext", "reformulated_inception")
+
+
+def timed(row: str, training: list[float], inference: list[float], size: str = "paper") -> dict:
+    """A record with the blocks that were timed: of training, and of inference of one image."""
+    record = record_of(row, 1.0)
+    record["config"]["size"]["name"] = size
+    record["measurements"] = record["measurements"][:2]
+    for entry, blocks in zip(record["measurements"], (training, inference), strict=True):
+        entry["images_per_second"] = {**spread(blocks), "blocks": blocks}
+    return record
+
+
+def claim_of(folder, *records) -> dict:
+    place = folder / "speed/s"
+    place.mkdir(parents=True)
+    for record in records:
+        (place / f"{record['row']}.json").write_text(json.dumps(record))
+    measured, _ = speed.load(folder, "s", settings.paper())
+    entries = claims.judge([], measured, settings.paper(), settings.load([]).report)
+    return next(entry for entry in entries if entry["claim"] == "speed")
+
+
+def test_faster_is_judged_in_training_and_inference_against_the_plain_convolution_too(tmp_path):
+    def rows(*, dense: list[float], size: str = "paper") -> list[dict]:
+        others = [timed(row, [50.0, 51.0, 49.0], [5.0, 5.1, 4.9], size) for row in ROWS_OF_THE_CLAIM[2:]]
+        separable = timed("separable", [100.0, 102.0, 98.0], [10.0, 10.2, 9.8], size)
+        return [separable, timed("dense", [80.0, 81.0, 79.0], dense, size), *others]
+
+    found = claim_of(tmp_path / "faster", *rows(dense=[8.0, 8.1, 7.9]))
+    assert found["verdict"] == found["here"] == "reproduced" and found["n"] == 3
+    # Welch's interval of the logarithms, by hand: 1.25 times, give or take 4.03 %.
+    assert "Dense (training) x 1.25 [1.20, 1.30]; Dense (inference of one image) x 1.25" in found["measured"]
+    found = claim_of(tmp_path / "slower", *rows(dense=[12.0, 12.1, 11.9]))
+    assert found["verdict"] == "contradicted" and "Dense (inference of one image) x 0.83" in found["measured"]
+    found = claim_of(tmp_path / "unclear", *rows(dense=[8.0, 10.0, 14.0]))
+    assert found["here"] == "inconclusive" and "undecided: Dense (inference of one image)" in found["shows"]
+    found = claim_of(tmp_path / "small", *rows(dense=[8.0, 8.1, 7.9], size="small"))
+    assert (found["here"], found["verdict"]) == ("reproduced", "inconclusive")
+    assert found["because"] == "size.name is small (paper: paper)"
+
+
+def test_faster_is_not_judged_without_the_blocks_that_were_timed(tmp_path):
+    found = claim_of(tmp_path / "old", *(record_of(row, 50.0) for row in ROWS_OF_THE_CLAIM))
+    assert found["here"] == "not run" and "not timed, block by block" in found["measured"]
+    without = [timed(row, [50.0, 51.0, 49.0], [5.0, 5.1, 4.9]) for row in ROWS_OF_THE_CLAIM if row != "dense"]
+    assert claim_of(tmp_path / "without", *without)["here"] == "not run"
 
 
 def test_work_of_this_process_is_not_work_elsewhere():

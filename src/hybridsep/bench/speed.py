@@ -137,7 +137,7 @@ def _measure(
         {
             "what": key[0],
             "batch": key[1],
-            "images_per_second": spread(timed[key].rates),
+            "images_per_second": spread(timed[key].rates) | {"blocks": [round(rate, 3) for rate in timed[key].rates]},
             "steps_per_block": timed[key].steps,
             "peak_bytes": peaks[key],
         }

@@ -4,6 +4,7 @@ Read as YAML, so that no model is ever built.
 """
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -27,14 +28,16 @@ class Plan:
         return re.fullmatch(self.pattern, study) is not None
 
 
-def plan_of(study: str) -> dict[str, list[int]]:
-    """Return `{row: trials}` of the experiment that `study` belongs to, empty when there is none.
+def plan_of(study: str, present: Collection[str]) -> dict[str, list[int]]:
+    """Return `{row: trials}` of the experiments that `study` belongs to, whose rows are `present`; may be empty.
 
     Experiments name their studies by a pattern (`figure5-${data.name}-${schedule.epochs}ep`); the most literal one that
-    fits counts.
+    fits counts. Several may have the same (`figure4`, `equal_parameters`): those of which a row is there.
     """
     fitting = [plan for plan in plans().values() if plan.fits(study)]
-    return max(fitting, key=lambda plan: plan.literal).rows if fitting else {}
+    literal = max((plan.literal for plan in fitting), default=0)
+    own = [plan for plan in fitting if plan.literal == literal and not plan.rows.keys().isdisjoint(present)]
+    return {row: trials for plan in own for row, trials in plan.rows.items()}
 
 
 @cache
@@ -45,8 +48,9 @@ def plans() -> dict[str, Plan]:
     for path in sorted((config_dir() / "experiment").glob("*.yaml")):
         study, models, trials = _inherited(path)
         if models and trials is not None:
-            # A model's row is its name: the last part of variant/separable_relu.
-            rows = [model.strip().split("/")[-1] for model in models.split(",")]
+            # A model's name is the last part of variant/separable_relu; its row is called so too, or as `row` says.
+            naming = str(_tree(path).get("row") or "${model.name}")
+            rows = [naming.replace("${model.name}", model.strip().split("/")[-1]) for model in models.split(",")]
             parts = re.split(r"\$\{[^}]*\}", study or default)
             pattern = ".+".join(map(re.escape, parts))
             found[path.stem] = Plan(pattern, sum(map(len, parts)), {row: parse_trials(trials) for row in rows})

@@ -4,38 +4,44 @@ The verdict on the paper is what the runs say only if they were made under the p
 inconclusive.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from typing import Any
 
 from hybridsep.config.identity import flatten
 from hybridsep.errors import ConfigError
-from hybridsep.report import heading, verdicts
+from hybridsep.report import heading, speed, verdicts
 from hybridsep.report.compare import Comparison
 from hybridsep.report.runset import RunSet
-from hybridsep.report.settings import AnalysisOptions, Paper
+from hybridsep.report.settings import AnalysisOptions, Claim, Paper
+from hybridsep.report.speed import Measured
 from hybridsep.report.table import Column, Table, dash, percent
 
 
-def judge(parts: Sequence[tuple[RunSet, Comparison]], paper: Paper, choices: AnalysisOptions) -> list[dict[str, Any]]:
-    """Return one entry per claim of the paper, judged on the part that has its table.
+def judge(
+    parts: Sequence[tuple[RunSet, Comparison]], measured: Measured, paper: Paper, choices: AnalysisOptions
+) -> list[dict[str, Any]]:
+    """Return one entry per claim of the paper, judged on the part that has its table, or on what was measured of speed.
 
-    Raises ConfigError for an unknown rule.
+    A table that is the counterpart of another one judges the claims of that one again. Raises ConfigError for an
+    unknown rule.
     """
     by_table = {runset.table: (runset, comparison) for runset, comparison in parts}
+    there = {*by_table, *([speed.TABLE] if measured.records else [])}
     entries = []
-    for name, claim in paper.claims.items():
+    for name, claim in _with_counterparts(paper, there).items():
         if claim.rule not in verdicts.RULES:
             raise ConfigError(
                 f"conf/paper.yaml: claim {name} has rule '{claim.rule}'; there are {', '.join(verdicts.RULES)}"
             )
-        case = verdicts.Case(claim, by_table, choices)
+        case = verdicts.Case(claim, by_table, measured, choices)
         entry: dict[str, Any] = {
             "claim": name,
             "where": claim.where,
             "says": claim.says,
             "rule": verdicts.RULES[claim.rule].text.format(margin=case.margin, alpha=choices.alpha),
         }
-        if claim.table in by_table:
+        if claim.table in there:
             entries.append(entry | _judge(case, paper))
         else:
             nothing = {"measured": "-", "n": 0, "shows": "", "here": verdicts.NOT_RUN, "verdict": verdicts.UNDECIDED}
@@ -43,12 +49,27 @@ def judge(parts: Sequence[tuple[RunSet, Comparison]], paper: Paper, choices: Ana
     return entries
 
 
+def _with_counterparts(paper: Paper, there: Collection[str]) -> dict[str, Claim]:
+    """Return the claims, and after each those of the tables that repeat its own under another condition."""
+    claims = {}
+    for name, claim in paper.claims.items():
+        claims[name] = claim
+        for table, spec in paper.tables.items():
+            if table in there and spec.counterpart == claim.table:
+                rows, against = ([spec.row_for(row) for row in part] for part in (claim.rows, claim.against))
+                where = f"{claim.where}, {spec.condition}"
+                claims[f"{name}_{table}"] = replace(claim, where=where, table=table, rows=rows, against=against)
+    return claims
+
+
 def _judge(case: verdicts.Case, paper: Paper) -> dict[str, Any]:
     findings = verdicts.find(case)
     here = verdicts.judge([finding.outcome for finding in findings])
-    deviations = heading.deviations(case.runset, paper)
+    of_speed = case.claim.table == speed.TABLE
+    conditions = case.measured.conditions if of_speed else heading.conditions(case.runset, paper)
+    deviations = heading.deviations(conditions, paper)
     verdict = verdicts.UNDECIDED if deviations or here == verdicts.NOT_RUN else here
-    reasons = deviations + heading.remarks(case.runset, paper)
+    reasons = deviations + heading.remarks(conditions, paper)
     if not reasons and here == verdicts.NOT_RUN:
         reasons = [here]
     return {
@@ -84,8 +105,8 @@ def table(entries: Sequence[dict[str, Any]], choices: AnalysisOptions, study: st
         f"These runs show: same, when two one-sided tests find the difference within ±{choices.margin:g} points (or the"
         f" margin named); different, when a test or interval of {percent(choices.alpha)} excludes 0; else undecided. Of"
         " the claim: by its rule, from these numbers alone, in points of test error unless a ratio (x). n: the fewest"
-        f" trials behind one of the numbers. On the paper: the same, but {verdicts.UNDECIDED} unless the runs were made"
-        " under the paper's conditions (conf/paper.yaml)."
+        " trials (of speed: timed blocks) behind one of the numbers. On the paper: the same, but"
+        f" {verdicts.UNDECIDED} unless the runs were made under the paper's conditions (conf/paper.yaml)."
     ]
     if others:
         notes.append(f"Claims that these runs do not touch: {', '.join(others)}.")
@@ -98,7 +119,7 @@ def table(entries: Sequence[dict[str, Any]], choices: AnalysisOptions, study: st
             Column("Measured here", "measured", wide=True, place="files"),
             Column("n", "n"),
             Column("Rule", "rule", wide=True, place="files"),
-            Column("These runs show", "shows"),
+            Column("These runs show", "shows", wide=True),
             Column("Of the claim", "here"),
             Column("On the paper", "verdict"),
         ],
@@ -116,6 +137,8 @@ def protocol_deviations(runset: RunSet, paper: Paper) -> Table:
     lines = []
     for point in paper.open_points:
         value = flat.get(point.key, "unknown") if point.key else None
+        if point.key in runset.spec.vary and len(found := runset.values(point.key)) > 1:
+            value = " or ".join(found)
         same = value is None or value == point.default
         here = "as chosen" if same else f"{point.key} = {value}"
         lines.append({"point": point.point, "choice": point.choice, "key": point.key or None, "here": here})

@@ -73,16 +73,19 @@ def make(results: Path, study: str, paper: Paper, choices: AnalysisOptions) -> D
     runs, problems = folders.read(results, [study])
     runsets, refused = runset.split(study, runs, paper, choices)
     pairs = [(one, compare.compare(one, choices)) for one in runsets]
+    by_table = {one.table: (one, comparison) for one, comparison in pairs}
     sections = []
     for one, comparison in pairs:
         section, unread = _section(one, comparison, paper, choices)
+        if one.spec.counterpart in by_table:
+            section.main.insert(0, tables.side_by_side(by_table[one.spec.counterpart], (one, comparison), choices))
         sections.append(section)
         problems += unread
-    measured, unusable = speed.tables(results, study, paper, choices)
-    sections += [
-        Section(table.title, list(table.heading), table.warning, [table], [], [], [], [], "") for table in measured
-    ]
-    verdicts = claims.table(claims.judge(pairs, paper, choices), choices, study)
+    measured, unusable = speed.load(results, study, paper)
+    if measured.records:
+        table = speed.table(measured, choices)
+        sections.append(Section(table.title, list(table.heading), table.warning, [table], [], [], [], [], ""))
+    verdicts = claims.table(claims.judge(pairs, measured, paper, choices), choices, study)
     problems += [*refused, *unusable]
     if not sections and not problems:
         problems.append(Problem(study, None, f"{study}: no run folders"))

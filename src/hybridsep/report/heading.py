@@ -1,7 +1,7 @@
 """What stands above every table: where the numbers are from, and what is not as in the paper."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from hybridsep.config.identity import flatten
@@ -23,7 +23,7 @@ def lines(runset: RunSet, choices: AnalysisOptions) -> list[str]:
         f" {dataset['test']:,} test images, sha256 {dataset['sha256'][:12]}.",
         f"Size {size.get('name', 'unknown')}{shape}; schedule {schedule.get('name', 'unknown')}, {epochs:,}"
         f" {'epoch' if epochs == 1 else 'epochs'}; precision {config.get('precision')}; match"
-        f" {config.get('match')}.",
+        f" {' or '.join(runset.values('match'))}.",
         f"Errors in % on {images(runset)}; {_pairing(runset, choices)}. {_machines(runset)}",
         *mixed(runset.finished),
     ]
@@ -109,20 +109,26 @@ def _machine(machine: dict[str, Any]) -> str:
     return f"{processor}, {threads} thread" if threads == 1 else f"{processor}, {threads} threads"
 
 
-def _differing(runset: RunSet, paper: Paper) -> dict[str, tuple[Any, list[Any]]]:
+def conditions(runset: RunSet, paper: Paper) -> dict[str, Any]:
+    """Return the values of which `Paper.conditions` says what they must be."""
     flat = flatten(runset.first.record["config"]) | {"data.name": runset.first.record["dataset"]["name"]}
-    return {key: (flat.get(key), allowed) for key, allowed in paper.conditions.items() if flat.get(key) != allowed[0]}
+    return {key: flat.get(key) for key in paper.conditions}
 
 
-def deviations(runset: RunSet, paper: Paper) -> list[str]:
+def _differing(values: Mapping[str, Any], paper: Paper) -> dict[str, tuple[Any, list[Any]]]:
+    known = {key: allowed for key, allowed in paper.conditions.items() if key in values}
+    return {key: (values[key], allowed) for key, allowed in known.items() if values[key] != allowed[0]}
+
+
+def deviations(values: Mapping[str, Any], paper: Paper) -> list[str]:
     """Return what forbids a verdict on the paper: values that are neither the paper's own nor accepted in its place."""
-    found = _differing(runset, paper).items()
+    found = _differing(values, paper).items()
     return [f"{key} is {value} (paper: {allowed[0]})" for key, (value, allowed) in found if value not in allowed]
 
 
-def remarks(runset: RunSet, paper: Paper) -> list[str]:
+def remarks(values: Mapping[str, Any], paper: Paper) -> list[str]:
     """Return what differs from the paper and is accepted in its place (conf/paper.yaml, `conditions`)."""
-    found = _differing(runset, paper).items()
+    found = _differing(values, paper).items()
     return [f"{key} is {value} in place of {allowed[0]}" for key, (value, allowed) in found if value in allowed]
 
 
@@ -130,7 +136,8 @@ def warning(runset: RunSet, paper: Paper) -> str | None:
     """Return the line that must not be overlooked, or None when the runs are made as the paper's were."""
     if runset.table == OWN_ROWS:
         return None
-    found, accepted = deviations(runset, paper), remarks(runset, paper)
+    values = conditions(runset, paper)
+    found, accepted = deviations(values, paper), remarks(values, paper)
     if not found:
         return f"Not quite the paper's experiment: {'; '.join(accepted)}." if accepted else None
     synthetic = runset.first.record["dataset"]["name"] in paper.synthetic

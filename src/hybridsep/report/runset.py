@@ -76,6 +76,10 @@ class RunSet:
         """The rows other than the baseline."""
         return [row for row in self.rows if row != self.baseline]
 
+    def values(self, key: str) -> list[str]:
+        """Every value that the finished runs have for a dotted key of their configuration."""
+        return list(dict.fromkeys(str(flatten(run.record["config"]).get(key)) for run in self.finished))
+
     def row(self, name: str) -> RowSpec:
         """Title, label and paper's number of a row; a row that the paper does not have is named by its own title."""
         known = self.spec.rows.get(name)
@@ -264,5 +268,4 @@ def expected_trials(study: str, row: str, spec: TableSpec, choices: AnalysisOpti
     """Return the trials a row should have: report.trials, else what its experiment says, else the table's number."""
     if choices.trials is not None:
         return list(range(choices.trials))
-    plan = experiments.plan_of(study)
-    return plan.get(row) or list(range(spec.trials))
+    return experiments.plan_of(study, [row]).get(row) or list(range(spec.trials))

@@ -71,18 +71,23 @@ class ReportSettings:
 
 @dataclass
 class RowSpec:
-    """One row of a table of the paper: `title` there, `label` for figures, the `paper`'s number if it gives one."""
+    """One row of a table of the paper: `title` there, `label` for figures, the `paper`'s number if it gives one.
+
+    `counterpart`: the row of the table's counterpart that it stands for.
+    """
 
     title: str = ""
     label: str = ""
     paper: float | None = None
+    counterpart: str = ""
 
 
 @dataclass
 class TableSpec:
     """A table of the paper. `quantity` is what the paper's number is: mean_abs_difference or test_error.
 
-    `vary` names the configuration keys in which its rows may differ, apart from the module under test.
+    `vary` names the configuration keys in which its rows may differ, apart from the module under test. A table that
+    repeats another under a `condition` names that as its `counterpart`: its claims are judged under both.
     """
 
     title: str = ""
@@ -91,7 +96,13 @@ class TableSpec:
     trials: int = 10
     paper_trials: int = 10
     vary: list[str] = field(default_factory=list)
+    counterpart: str = ""
+    condition: str = ""
     rows: dict[str, RowSpec] = field(default_factory=dict)
+
+    def row_for(self, counterpart: str) -> str:
+        """Return the row that stands for one of the counterpart's rows. Raises StopIteration when none does."""
+        return next(row for row, spec in self.rows.items() if spec.counterpart == counterpart)
 
 
 @dataclass

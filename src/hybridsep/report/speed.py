@@ -7,9 +7,12 @@ of its study, is named and left out.
 import json
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from hybridsep.config.identity import flatten
 from hybridsep.report.folders import Problem
@@ -17,6 +20,7 @@ from hybridsep.report.settings import AnalysisOptions, Paper
 from hybridsep.report.table import Column, Table, byte_count, count, rate, times
 
 FORMAT = 1
+TABLE = "speed"
 DISTURBED = 0.2  # cores busy with other programs, from which on a reader should be told
 _KEYS = {
     "title": str,
@@ -31,11 +35,47 @@ _KEYS = {
 }
 
 
-def tables(results: Path, study: str, paper: Paper, choices: AnalysisOptions) -> tuple[list[Table], list[Problem]]:
-    """Return the study's table of speed, in a list that is empty when nothing was measured, and what was left out."""
+@dataclass(frozen=True)
+class Measured:
+    """The measurements of a study that can be compared, in the paper's order of rows; there may be none.
+
+    `labels` has the paper's labels of its rows, `baselines` the row that each is held against.
+    """
+
+    study: str
+    records: Sequence[dict[str, Any]]
+    labels: Mapping[str, str]
+    baselines: Mapping[str, str]
+
+    def label(self, row: str) -> str:
+        """Return what a row is called: as in the paper's tables, else by its own title."""
+        titles = {record["row"]: record["title"] for record in self.records}
+        return self.labels.get(row) or titles.get(row, row)
+
+    def blocks(self, row: str) -> dict[str, np.ndarray]:
+        """Return the images/s of every timed block of a row, by what was timed; of old records, which lack them, {}."""
+        own = (record for record in self.records if record["row"] == row)
+        return {
+            _what(entry): np.array(entry["images_per_second"]["blocks"])
+            for record in own
+            for entry in record["measurements"]
+            if "blocks" in entry["images_per_second"]
+        }
+
+    @property
+    def conditions(self) -> dict[str, Any]:
+        """The values of which `Paper.conditions` says what they must be."""
+        return {"size.name": (self.records[0]["config"].get("size") or {}).get("name")}
+
+
+def load(results: Path, study: str, paper: Paper) -> tuple[Measured, list[Problem]]:
+    """Return what was measured of a study, and what was left out of it."""
     records, problems = read(results, study)
     records, unlike = _of_one_kind(results, study, records)
-    return ([table(study, records, paper, choices)] if records else []), problems + unlike
+    baselines, labels = _of_paper(paper)
+    order = {row: place for place, row in enumerate(labels)}
+    records.sort(key=lambda record: (order.get(record["row"], len(order)), record["row"]))
+    return Measured(study, records, labels, baselines), problems + unlike
 
 
 def read(results: Path, study: str) -> tuple[list[dict[str, Any]], list[Problem]]:
@@ -66,6 +106,7 @@ def _check(record: Any, study: str, row: str) -> None:
         name, rate = f"{entry['what']} {entry['batch']}", entry["images_per_second"]
         numbers |= {f"{name} {key}": entry[key] for key in ("batch", "peak_bytes")}
         numbers |= {f"{name} median": rate["median"], f"{name} iqr": rate["iqr"] + 1, f"{name} n": rate["n"]}
+        numbers |= {f"{name} block {place}": value for place, value in enumerate(rate.get("blocks", ()), 1)}
     for name, value in numbers.items():
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value <= 0:
             raise ValueError(f"{name} is {value!r:.40}, not a number above 0")
@@ -108,13 +149,11 @@ def _of_one_kind(
     return kept, problems
 
 
-def table(study: str, records: Sequence[dict[str, Any]], paper: Paper, choices: AnalysisOptions) -> Table:
-    """Return the table of at least one record, in the paper's order of rows."""
-    baselines, labels = _of_paper(paper)
-    order = {row: place for place, row in enumerate(labels)}
-    records = sorted(records, key=lambda record: (order.get(record["row"], len(order)), record["row"]))
+def table(measured: Measured, choices: AnalysisOptions) -> Table:
+    """Return the table of at least one measurement."""
+    records = measured.records
     medians = {record["row"]: _rates(record) for record in records}
-    lines = [_line(record, labels, baselines.get(record["row"], choices.baseline), medians) for record in records]
+    lines = [_line(record, measured, choices, medians) for record in records]
     batches = sorted(
         {entry["batch"] for record in records for entry in record["measurements"] if entry["what"] == "inference"}
     )
@@ -130,12 +169,12 @@ def table(study: str, records: Sequence[dict[str, Any]], paper: Paper, choices: 
     names = ["training", *(f"inference_{batch}" for batch in batches)]
     parts = ("images_per_second", "iqr", "n", "relative", "peak_bytes")
     return Table(
-        name="speed",
+        name=TABLE,
         title="Section 5: speed, images/s",
         columns=columns,
         lines=lines,
         fields=["row", "label", "params", "macs", "baseline", *(f"{name}_{part}" for name in names for part in parts)],
-        heading=_heading(study, records),
+        heading=_heading(measured.study, records),
         warning=_warning(records),
         notes=_notes(records, lines),
         terminal=True,
@@ -163,12 +202,20 @@ def _name(entry: dict[str, Any]) -> str:
     return entry["what"] if entry["what"] == "training" else f"{entry['what']}_{entry['batch']}"
 
 
+def _what(entry: dict[str, Any]) -> str:
+    """Name what was timed for a reader; inference by the number of images at once."""
+    if entry["what"] == "training":
+        return "training"
+    return f"{entry['what']} {'of one image' if entry['batch'] == 1 else 'of ' + str(entry['batch'])}"
+
+
 def _line(
-    record: dict[str, Any], labels: dict[str, str], baseline: str, medians: dict[str, dict[str, float]]
+    record: dict[str, Any], measured: Measured, choices: AnalysisOptions, medians: dict[str, dict[str, float]]
 ) -> dict[str, Any]:
+    baseline = measured.baselines.get(record["row"], choices.baseline)
     line: dict[str, Any] = {
         "row": record["row"],
-        "label": labels.get(record["row"], record["title"]),
+        "label": measured.label(record["row"]),
         "params": record["cost"]["params"],
         "macs": record["cost"]["macs"],
         "baseline": baseline if baseline in medians else None,

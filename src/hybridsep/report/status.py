@@ -65,7 +65,8 @@ def progress(
     `asked`: the rows and trials of the study's own plan; without one those of its experiment, else of the paper.
     `now` is compared with the last sign of life of running trials.
     """
-    planned = asked or experiments.plan_of(study) or getattr(experiments.plans().get(study), "rows", {})
+    present = {run.row for run in runs}
+    planned = asked or experiments.plan_of(study, present) or getattr(experiments.plans().get(study), "rows", {})
     unusable = [problem.folder for problem in problems if problem.folder is not None]
     rows = list(dict.fromkeys([*planned, *(run.row for run in runs), *(folder.parts[-2] for folder in unusable)]))
     lines = [_row(row, runs, unusable, planned.get(row), choices, paper, now) for row in rows]

@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from hybridsep.report import difference, heading
+from hybridsep.report import difference
 from hybridsep.report.compare import Comparison
 from hybridsep.report.runset import RunSet
 from hybridsep.report.settings import AnalysisOptions, Claim
+from hybridsep.report.speed import Measured
 from hybridsep.report.table import interval, number
 
 # One vocabulary for what these runs say of a claim and for what they say about the paper's numbers,
@@ -27,10 +28,11 @@ Entry = dict[str, Any]
 
 @dataclass(frozen=True)
 class Case:
-    """A claim with what it is judged by: the study's tables by name, and the margin that counts for it."""
+    """A claim with what it is judged by: the study's tables by name, what was measured of speed, the margin."""
 
     claim: Claim
     tables: Mapping[str, tuple[RunSet, Comparison]]
+    measured: Measured
     choices: AnalysisOptions
 
     @property
@@ -211,26 +213,29 @@ def _gains(case: Case) -> list[Entry]:
 
 
 def _speeds(case: Case) -> list[Entry]:
-    """Images per second in training of the rows by those of the others: the logarithm of the ratio over trials."""
-    runset = case.runset
+    """Images per second of the rows by those of the others, in training and inference: the logarithm of the ratio.
 
-    def speed(row: str) -> dict[int, float]:
-        speeds = {
-            trial: run.record["timings"].get("train_images_per_second") for trial, run in runset.runs[row].items()
-        }
-        return {trial: -float(np.log(value)) for trial, value in speeds.items() if value and value > 0}
-
-    machines = heading.machines(run for row in runset.rows for run in runset.runs[row].values())
-    if ";" in machines:
-        return [{**_missing("several machines", f"({machines})"), "outcome": UNDECIDED}]
-    entries = _pairwise(case, _every_pair(case), speed)
-    for entry in entries:
-        if entry["n"]:
-            if entry["n"] > 1 and np.ptp(entry["gains"]) < 1e-9:
-                entry |= {"low": entry["mean"], "high": entry["mean"]}
-            low, high = (None if entry[key] is None else float(np.exp(entry[key])) for key in ("low", "high"))
+    Timed blocks of one row and of another ran at different times, so they are not pairs: Welch's interval.
+    """
+    entries = []
+    for row, other in _every_pair(case):
+        first, second = case.measured.blocks(row), case.measured.blocks(other)
+        label = case.measured.label(other)
+        if not first.keys() & second.keys():
+            entries.append(
+                _missing(f"{case.measured.label(row)} and {label}", "not timed, block by block, in this study")
+            )
+        for what in (what for what in first if what in second):
+            logs = np.log(first[what]), np.log(second[what])
+            entry = difference.welch_interval(*logs, case.choices.alpha)
+            if entry["low"] is None and min(map(len, logs)) > 1:
+                entry |= {"low": entry["mean"], "high": entry["mean"]}  # not one block differs from another
+            ratio, low, high = (
+                None if entry[key] is None else float(np.exp(entry[key])) for key in ("mean", "low", "high")
+            )
             bounds = f" [{number(low)}, {number(high)}]" if low is not None else ""
-            entry |= {"text": f"x {number(float(np.exp(entry['mean'])))}{bounds}", "equivalent": None}
+            text = f"x {number(ratio)}{bounds}"
+            entries.append(entry | {"label": f"{label} ({what})", "n": min(map(len, logs)), "text": text})
     return entries
 
 
