@@ -53,11 +53,22 @@ def _left_out(runset: RunSet) -> str:
 
 
 def differences(runset: RunSet, comparison: Comparison) -> FigureData:
-    """Mean |d| beside the paper's number, the signed difference with its interval, the noise floor with its band."""
+    """Mean |d| beside the paper's number, the signed difference with its interval, the noise floor with its band.
+
+    `single` holds the difference of each trial, for the picture; as numbers they stand with `single_trials`.
+    """
     shown = _shown(runset)
     floor = comparison.floor
     fields = "row label n paper mean_absolute mean low high error_mean error_sd is_baseline".split()
-    lines = [{key: entry[key] for key in fields} for entry in comparison.rows if entry["row"] in shown]
+    single: dict[str, list[float]] = {row: [] for row in shown}
+    for trial in comparison.trials:
+        if trial["row"] in single and trial["difference"] is not None:
+            single[trial["row"]].append(trial["difference"])
+    lines = [
+        {key: entry[key] for key in fields} | {"single": single[entry["row"]]}
+        for entry in comparison.rows
+        if entry["row"] in shown
+    ]
     floor_line = dict.fromkeys(fields) | {
         "row": "noise_floor",
         "label": "Noise floor",

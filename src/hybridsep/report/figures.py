@@ -71,7 +71,7 @@ def _settle(figure: Figure) -> None:
 
 
 def differences(data: FigureData, body: SubFigure) -> None:
-    """Left: mean |d|, the paper's beside ours, over the noise floor. Right: the signed difference with its interval."""
+    """Left: mean |d|, the paper's beside ours, over the noise floor. Right: every trial, and their mean's interval."""
     *rows, floor = [line for line in data.lines if not line["is_baseline"]]
     if not rows:
         rows = [line for line in data.lines if line["is_baseline"]]
@@ -91,14 +91,26 @@ def differences(data: FigureData, body: SubFigure) -> None:
     left.set_yticks(places, [f"{line['label']}\nn = {line['n']}" for line in rows])
     left.set_xlabel("mean |difference| (points)")
     left.set_xlim(left=0)
-    body.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=8)
     right.axvline(0, color="black", lw=0.8)
+    if floor["mean_absolute"] is not None:
+        for side in (-1, 1):
+            right.axvline(side * floor["mean_absolute"], color="#555555", lw=1.2, ls="--")
+    style = {"s": 22, "color": "#E69F00", "edgecolors": "black", "linewidths": 0.4, "zorder": 2}
+    points = [(value, place - 0.2) for place, line in zip(places, rows, strict=True) for value in line["single"]]
+    if points:
+        right.scatter(*zip(*points, strict=True), **style, label="one trial")
+    drawn = None
     for place, line in zip(places, rows, strict=True):
         if line["mean"] is None:
             continue
         reach = [[0], [0]] if line["low"] is None else [[line["mean"] - line["low"]], [line["high"] - line["mean"]]]
-        right.errorbar(line["mean"], place, xerr=reach, fmt="o", color="black", ms=5, capsize=3.5, lw=1.4)
-    right.set_xlabel("signed difference with interval (points)")
+        bar = {"fmt": "o", "color": "black", "ms": 5, "capsize": 3.5, "lw": 1.4, "zorder": 3}
+        drawn = right.errorbar(line["mean"], place + 0.1, xerr=reach, **bar)
+    if drawn:
+        drawn.set_label("mean over trials, interval")
+    right.set_xlabel("signed difference (points)")
+    handles = [axes.get_legend_handles_labels() for axes in (left, right)]
+    body.legend(*map(list.__add__, *handles), loc="outside lower center", ncols=3, fontsize=8)
     right.grid(axis="y", visible=False)
     left.grid(axis="y", visible=False)
 
