@@ -1,8 +1,12 @@
 """The quick form of every experiment trains its rows, and the report has the paper's table for them."""
 
+import hydra
 import pytest
 import yaml
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import OmegaConf
 
+from hybridsep import config
 from hybridsep.config import config_dir
 from hybridsep.report.__main__ import main as report
 from hybridsep.runs import records
@@ -40,3 +44,26 @@ def test_quick_form(run, tmp_path, monkeypatch, experiment, study, tables):
     assert report() == 0
     made = {path.stem for path in (place / "tables" / study).glob("*.csv")}
     assert tables <= made
+
+
+@pytest.mark.parametrize(("figure", "row"), [("figure5", "fractalnet"), ("figure6", "darknet")])
+def test_small_form_has_other_widths_and_nothing_else_of_the_network(figure, row):
+    config.register()
+    GlobalHydra.instance().clear()
+    with hydra.initialize_config_dir(str(config.config_dir()), version_base="1.3"):
+        composed = [
+            hydra.compose("config", [f"experiment={name}", f"model={row}"]) for name in (figure, f"{figure}_small")
+        ]
+        paper, small = (OmegaConf.to_container(one, resolve=True) for one in composed)
+    if row == "fractalnet":
+        narrow = small["model"]["network"].pop("widths")
+        assert [8 * width for width in narrow] == paper["model"]["network"].pop("widths")
+    else:
+        assert 8 * small["model"]["network"].pop("width_ratio") == paper["model"]["network"].pop("width_ratio")
+    shorter = ("epochs", "warmup_epochs")
+    assert {key: value for key, value in small["schedule"].items() if key not in shorter} == {
+        key: value for key, value in paper["schedule"].items() if key not in shorter
+    }
+    for key in ("model", "augmentation", "evaluation", "data"):
+        assert small[key] == paper[key], key
+    assert small["study"] == "figures-small-cifar10-30ep"  # one study, for the claim that compares their gains

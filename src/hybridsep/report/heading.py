@@ -14,9 +14,7 @@ def lines(runset: RunSet, choices: AnalysisOptions) -> list[str]:
     """Return the heading of the runset's tables, one fact group per line."""
     record = runset.first.record
     config, dataset = record["config"], record["dataset"]
-    size, schedule = config.get("size", {}), config["schedule"]
-    widths = "-".join(map(str, size.get("widths", [])))
-    shape = f" (widths {widths}, depth {size.get('depth')})" if widths else ""
+    size, schedule, shape = config.get("size", {}), config["schedule"], _shape(runset)
     epochs = schedule["epochs"]
     return [
         f"Study {runset.study}, seed {config['seed']}. Data: {dataset['title']}, {dataset['train']:,} training and"
@@ -27,6 +25,17 @@ def lines(runset: RunSet, choices: AnalysisOptions) -> list[str]:
         f"Errors in % on {images(runset)}; {_pairing(runset, choices)}. {_machines(runset)}",
         *mixed(runset.finished),
     ]
+
+
+def _shape(runset: RunSet) -> str:
+    """Say how wide and deep the rows' networks are, as far as their configuration has a word for it."""
+    network = runset.first.record["config"]["model"].get("network", {})
+    parts = ["widths " + "-".join(map(str, network["widths"]))] if network.get("widths") else []
+    parts += [f"widths x {network['width_ratio']:g}"] if "width_ratio" in network else []
+    for key in ("depth", "columns"):
+        if key in network:
+            parts.append(f"{key} {' or '.join(runset.values(f'model.network.{key}'))}")
+    return f" ({', '.join(parts)})" if parts else ""
 
 
 def _machines(runset: RunSet) -> str:
