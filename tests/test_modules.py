@@ -112,11 +112,24 @@ def test_separable_equivalent_is_separable():
     assert_same(left, right, images(2, 6, 7, 5))
 
 
+def test_separable_equivalent_is_its_dense_convolution_forward_and_backward():
+    module = randomise(slot("separable_equivalent")(6, 10)).train()
+    x, parameters = images(2, 6, 7, 5).requires_grad_(), list(module.parameters())
+    ours, dense = module(x), F.conv2d(x, module.kernel(), padding=1)
+    assert torch.equal(ours, dense)  # the forward pass is the dense convolution itself
+    grad = images(*dense.shape)
+    for found, wanted in zip(*(torch.autograd.grad(y, [x, *parameters], grad) for y in (ours, dense)), strict=True):
+        torch.testing.assert_close(found, wanted)
+
+
 def test_separable_equivalent_composes_in_float32_under_autocast():
     module = SeparableEquivalent(4, 8)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert module.kernel().dtype == torch.float32
-        assert module(torch.ones(1, 4, 3, 3)).dtype == torch.bfloat16
+        y = module(torch.ones(1, 4, 3, 3, requires_grad=True))
+    assert y.dtype == torch.bfloat16
+    y.sum().backward()
+    assert {parameter.grad.dtype for parameter in module.parameters()} == {torch.float32}
 
 
 def test_hybrid_without_leading_pointwise_is_separable():

@@ -1,9 +1,41 @@
 """The separable convolution as an aggregated transform (Figure 4; written as in ResNeXt's Figure 3a)."""
 
+from typing import Any
+
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import FunctionCtx, once_differentiable
 
 from hybridsep.modules.layers import conv
+
+
+class ComposedConv(torch.autograd.Function):
+    """The sum of the towers: forward as one dense 3x3 convolution with `kernel`, backward tower by tower.
+
+    The gradient is that of the dense convolution passed on to D and P, by another order of sums: two thirds of a
+    training step of the dense one are its backward pass, and the towers' takes a fraction of it.
+    """
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, x: Tensor, depthwise: Tensor, pointwise: Tensor, kernel: Tensor) -> Tensor:
+        ctx.save_for_backward(x, depthwise, pointwise)
+        return F.conv2d(x, kernel, padding=1)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        x, depthwise, pointwise = (tensor.to(grad.dtype) for tensor in ctx.saved_tensors)
+        chs = len(depthwise)
+        towers = F.conv2d(x, depthwise, padding=1, groups=chs)
+        ones, none = [1, 1], [0, 0]
+        of_towers, of_pointwise, _ = torch.ops.aten.convolution_backward(
+            grad, towers, pointwise, None, ones, none, ones, False, none, 1, [True, True, False]
+        )
+        of_x, of_depthwise, _ = torch.ops.aten.convolution_backward(
+            of_towers, x, depthwise, None, ones, ones, ones, False, none, chs, [ctx.needs_input_grad[0], True, False]
+        )
+        return of_x, of_depthwise, of_pointwise, None
 
 
 class SeparableEquivalent(nn.Module):
@@ -26,4 +58,6 @@ class SeparableEquivalent(nn.Module):
         return self.pointwise.weight * self.depthwise.weight.transpose(0, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.conv2d(x, self.kernel(), padding=1)
+        if not self.training:
+            return F.conv2d(x, self.kernel(), padding=1)
+        return ComposedConv.apply(x, self.depthwise.weight, self.pointwise.weight, self.kernel().detach())
