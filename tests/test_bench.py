@@ -38,7 +38,7 @@ from hybridsep.errors import ConfigError, RecordError
 from hybridsep.report.table import Column, Table
 
 CPU = torch.device("cpu")
-HERE = {"gpu": False, "bfloat16": True, "glibc": True, "grouped": False, "compiled": False}
+HERE = {"gpu": False, "bfloat16": True, "glibc": True, "fast": False, "grouped": False, "compiled": False}
 VARIANTS = ablation(at_once=2, **HERE)
 TINY = ("size=tiny", "data=synthetic", "schedule.batch_size=16")
 
@@ -82,8 +82,11 @@ def test_a_switch_stands_where_it_applies_and_what_is_tried_aside_is_not_built_o
     ]
     assert [variant.merged for variant in narrow[5:]] == [False, True, True, True, True]
     assert [variant.name for variant in narrow if variant.compiled] == ["torch.compile, aside"]
+    quick = ablation(at_once=2, **{**HERE, "fast": True})
+    assert next(variant.name for variant in quick if variant.fast) == "+ the module's fast way"
+    assert not quick[3].fast and all(variant.fast for variant in quick[4:])
     # Our runs merge no groups on a GPU, so what they do comes first there.
-    gpu_ways = ablation(at_once=10, gpu=True, bfloat16=True, glibc=True, grouped=True, compiled=False)
+    gpu_ways = ablation(at_once=10, gpu=True, bfloat16=True, glibc=True, fast=True, grouped=True, compiled=False)
     assert [way.name for way in gpu_ways if way.merged] == ["+ groups merged"] == [gpu_ways[-1].name]
     assert gpu_ways[-1].graph
 

@@ -16,7 +16,7 @@ from hybridsep import modules
 from hybridsep.errors import ConfigError
 from hybridsep.modules import Hybrid, Inception, ReformulatedInception, ResNeXt, Separable, SeparableEquivalent
 from hybridsep.modules.inception import AveragePool, tower_widths
-from hybridsep.modules.layers import scaled
+from hybridsep.modules.layers import scaled, use_fast
 from hybridsep.modules.resnext import bottleneck
 from hybridsep.networks.cost import cost_of, parameters
 from hybridsep.networks.factory import ModuleFactory, keyword_types
@@ -112,8 +112,8 @@ def test_separable_equivalent_is_separable():
     assert_same(left, right, images(2, 6, 7, 5))
 
 
-def test_separable_equivalent_is_its_dense_convolution_forward_and_backward():
-    module = randomise(slot("separable_equivalent")(6, 10)).train()
+def test_fast_separable_equivalent_is_its_dense_convolution_forward_and_backward():
+    module = use_fast(randomise(slot("separable_equivalent")(6, 10))).train()
     x, parameters = images(2, 6, 7, 5).requires_grad_(), list(module.parameters())
     ours, dense = module(x), F.conv2d(x, module.kernel(), padding=1)
     assert torch.equal(ours, dense)  # the forward pass is the dense convolution itself
@@ -123,7 +123,7 @@ def test_separable_equivalent_is_its_dense_convolution_forward_and_backward():
 
 
 def test_separable_equivalent_composes_in_float32_under_autocast():
-    module = SeparableEquivalent(4, 8)
+    module = use_fast(SeparableEquivalent(4, 8))
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert module.kernel().dtype == torch.float32
         y = module(torch.ones(1, 4, 3, 3, requires_grad=True))
@@ -201,18 +201,15 @@ def test_inception_is_torchvisions_inception_a():
             layer.eps = 1e-3
     x = images(2, 192, 5, 5)
     torch.testing.assert_close(ours(x), theirs(x))
+    torch.testing.assert_close(use_fast(ours)(x), theirs(x))
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_inception_is_its_towers_one_by_one(training):
+def test_fast_inception_is_its_towers_one_by_one(training):
     """Outputs, gradients, running statistics and counters, with BatchNorms that differ from the default."""
 
-    class TowerByTower(Inception):
-        def forward(self, x):
-            towers = (self.tower_1x1(x), self.tower_3x3(x), self.tower_double(x))
-            return torch.cat([*towers, self.tower_pool(F.avg_pool2d(x, 3, stride=1, padding=1))], dim=1)
-
-    left, right = TowerByTower(7, 20, inner_ratio=1.0), Inception(7, 20, inner_ratio=1.0).double()
+    left, right = (Inception(7, 20, inner_ratio=1.0).double() for _ in range(2))
+    assert not left.fast and use_fast(right).fast
     right.load_state_dict(randomise(left).state_dict())
     for layer in itertools.chain(left.train(training).modules(), right.train(training).modules()):
         if isinstance(layer, nn.BatchNorm2d):

@@ -7,6 +7,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from hybridsep.errors import ConfigError
+from hybridsep.modules.layers import use_fast
 from hybridsep.networks.cost import cost_of, parameters
 from hybridsep.networks.match import match_inner_ratio
 from hybridsep.networks.stack import Stack
@@ -48,7 +49,8 @@ def test_cost_is_torchs_count(row, widths, depth):
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         assert network(images(1, 3, 12, 10).float().to("meta")).shape == (1, 10)
     params = sum(parameter.numel() for parameter in network.parameters())
-    assert cost_of(build(row, widths, depth), 12, 10) == (params, counter.get_total_flops() / 2)
+    for built in (build(row, widths, depth), use_fast(build(row, widths, depth))):
+        assert cost_of(built, 12, 10) == (params, counter.get_total_flops() / 2)
 
 
 def test_rows_differ_in_the_slot_only():

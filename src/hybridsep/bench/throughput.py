@@ -17,6 +17,7 @@ from hybridsep.bench.workloads import RowWorkloads
 from hybridsep.data import Dataset
 from hybridsep.errors import ConfigError
 from hybridsep.modules.grouped import narrow_groups
+from hybridsep.modules.layers import has_fast
 from hybridsep.report.table import times
 from hybridsep.runs import machine
 from hybridsep.train import build
@@ -51,7 +52,7 @@ def run(session: Session) -> None:
     for number, config in enumerate(configs, 1):
         with torch.device("meta"):  # only its layers are asked for
             network = build.network_factory(config, classes=len(dataset.classes))()
-        variants = ablation(**here, grouped=bool(narrow_groups(network)))
+        variants = ablation(**here, fast=has_fast(network), grouped=bool(narrow_groups(network)))
         models.append(_measure(config, dataset, variants, session, workers=workers))
         fastest = best(models[-1])
         left = (time.monotonic() - begun) / number * (len(configs) - number) / 60

@@ -68,7 +68,9 @@ def _ablation(record: dict[str, Any]) -> Table:
         f"Median ± half the interquartile range over {rounds} rounds of one block of each. Ratio: to the usual loop,"
         " within each round. Step: to the way before.",
         f"Usual loop: PIL images, torchvision's transforms one by one in {workers}, float32, NCHW, SGD as it comes, the"
-        " loss read after every step (src/hybridsep/bench/reference_loop.py).",
+        " loss read after every step (src/hybridsep/bench/reference_loop.py); the modules as the paper's figures draw"
+        " them. The module's fast way: Inception's towers joined, the gradient of the separable equivalent tower by"
+        " tower (src/hybridsep/modules/).",
         "Memory: the most bytes of tensors at once in the training process during a step, parameters and momentum"
         f" included; not the dataset ({byte_count(record['dataset_bytes'])} of pixels, once on the device), not the"
         " batches in the usual loop's workers. On a CPU that of side-by-side trials is one trial's, multiplied.",

@@ -11,6 +11,7 @@ class Variant:
     data_on_device: bool = False
     channels_last: bool = False
     bfloat16: bool = False
+    fast: bool = False  # modules take their faster way: `hybridsep.modules.layers.use_fast`
     assembled: bool = False  # as training is: fused optimiser, learning rates and counters on the device
     kept: bool = False  # memory that a step frees stays in the process, which is the caller's affair
     merged: bool = False  # narrow groups of convolutions: `hybridsep.modules.grouped`
@@ -28,14 +29,17 @@ class Variant:
 
 def ours(*, bfloat16: bool, merged: bool = False) -> Variant:
     """Return the variant that a trial trains with, uncaptured and without what belongs to the process."""
-    return Variant("ours", data_on_device=True, channels_last=True, bfloat16=bfloat16, assembled=True, merged=merged)
+    switches = {"data_on_device": True, "channels_last": True, "fast": True, "assembled": True}
+    return Variant("ours", bfloat16=bfloat16, merged=merged, **switches)
 
 
-def ablation(*, at_once: int, gpu: bool, bfloat16: bool, glibc: bool, grouped: bool, compiled: bool) -> list[Variant]:
+def ablation(
+    *, at_once: int, gpu: bool, bfloat16: bool, glibc: bool, fast: bool, grouped: bool, compiled: bool
+) -> list[Variant]:
     """Return the variants, each with one switch more than the one before; what this machine lacks stays off.
 
-    `grouped`: the network has narrow groups, which our runs merge on a CPU, and on a GPU not before this shows it
-    quicker. `compiled`: try torch.compile too.
+    `fast`: the network has modules with a fast way to their function. `grouped`: it has narrow groups, which our runs
+    merge on a CPU, and on a GPU not before this shows it quicker. `compiled`: try torch.compile too.
     """
     merge = [("+ groups merged", {"merged": True}, "")] if grouped else []
     compile_ = [("torch.compile, aside", {"compiled": True, "standalone": True}, "")] if compiled else []
@@ -43,6 +47,7 @@ def ablation(*, at_once: int, gpu: bool, bfloat16: bool, glibc: bool, grouped: b
         ("+ data on device", {"data_on_device": True}, ""),
         ("+ channels-last", {"channels_last": True}, ""),
         ("+ bfloat16", {"bfloat16": True}, "" if bfloat16 else "needs bfloat16 arithmetic"),
+        *([("+ the module's fast way", {"fast": True}, "")] if fast else []),
         ("+ fused SGD, device state", {"assembled": True}, ""),
         ("+ freed memory kept", {"kept": True}, "needs a CPU and glibc" if gpu or not glibc else ""),
         *([] if gpu else merge),

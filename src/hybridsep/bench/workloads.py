@@ -70,6 +70,7 @@ class RowWorkloads:
             build=self.build,
             precision=variant.precision,
             channels_last=variant.channels_last,
+            fast=variant.fast,
             merge_groups=variant.merged,
             compiled=variant.compiled,
         )
@@ -111,6 +112,7 @@ class RowWorkloads:
             device=self._device,
             trial=0,
             channels_last=variant.channels_last,
+            fast=variant.fast,
             merge_groups=variant.merged,
         )
         if variant.data_on_device:

@@ -8,6 +8,7 @@ from hybridsep.equivalence import mappings
 from hybridsep.equivalence.forms import Channels, Form, Function, Shapes, Weights, conv, module, norm, per_channel
 from hybridsep.modules import Inception, ReformulatedInception
 from hybridsep.modules.inception import AveragePool
+from hybridsep.modules.layers import use_fast
 
 
 def _reformulated(chs: Channels, segments: int, *, norm_act: bool) -> Function:
@@ -67,7 +68,7 @@ def pool_last(chs: Channels) -> Form:
 def tower_by_tower(chs: Channels) -> Form:
     """Inception-v3's four towers, each by itself; the row joins convolutions and BatchNorms and pools last."""
     out_chs = chs.out_chs + 4  # each of the four towers has an output
-    shapes, right = module(lambda: Inception(chs.in_chs, out_chs, inner_ratio=1.0))
+    shapes, right = module(lambda: use_fast(Inception(chs.in_chs, out_chs, inner_ratio=1.0)))
 
     def left(w: Weights, x: Tensor) -> Tensor:
         def layer(name: str, y: Tensor) -> Tensor:

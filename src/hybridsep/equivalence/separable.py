@@ -10,6 +10,7 @@ from hybridsep.equivalence import mappings
 from hybridsep.equivalence.forms import Channels, Form, Function, Shapes, Weights, conv, module, per_channel
 from hybridsep.modules import Hybrid, Separable, SeparableEquivalent
 from hybridsep.modules.dense import Dense
+from hybridsep.modules.layers import use_fast
 
 
 def depthwise(chs: Channels) -> Form:
@@ -74,7 +75,7 @@ def as_dense(chs: Channels, activation: str = "none") -> Form:
 
 
 def as_row(chs: Channels) -> Form:
-    _, right = module(lambda: SeparableEquivalent(chs.in_chs, chs.out_chs))
+    _, right = module(lambda: use_fast(SeparableEquivalent(chs.in_chs, chs.out_chs)))
     return Form(chs.in_chs, *_separable(chs), right, dict)
 
 

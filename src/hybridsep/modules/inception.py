@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx
 
 from hybridsep.errors import ConfigError
-from hybridsep.modules.layers import ConvNormAct, joined_conv, joined_norm_act, scaled
+from hybridsep.modules.layers import ConvNormAct, TwoWays, joined_conv, joined_norm_act, scaled
 
 # Widths of the block with 256 output channels; torchvision's `InceptionA(pool_features=32)` has the same.
 _BLOCK = 256
@@ -65,12 +65,12 @@ class AveragePool(torch.autograd.Function):
         return AveragePool.apply(grad)
 
 
-class Inception(nn.Module):
+class Inception(TwoWays):
     """Four towers, concatenated: (N, in_chs, H, W) -> (N, out_chs, H, W).
 
     1x1 | 1x1-3x3 | 1x1-3x3-3x3 | 3x3 average pooling-1x1, output shares 64:64:96:32, every convolution with BatchNorm
     and ReLU. `inner_ratio` scales the two reductions (48 and 64 of 256) and the first 3x3 of the third tower (96 of
-    256).
+    256). `fast`: what is narrow is joined, and the pooling comes last.
     """
 
     def __init__(self, in_chs: int, out_chs: int, *, inner_ratio: float):
@@ -89,6 +89,12 @@ class Inception(nn.Module):
         self.tower_pool = ConvNormAct(in_chs, w.pool, 1, act_layer="relu")
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.fast:
+            return self._joined(x)
+        pooled = F.avg_pool2d(x, 3, stride=1, padding=1)
+        return torch.cat([self.tower_1x1(x), self.tower_3x3(x), self.tower_double(x), self.tower_pool(pooled)], dim=1)
+
+    def _joined(self, x: Tensor) -> Tensor:
         triple_reduce, triple = cast(Iterable[ConvNormAct], self.tower_3x3)
         double_reduce, double_middle, double = cast(Iterable[ConvNormAct], self.tower_double)
         # What is narrow is slow: the 1x1 convolutions of x are one, and the towers' last BatchNorms and ReLUs are one.

@@ -44,6 +44,28 @@ def scaled(width: float, ratio: float, *, multiple: int = 1) -> int:
     return max(1, math.floor(width * ratio / multiple + 0.5)) * multiple
 
 
+class TwoWays(nn.Module):
+    """A module that has two ways to its function: what the paper's figure draws, step by step, and a `fast` one.
+
+    Parameters, their names and order, `state_dict` and hooks are the same in both; results differ in rounding.
+    """
+
+    fast: bool = False
+
+
+def use_fast(network: nn.Module) -> nn.Module:
+    """Let the modules of `network` that have a fast way take it, and return the network."""
+    for module in network.modules():
+        if isinstance(module, TwoWays):
+            module.fast = True
+    return network
+
+
+def has_fast(network: nn.Module) -> bool:
+    """Return whether `use_fast` changes anything."""
+    return any(isinstance(module, TwoWays) for module in network.modules())
+
+
 def conv(in_chs: int, out_chs: int, kernel_size: int, *, groups: int = 1, stride: int = 1) -> nn.Conv2d:
     """Convolution without bias, padded so that at stride 1 it keeps height and width (odd kernels)."""
     padding = kernel_size // 2

@@ -4,10 +4,10 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 
-from hybridsep.modules.layers import conv
+from hybridsep.modules.layers import TwoWays, conv
 
 
 class ComposedConv(torch.autograd.Function):
@@ -38,13 +38,13 @@ class ComposedConv(torch.autograd.Function):
         return of_x, of_depthwise, of_pointwise, None
 
 
-class SeparableEquivalent(nn.Module):
+class SeparableEquivalent(TwoWays):
     """y = sum over channels c of P[:, c] * (D[c] conv x[c]): (N, in_chs, H, W) -> (N, out_chs, H, W).
 
     Each channel is a tower of its own: a 3x3 convolution D[c], then its expansion P[:, c] to all outputs; the towers
     are summed. Convolution is linear, so the sum is one dense 3x3 convolution with kernel P[o, c] * D[c], composed in
     every forward pass. Strictly equal to `Separable` without activation, whose parameters have the same names and
-    shapes.
+    shapes. `fast`: in training the gradient is taken tower by tower.
     """
 
     def __init__(self, in_chs: int, out_chs: int):
@@ -58,6 +58,6 @@ class SeparableEquivalent(nn.Module):
         return self.pointwise.weight * self.depthwise.weight.transpose(0, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        if not self.training:
-            return F.conv2d(x, self.kernel(), padding=1)
-        return ComposedConv.apply(x, self.depthwise.weight, self.pointwise.weight, self.kernel().detach())
+        if self.fast and self.training:
+            return ComposedConv.apply(x, self.depthwise.weight, self.pointwise.weight, self.kernel().detach())
+        return F.conv2d(x, self.kernel(), padding=1)

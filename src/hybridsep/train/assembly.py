@@ -10,6 +10,7 @@ from torch import nn
 
 from hybridsep.config.identity import science
 from hybridsep.modules import grouped
+from hybridsep.modules.layers import use_fast
 from hybridsep.networks.stochastic import give_generator
 from hybridsep.runs import seeds
 from hybridsep.train.compiling import compile_network
@@ -39,6 +40,7 @@ def assemble(
     build: Callable[[], nn.Module],
     precision: str | None = None,
     channels_last: bool = True,
+    fast: bool = True,
     merge_groups: bool | None = None,
     compiled: bool | None = None,
 ) -> Training:
@@ -46,13 +48,14 @@ def assemble(
 
     `build` makes the network without its initial weights (`hybridsep.train.build.network_factory`). The other keywords
     are for measurements that compare ways of training; left out, each is what a trial takes: `precision` (bfloat16 or
-    float32) and `compiled` (`torch.compile`) from the configuration, `merge_groups` (`hybridsep.modules.grouped`) on a
-    CPU only. Raises ConfigError when an epoch cannot be drawn from so few images.
+    float32) and `compiled` (`torch.compile`) from the configuration, `fast` (`hybridsep.modules.layers`) everywhere,
+    `merge_groups` (`hybridsep.modules.grouped`) on a CPU only. Raises ConfigError when an epoch cannot be drawn from so
+    few images.
     """
     schedule = config["schedule"]
     precision = precision or config["precision"]
     network, generator = initial_network(
-        config, build, device=device, trial=trial, channels_last=channels_last, merge_groups=merge_groups
+        config, build, device=device, trial=trial, channels_last=channels_last, fast=fast, merge_groups=merge_groups
     )
     optimiser = sgd(
         network, momentum=schedule["momentum"], nesterov=schedule["nesterov"], weight_decay=schedule["weight_decay"]
@@ -86,6 +89,7 @@ def initial_network(
     device: torch.device,
     trial: int,
     channels_last: bool = True,
+    fast: bool = True,
     merge_groups: bool | None = None,
 ) -> tuple[nn.Module, torch.Generator]:
     """Return a trial's network with its initial weights, and the generator that its stochastic layers draw from."""
@@ -93,6 +97,8 @@ def initial_network(
     network = build()
     initialise(network, study_seed=seed, trial=trial)
     network.to(device=device, memory_format=torch.channels_last if channels_last else torch.contiguous_format)
+    if fast:
+        use_fast(network)
     if device.type == "cpu" if merge_groups is None else merge_groups:
         grouped.merge_groups(network)
     generator = torch.Generator(device).manual_seed(dropout_seed(seed, trial=trial, epoch=1))
