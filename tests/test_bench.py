@@ -85,8 +85,9 @@ def test_a_switch_stands_where_it_applies_and_what_is_tried_aside_is_not_built_o
     quick = ablation(at_once=2, **{**HERE, "fast": True})
     assert next(variant.name for variant in quick if variant.fast) == "+ the module's fast way"
     assert not quick[3].fast and all(variant.fast for variant in quick[4:])
-    # Our runs merge no groups on a GPU, so what they do comes first there.
+    # Our runs do neither on a GPU, so what they do comes first there.
     gpu_ways = ablation(at_once=10, gpu=True, bfloat16=True, glibc=True, fast=True, grouped=True, compiled=False)
+    assert [way.name for way in gpu_ways if way.fast] == ["+ the module's fast way", "+ groups merged"]
     assert [way.name for way in gpu_ways if way.merged] == ["+ groups merged"] == [gpu_ways[-1].name]
     assert gpu_ways[-1].graph
 

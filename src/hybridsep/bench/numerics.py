@@ -54,9 +54,10 @@ def measure(
     any difference, so what bfloat16 changes is to be held against what a nudge changes.
     """
     workloads = RowWorkloads(config, dataset, device, learning_rate=learning_rate)
-    # As on a GPU, also here: groups are not merged, so that the number format is all that differs.
+    # As on a GPU, also here: modules as they are drawn, so that the number format is all that differs.
     loops = {
-        name: workloads.trial(variants.ours(bfloat16=name == "bfloat16")) for name in ("float32", "bfloat16", "nudged")
+        name: workloads.trial(variants.ours(bfloat16=name == "bfloat16", on_cpu=False))
+        for name in ("float32", "bfloat16", "nudged")
     }
     networks = {name: loop.training.network for name, loop in loops.items()}
     nudge(networks["nudged"])

@@ -27,10 +27,10 @@ class Variant:
         return "bfloat16" if self.bfloat16 else "float32"
 
 
-def ours(*, bfloat16: bool, merged: bool = False) -> Variant:
+def ours(*, bfloat16: bool, on_cpu: bool) -> Variant:
     """Return the variant that a trial trains with, uncaptured and without what belongs to the process."""
-    switches = {"data_on_device": True, "channels_last": True, "fast": True, "assembled": True}
-    return Variant("ours", bfloat16=bfloat16, merged=merged, **switches)
+    loop = {"data_on_device": True, "channels_last": True, "assembled": True}
+    return Variant("ours", bfloat16=bfloat16, fast=on_cpu, merged=on_cpu, **loop)
 
 
 def ablation(
@@ -38,23 +38,24 @@ def ablation(
 ) -> list[Variant]:
     """Return the variants, each with one switch more than the one before; what this machine lacks stays off.
 
-    `fast`: the network has modules with a fast way to their function. `grouped`: it has narrow groups, which our runs
-    merge on a CPU, and on a GPU not before this shows it quicker. `compiled`: try torch.compile too.
+    `fast`: the network has modules with a fast way to their function. `grouped`: it has narrow groups to merge. Our
+    runs do both on a CPU, and on a GPU not before this shows it quicker. `compiled`: try torch.compile too.
     """
+    fast_way = [("+ the module's fast way", {"fast": True}, "")] if fast else []
     merge = [("+ groups merged", {"merged": True}, "")] if grouped else []
     compile_ = [("torch.compile, aside", {"compiled": True, "standalone": True}, "")] if compiled else []
     switches = (
         ("+ data on device", {"data_on_device": True}, ""),
         ("+ channels-last", {"channels_last": True}, ""),
         ("+ bfloat16", {"bfloat16": True}, "" if bfloat16 else "needs bfloat16 arithmetic"),
-        *([("+ the module's fast way", {"fast": True}, "")] if fast else []),
+        *([] if gpu else fast_way),
         ("+ fused SGD, device state", {"assembled": True}, ""),
         ("+ freed memory kept", {"kept": True}, "needs a CPU and glibc" if gpu or not glibc else ""),
         *([] if gpu else merge),
         ("+ CUDA graph", {"graph": True}, "" if gpu else "needs a GPU"),
         *compile_,
         (f"+ {at_once} trials at once", {"at_once": at_once}, ""),
-        *(merge if gpu else []),
+        *([*fast_way, *merge] if gpu else []),
     )
     last = Variant("usual loop")
     variants = [last]

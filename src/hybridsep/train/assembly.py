@@ -40,7 +40,7 @@ def assemble(
     build: Callable[[], nn.Module],
     precision: str | None = None,
     channels_last: bool = True,
-    fast: bool = True,
+    fast: bool | None = None,
     merge_groups: bool | None = None,
     compiled: bool | None = None,
 ) -> Training:
@@ -48,9 +48,9 @@ def assemble(
 
     `build` makes the network without its initial weights (`hybridsep.train.build.network_factory`). The other keywords
     are for measurements that compare ways of training; left out, each is what a trial takes: `precision` (bfloat16 or
-    float32) and `compiled` (`torch.compile`) from the configuration, `fast` (`hybridsep.modules.layers`) everywhere,
-    `merge_groups` (`hybridsep.modules.grouped`) on a CPU only. Raises ConfigError when an epoch cannot be drawn from so
-    few images.
+    float32) and `compiled` (`torch.compile`) from the configuration; `fast` (`hybridsep.modules.layers`) and
+    `merge_groups` (`hybridsep.modules.grouped`) on a CPU only, where they were measured. Raises ConfigError when an
+    epoch cannot be drawn from so few images.
     """
     schedule = config["schedule"]
     precision = precision or config["precision"]
@@ -89,7 +89,7 @@ def initial_network(
     device: torch.device,
     trial: int,
     channels_last: bool = True,
-    fast: bool = True,
+    fast: bool | None = None,
     merge_groups: bool | None = None,
 ) -> tuple[nn.Module, torch.Generator]:
     """Return a trial's network with its initial weights, and the generator that its stochastic layers draw from."""
@@ -97,7 +97,7 @@ def initial_network(
     network = build()
     initialise(network, study_seed=seed, trial=trial)
     network.to(device=device, memory_format=torch.channels_last if channels_last else torch.contiguous_format)
-    if fast:
+    if device.type == "cpu" if fast is None else fast:
         use_fast(network)
     if device.type == "cpu" if merge_groups is None else merge_groups:
         grouped.merge_groups(network)
