@@ -257,6 +257,7 @@ def test_faster_is_judged_in_training_and_inference_against_the_plain_convolutio
     # Welch's interval of the logarithms, by hand: 1.25 times, give or take 4.03 %.
     assert "Dense (training) x 1.25 [1.20, 1.30]; Dense (inference of one image) x 1.25" in found["measured"]
     found = claim_of(tmp_path / "slower", *rows(dense=[12.0, 12.1, 11.9]))
+    assert found["shows"].endswith("; slower: Dense (inference of one image)")
     assert found["verdict"] == "contradicted" and "Dense (inference of one image) x 0.83" in found["measured"]
     found = claim_of(tmp_path / "unclear", *rows(dense=[8.0, 10.0, 14.0]))
     assert found["here"] == "inconclusive" and "undecided: Dense (inference of one image)" in found["shows"]

@@ -21,6 +21,7 @@ from hybridsep.report.table import interval, number
 AS_CLAIMED, OPPOSED, UNDECIDED, NOT_RUN = "reproduced", "contradicted", "inconclusive", "not run"
 # and one for what they show without a claim.
 SAME, DIFFERENT, UNCLEAR = "same", "different", "undecided"
+FASTER, SLOWER = "faster", "slower"
 
 # Of one comparison: its `label`, `n` trials, and `mean`, `low`, `high`, `equivalent`, `p_holm` as in `compare`.
 Entry = dict[str, Any]
@@ -64,7 +65,8 @@ class Rule:
 class Finding:
     """One comparison that a claim rests on: what was measured, on how many trials, and what it says of the claim.
 
-    `shows` is what was compared under `label`, whatever the paper claims: SAME, DIFFERENT or UNCLEAR.
+    `shows` is what was compared under `label`, whatever the paper claims: SAME, DIFFERENT or UNCLEAR; of speed FASTER
+    or SLOWER.
     """
 
     text: str
@@ -83,7 +85,7 @@ def find(case: Case) -> list[Finding]:
             n=entry["n"],
             outcome=rule.outcome(entry, case) if entry["n"] else entry.get("outcome", NOT_RUN),
             label=entry["label"],
-            shows=shows(entry, case.choices.alpha),
+            shows=entry.get("shows") or shows(entry, case.choices.alpha),
         )
         for entry in rule.compare(case)
     ]
@@ -234,8 +236,9 @@ def _speeds(case: Case) -> list[Entry]:
                 None if entry[key] is None else float(np.exp(entry[key])) for key in ("mean", "low", "high")
             )
             bounds = f" [{number(low)}, {number(high)}]" if low is not None else ""
-            text = f"x {number(ratio)}{bounds}"
-            entries.append(entry | {"label": f"{label} ({what})", "n": min(map(len, logs)), "text": text})
+            entry |= {"label": f"{label} ({what})", "n": min(map(len, logs)), "text": f"x {number(ratio)}{bounds}"}
+            seen = {AS_CLAIMED: FASTER, OPPOSED: SLOWER, UNDECIDED: UNCLEAR}[by_sign(entry)]
+            entries.append(entry | {"shows": seen})
     return entries
 
 
