@@ -35,6 +35,8 @@ _OTHERS = {
 }
 KINDS = (*(direction for kind in _CONVOLUTIONS for direction in _both(kind)), *_OTHERS, "rest")
 
+_FILLING = 3  # profiled steps that do not count
+
 
 def run(session: Session) -> None:
     """Profile every model, print the table and write it."""
@@ -60,7 +62,7 @@ def run(session: Session) -> None:
 def shares(loop: Workload, device: torch.device, *, steps: int, untimed: int) -> dict[str, Any]:
     """Return `milliseconds` of a step and the shares of `KINDS` in it, over `steps` steps.
 
-    `untimed` ones, which fill memory and caches, come before.
+    `untimed` ones, which fill memory and caches, come before, and a few that make room for the profiler's own notes.
     """
     # Else the profiler's library reports its own starts, and on a CPU that there is no GPU.
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")
@@ -70,12 +72,17 @@ def shares(loop: Workload, device: torch.device, *, steps: int, untimed: int) ->
     time_block(loop, untimed, device)
     loop.ready()
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if on_gpu else [])]
-    # Without acc_events torch 2.11 warns of cycles, of which there is one.
-    with profile(activities=activities, record_shapes=True, acc_events=True) as profiler:
-        loop.run(steps)
-    events = profiler.key_averages(group_by_input_shape=True)
     measure = "self_device_time_total" if on_gpu else "self_cpu_time_total"
-    spent = sort((event.key, event.input_shapes, getattr(event, measure)) for event in events)
+    spent: Counter[str] = Counter()
+    # One step at a time: the profiler's notes of many steps lie between the activations on the heap, which then grows
+    # all the time, and what writes to fresh memory (BatchNorm, activations) seems to take several times as long.
+    for step in range(_FILLING + steps):
+        # Without acc_events torch 2.11 warns of cycles, of which there is one.
+        with profile(activities=activities, record_shapes=True, acc_events=True) as profiler:
+            loop.run(1)
+        events = profiler.key_averages(group_by_input_shape=True)
+        if step >= _FILLING:
+            spent += sort((event.key, event.input_shapes, getattr(event, measure)) for event in events)
     total = sum(spent.values())
     return {
         "milliseconds": total / steps / 1e3,
