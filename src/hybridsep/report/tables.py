@@ -98,11 +98,11 @@ def side_by_side(
         lines.append(line)
     condition, level = repeated.spec.condition, percent(choices.alpha)
     columns = [LABEL]
-    for prefix, name in (("", "Paper's modules"), ("other_", condition.capitalize())):
+    for prefix, name, place in (("", "Difference", "both"), ("other_", condition.capitalize(), "files")):
         columns += [
-            Column(f"{name}: parameters", f"{prefix}params", table.count),
-            Column("n", f"{prefix}n"),
-            Column(f"Difference [{level}]", tuple(prefix + key for key in ("mean", "low", "high")), table.estimate),
+            Column("Parameters", f"{prefix}params", table.count, place=place),
+            Column("n", f"{prefix}n", place="files"),
+            Column(f"{name} [{level}]", tuple(prefix + key for key in ("mean", "low", "high")), table.estimate),
             Column("Shows", f"{prefix}shows"),
         ]
     return Table(
