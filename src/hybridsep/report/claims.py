@@ -105,8 +105,7 @@ def table(entries: Sequence[dict[str, Any]], choices: AnalysisOptions, study: st
         f"These runs show: same, when two one-sided tests find the difference within ±{choices.margin:g} points (or the"
         f" margin named); different (faster, slower), when a test or interval of {percent(choices.alpha)} excludes 0;"
         " else undecided. Of the claim: by its rule, from these numbers alone, in points of test error unless a ratio"
-        " (x). n: the fewest"
-        " trials (of speed: timed blocks) behind one of the numbers. On the paper: the same, but"
+        " (x). n: the fewest trials (of speed: timed blocks) behind one of the numbers. On the paper: the same, but"
         f" {verdicts.UNDECIDED} unless the runs were made under the paper's conditions (conf/paper.yaml)."
     ]
     if others:

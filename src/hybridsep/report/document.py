@@ -77,8 +77,9 @@ def make(results: Path, study: str, paper: Paper, choices: AnalysisOptions) -> D
     sections = []
     for one, comparison in pairs:
         section, unread = _section(one, comparison, paper, choices)
-        if one.spec.counterpart in by_table:
-            section.main.insert(0, tables.side_by_side(by_table[one.spec.counterpart], (one, comparison), choices))
+        repeated = by_table.get(one.spec.counterpart)
+        if repeated and one.spec.row_for(repeated[0].baseline) == one.baseline:
+            section.main.insert(0, tables.side_by_side(repeated, (one, comparison), choices))
         sections.append(section)
         problems += unread
     measured, unusable = speed.load(results, study, paper)

@@ -112,8 +112,8 @@ def side_by_side(
         lines=lines,
         fields=["row", *keys[1:], "shows", *(f"other_{key}" for key in (*keys, "shows"))],
         notes=[
-            f"Difference in test error from the baseline, points; both sides against the same trials of it. Shows: same"
-            f" within ±{choices.margin:g} points (two one-sided tests), different (p Holm below {choices.alpha:g}), or"
+            "Difference in test error from the baseline, points; both sides against the same row, trial by trial. Shows:"
+            f" same within ±{choices.margin:g} points (two one-sided tests), different (p Holm below {choices.alpha:g}), or"
             " undecided."
         ],
         terminal=True,
