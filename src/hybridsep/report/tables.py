@@ -112,9 +112,9 @@ def side_by_side(
         lines=lines,
         fields=["row", *keys[1:], "shows", *(f"other_{key}" for key in (*keys, "shows"))],
         notes=[
-            "Difference in test error from the baseline, points; both sides against the same row, trial by trial. Shows:"
-            f" same within ±{choices.margin:g} points (two one-sided tests), different (p Holm below {choices.alpha:g}), or"
-            " undecided."
+            "Difference in test error from the baseline, points; both sides against the same row, trial by trial."
+            f" Shows: same within ±{choices.margin:g} points (two one-sided tests), different (p Holm below"
+            f" {choices.alpha:g}), or undecided."
         ],
         terminal=True,
     )
