@@ -16,6 +16,7 @@ def test_the_tables_are_the_generated_ones():
     blocks = re.findall(r"<!-- table: (\S+) -->\n(.*?)<!-- /table -->", README + SPEED, re.DOTALL)
     assert [source for source, _ in blocks] == [
         "results/tables/cifar10-jpeg-small-30ep/report.md#figure4",
+        "results/tables/cifar10-jpeg-small-30ep/report.md#equal_parameters-beside",
         "results/bench/throughput-small-cpu.md",
         "results/bench/profile-small-cpu.md",
         "results/bench/floor-paper.md",

@@ -43,7 +43,8 @@ def _row(entry: dict[str, Any], baseline: dict[str, Any], comparison: Comparison
         text = f"{entry['label']} is {size} points {'worse' if mean > 0 else 'better'} than the baseline"
     if entry["params"] and baseline["params"]:
         ratio = entry["params"] / baseline["params"]
-        text += ", on as many parameters" if abs(ratio - 1) < 0.005 else f", on {number(ratio, 1)} times its parameters"
+        about = ", on as many parameters" if abs(ratio - 1) < 0.005 else ", on about as many parameters"
+        text += about if abs(ratio - 1) < 0.05 else f", on {number(ratio, 1)} times its parameters"
     if entry["low"] is not None:
         sides = "excludes" if entry["low"] > 0 or entry["high"] < 0 else "includes"
         text += (

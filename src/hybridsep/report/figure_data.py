@@ -81,7 +81,7 @@ def differences(runset: RunSet, comparison: Comparison) -> FigureData:
     name = f"{runset.table}-differences"
     return FigureData(
         name,
-        "Difference from the baseline, and the noise floor",
+        f"Difference from the baseline{runset.spec.condition and ' ' + runset.spec.condition}, and the noise floor",
         fields,
         [*lines, floor_line],
         _left_out(runset),
