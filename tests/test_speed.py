@@ -169,14 +169,17 @@ def record_of(row: str, training: float, **changes) -> dict:
     }
 
 
-def table_of(folder, *records):
+def measured_of(folder, *records):
     place = folder / "speed/s"
     place.mkdir(parents=True)
     for record in records:
         (place / f"{record['row']}.json").write_text(json.dumps(record))
-    choices = settings.load([]).report
-    measured, problems = speed.load(folder, "s", settings.paper())
-    return speed.table(measured, choices), [problem.message for problem in problems]
+    return speed.load(folder, "s", settings.paper())
+
+
+def table_of(folder, *records):
+    measured, problems = measured_of(folder, *records)
+    return speed.table(measured, settings.load([]).report), [problem.message for problem in problems]
 
 
 def test_each_row_is_held_against_the_separable_form_of_its_network(tmp_path):
@@ -237,12 +240,8 @@ def timed(row: str, training: list[float], inference: list[float], size: str = "
 
 
 def claim_of(folder, *records) -> dict:
-    place = folder / "speed/s"
-    place.mkdir(parents=True)
-    for record in records:
-        (place / f"{record['row']}.json").write_text(json.dumps(record))
-    measured, _ = speed.load(folder, "s", settings.paper())
-    entries = claims.judge([], measured, settings.paper(), settings.load([]).report)
+    measured, _ = measured_of(folder, *records)
+    entries = claims.judge({}, measured, settings.paper(), settings.load([]).report)
     return next(entry for entry in entries if entry["claim"] == "speed")
 
 

@@ -56,7 +56,7 @@ def measure(
     workloads = RowWorkloads(config, dataset, device, learning_rate=learning_rate)
     # As on a GPU, also here: modules as they are drawn, so that the number format is all that differs.
     loops = {
-        name: workloads.trial(variants.ours(bfloat16=name == "bfloat16", on_cpu=False))
+        name: workloads.trial(variants.ours(bfloat16=name == "bfloat16", fast=False))
         for name in ("float32", "bfloat16", "nudged")
     }
     networks = {name: loop.training.network for name, loop in loops.items()}

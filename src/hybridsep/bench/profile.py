@@ -42,7 +42,7 @@ def run(session: Session) -> None:
     """Profile every model, print the table and write it."""
     given, size, batch = session.settings.profile, session.size(), session.settings.batch
     configs, dataset = session.configurations(), rows.dataset(train=max(10, 4 * batch))
-    variant = variants.ours(bfloat16=session.bfloat16, on_cpu=session.device.type == "cpu")
+    variant = variants.ours(bfloat16=session.bfloat16, fast=session.device.type == "cpu")
     lines = []
     for config in configs:
         loop = RowWorkloads(config, dataset, session.device).trial(variant)

@@ -237,7 +237,7 @@ def seconds(chip: Chip, *, floor_bytes: int, flops: int, real: Traffic) -> dict[
 def unfused(config: dict[str, Any], dataset: Dataset) -> list[Traffic]:
     """Return what a training step, and the evaluation of the dataset's test images, move when nothing is fused."""
     workloads = RowWorkloads(config, dataset, torch.device("cpu"))
-    loop = workloads.trial(variants.ours(bfloat16=True, on_cpu=False))
+    loop = workloads.trial(variants.ours(bfloat16=True, fast=False))
     data, side = workloads.data, workloads.sampler.size
 
     def evaluate() -> None:

@@ -105,7 +105,7 @@ def _makers(config: dict[str, Any], device: torch.device) -> dict[tuple[str, int
     # The step is that of a training with this batch.
     config = {**config, "schedule": {**config["schedule"], "batch_size": batch}}
     row = RowWorkloads(config, _random_data(config), device, mean=_MEAN, std=_STD)
-    variant = ours(bfloat16=number_format == "bfloat16", on_cpu=device.type == "cpu")
+    variant = ours(bfloat16=number_format == "bfloat16", fast=device.type == "cpu")
     data, side = row.data, row.sampler.size
 
     def inference(count: int) -> Workload:

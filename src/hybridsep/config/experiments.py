@@ -46,27 +46,29 @@ def plans() -> dict[str, Plan]:
     default = _tree(config_dir() / "config.yaml").get("study", "")
     found = {}
     for path in sorted((config_dir() / "experiment").glob("*.yaml")):
-        study, models, trials = _inherited(path)
+        study, models, trials, naming = _inherited(path)
         if models and trials is not None:
             # A model's name is the last part of variant/separable_relu; its row is called so too, or as `row` says.
-            naming = str(_tree(path).get("row") or "${model.name}")
-            rows = [naming.replace("${model.name}", model.strip().split("/")[-1]) for model in models.split(",")]
+            rows = [
+                (naming or "${model.name}").replace("${model.name}", model.strip().split("/")[-1])
+                for model in models.split(",")
+            ]
             parts = re.split(r"\$\{[^}]*\}", study or default)
             pattern = ".+".join(map(re.escape, parts))
             found[path.stem] = Plan(pattern, sum(map(len, parts)), {row: parse_trials(trials) for row in rows})
     return found
 
 
-def _inherited(path: Path) -> tuple[str | None, str | None, Any]:
-    """Return study, models and trials of an experiment, from the one that it begins with where it is silent."""
+def _inherited(path: Path) -> tuple[str | None, str | None, Any, str | None]:
+    """Return study, models, trials and row of an experiment, from the one that it begins with where it is silent."""
     tree = _tree(path)
     sweep = ((tree.get("hydra") or {}).get("sweeper") or {}).get("params") or {}
-    study, models, trials = tree.get("study"), sweep.get("model"), sweep.get("trial")
+    study, models, trials, row = tree.get("study"), sweep.get("model"), sweep.get("trial"), tree.get("row")
     for entry in tree.get("defaults") or []:
         if isinstance(entry, str) and entry not in ("_self_", path.stem) and path.with_name(f"{entry}.yaml").is_file():
             above = _inherited(path.with_name(f"{entry}.yaml"))
-            return study or above[0], models or above[1], above[2] if trials is None else trials
-    return study, models, trials
+            return study or above[0], models or above[1], above[2] if trials is None else trials, row or above[3]
+    return study, models, trials, row
 
 
 def _tree(path: Path) -> dict[str, Any]:

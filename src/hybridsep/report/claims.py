@@ -4,7 +4,7 @@ The verdict on the paper is what the runs say only if they were made under the p
 inconclusive.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -19,22 +19,21 @@ from hybridsep.report.table import Column, Table, dash, percent
 
 
 def judge(
-    parts: Sequence[tuple[RunSet, Comparison]], measured: Measured, paper: Paper, choices: AnalysisOptions
+    tables: Mapping[str, tuple[RunSet, Comparison]], measured: Measured, paper: Paper, choices: AnalysisOptions
 ) -> list[dict[str, Any]]:
-    """Return one entry per claim of the paper, judged on the part that has its table, or on what was measured of speed.
+    """Return one entry per claim of the paper, judged on its table of `tables`, or on what was measured of speed.
 
     A table that is the counterpart of another one judges the claims of that one again. Raises ConfigError for an
     unknown rule.
     """
-    by_table = {runset.table: (runset, comparison) for runset, comparison in parts}
-    there = {*by_table, *([speed.TABLE] if measured.records else [])}
+    there = {*tables, *([speed.TABLE] if measured.records else [])}
     entries = []
     for name, claim in _with_counterparts(paper, there).items():
         if claim.rule not in verdicts.RULES:
             raise ConfigError(
                 f"conf/paper.yaml: claim {name} has rule '{claim.rule}'; there are {', '.join(verdicts.RULES)}"
             )
-        case = verdicts.Case(claim, by_table, measured, choices)
+        case = verdicts.Case(claim, tables, measured, choices)
         entry: dict[str, Any] = {
             "claim": name,
             "where": claim.where,

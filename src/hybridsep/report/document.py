@@ -17,6 +17,7 @@ from hybridsep.report import (
     tables,
 )
 from hybridsep.report.compare import Comparison
+from hybridsep.report.counterpart import side_by_side
 from hybridsep.report.figure_data import FigureData
 from hybridsep.report.folders import Problem
 from hybridsep.report.runset import OWN_ROWS, RunSet
@@ -72,21 +73,20 @@ def make(results: Path, study: str, paper: Paper, choices: AnalysisOptions) -> D
     """Read the study's folders under `results` and return its report."""
     runs, problems = folders.read(results, [study])
     runsets, refused = runset.split(study, runs, paper, choices)
-    pairs = [(one, compare.compare(one, choices)) for one in runsets]
-    by_table = {one.table: (one, comparison) for one, comparison in pairs}
+    by_table = {one.table: (one, compare.compare(one, choices)) for one in runsets}
     sections = []
-    for one, comparison in pairs:
+    for one, comparison in by_table.values():
         section, unread = _section(one, comparison, paper, choices)
         repeated = by_table.get(one.spec.counterpart)
         if repeated and one.spec.row_for(repeated[0].baseline) == one.baseline:
-            section.main.insert(0, tables.side_by_side(repeated, (one, comparison), choices))
+            section.main.insert(0, side_by_side(repeated, (one, comparison), choices))
         sections.append(section)
         problems += unread
     measured, unusable = speed.load(results, study, paper)
     if measured.records:
         table = speed.table(measured, choices)
         sections.append(Section(table.title, list(table.heading), table.warning, [table], [], [], [], [], ""))
-    verdicts = claims.table(claims.judge(pairs, measured, paper, choices), choices, study)
+    verdicts = claims.table(claims.judge(by_table, measured, paper, choices), choices, study)
     problems += [*refused, *unusable]
     if not sections and not problems:
         problems.append(Problem(study, None, f"{study}: no run folders"))

@@ -60,12 +60,9 @@ def differences(runset: RunSet, comparison: Comparison) -> FigureData:
     shown = _shown(runset)
     floor = comparison.floor
     fields = "row label n paper mean_absolute mean low high error_mean error_sd is_baseline".split()
-    single: dict[str, list[float]] = {row: [] for row in shown}
-    for trial in comparison.trials:
-        if trial["row"] in single and trial["difference"] is not None:
-            single[trial["row"]].append(trial["difference"])
+    trials = by_row(trial for trial in comparison.trials if trial["difference"] is not None)
     lines = [
-        {key: entry[key] for key in fields} | {"single": single[entry["row"]]}
+        {key: entry[key] for key in fields} | {"single": [one["difference"] for one in trials.get(entry["row"], [])]}
         for entry in comparison.rows
         if entry["row"] in shown
     ]

@@ -21,7 +21,8 @@ from hybridsep.report.table import count
 COLOURS = ("#000000", "#E69F00", "#0072B2", "#56B4E9", "#D55E00", "#009E73", "#CC79A7", "#999999")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">")
 DASHES = ((None, None), (5, 1.5), (1.5, 1.5), (5, 1.5, 1.5, 1.5), (8, 2), (3, 1, 1, 1, 1, 1))
-PAPER_COLOUR, FLOOR_COLOUR = "#0072B2", "#BBBBBB"
+OUR_COLOUR, PAPER_COLOUR, FLOOR_COLOUR = "#E69F00", "#0072B2", "#BBBBBB"
+FLOOR_LINE = {"color": "#555555", "lw": 1.2, "ls": "--"}
 STYLE = {
     "font.family": "DejaVu Sans",
     "font.size": 10,
@@ -80,9 +81,9 @@ def differences(data: FigureData, body: SubFigure) -> None:
     if floor["mean_absolute"] is not None:
         if data.band:
             left.axvspan(floor["low"], floor["high"], color=FLOOR_COLOUR, alpha=0.45, lw=0, label="noise floor, range")
-        left.axvline(floor["mean_absolute"], color="#555555", lw=1.2, ls="--", label="noise floor, mean")
+        left.axvline(floor["mean_absolute"], **FLOOR_LINE, label="noise floor, mean")
     ours = [line["mean_absolute"] if line["mean_absolute"] is not None else np.nan for line in rows]
-    left.barh(places + 0.18, ours, 0.34, color="#E69F00", edgecolor="black", lw=0.6, label="ours, mean |d|")
+    left.barh(places + 0.18, ours, 0.34, color=OUR_COLOUR, edgecolor="black", lw=0.6, label="ours, mean |d|")
     if any(_difference_of_paper(line, data) is not None for line in rows):
         paper = [np.nan if (value := _difference_of_paper(line, data)) is None else value for line in rows]
         left.barh(
@@ -94,8 +95,8 @@ def differences(data: FigureData, body: SubFigure) -> None:
     right.axvline(0, color="black", lw=0.8)
     if floor["mean_absolute"] is not None:
         for side in (-1, 1):
-            right.axvline(side * floor["mean_absolute"], color="#555555", lw=1.2, ls="--")
-    style = {"s": 22, "color": "#E69F00", "edgecolors": "black", "linewidths": 0.4, "zorder": 2}
+            right.axvline(side * floor["mean_absolute"], **FLOOR_LINE)
+    style = {"s": 22, "color": OUR_COLOUR, "edgecolors": "black", "linewidths": 0.4, "zorder": 2}
     points = [(value, place - 0.2) for place, line in zip(places, rows, strict=True) for value in line["single"]]
     if points:
         right.scatter(*zip(*points, strict=True), **style, label="one trial")

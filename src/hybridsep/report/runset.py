@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, reduce
 from typing import Any
 
 import numpy as np
@@ -78,7 +78,9 @@ class RunSet:
 
     def values(self, key: str) -> list[str]:
         """Every value that the finished runs have for a dotted key of their configuration."""
-        return list(dict.fromkeys(str(flatten(run.record["config"]).get(key)) for run in self.finished))
+        path = key.split(".")
+        found = (reduce(lambda node, part: (node or {}).get(part), path, run.record["config"]) for run in self.finished)
+        return list(dict.fromkeys(map(str, found)))
 
     def row(self, name: str) -> RowSpec:
         """Title, label and paper's number of a row; a row that the paper does not have is named by its own title."""

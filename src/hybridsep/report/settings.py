@@ -144,6 +144,11 @@ class Paper:
     claims: dict[str, Claim] = field(default_factory=dict)
     open_points: list[OpenPoint] = field(default_factory=list)
 
+    def place(self, row: str) -> int:
+        """Return where a row stands in the tables, one after the other; rows that stand in none come last."""
+        rows = list(dict.fromkeys(row for table in self.tables.values() for row in table.rows))
+        return rows.index(row) if row in rows else len(rows)
+
 
 def load(words: list[str]) -> ReportSettings:
     """Return the settings of conf/report.yaml with `key=value` words.

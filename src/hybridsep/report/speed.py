@@ -73,8 +73,7 @@ def load(results: Path, study: str, paper: Paper) -> tuple[Measured, list[Proble
     records, problems = read(results, study)
     records, unlike = _of_one_kind(results, study, records)
     baselines, labels = _of_paper(paper)
-    order = {row: place for place, row in enumerate(labels)}
-    records.sort(key=lambda record: (order.get(record["row"], len(order)), record["row"]))
+    records.sort(key=lambda record: (paper.place(record["row"]), record["row"]))
     return Measured(study, records, labels, baselines), problems + unlike
 
 

@@ -69,8 +69,7 @@ def progress(
     planned = asked or experiments.plan_of(study, present) or getattr(experiments.plans().get(study), "rows", {})
     unusable = [problem.folder for problem in problems if problem.folder is not None]
     rows = list(dict.fromkeys([*planned, *(run.row for run in runs), *(folder.parts[-2] for folder in unusable)]))
-    order = list(dict.fromkeys(row for table in paper.tables.values() for row in table.rows))
-    rows.sort(key=lambda row: order.index(row) if row in order else len(order))
+    rows.sort(key=paper.place)
     lines = [_row(row, runs, unusable, planned.get(row), choices, paper, now) for row in rows]
     known = [line["hours"] for line in lines if line["hours"] is not None]
     shown = [state for state in STATES if state == "missing" or any(line["counts"][state] for line in lines)]

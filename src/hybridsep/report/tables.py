@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from hybridsep.report import table, verdicts
+from hybridsep.report import table
 from hybridsep.report.compare import Comparison
 from hybridsep.report.noise import MIN_PAIRS, MIN_TRIALS
 from hybridsep.report.runset import RunSet
@@ -74,48 +74,6 @@ def differences(runset: RunSet, found: Comparison, choices: AnalysisOptions) -> 
         data=[*found.rows, floor_line],
         fields=fields,
         notes=_notes(runset, found, choices),
-        terminal=True,
-    )
-
-
-def side_by_side(
-    first: tuple[RunSet, Comparison], second: tuple[RunSet, Comparison], choices: AnalysisOptions
-) -> Table:
-    """Two tables of one study, line by line: as in the paper, and under the condition of the table that repeats it."""
-    (runset, comparison), (repeated, found) = first, second
-    there = {entry["row"]: entry for entry in found.rows}
-    keys = ("row", "n", "params", "mean", "low", "high", "mean_absolute")
-    lines = []
-    for entry in comparison.rows:
-        other = there[repeated.spec.row_for(entry["row"])]
-        line = {"label": entry["label"]}
-        for prefix, own in (("", entry), ("other_", other)):
-            line |= {prefix + key: own[key] for key in keys}
-            blank = own["is_baseline"] or own["mean"] is None
-            line[f"{prefix}shows"] = "" if blank else verdicts.shows(own, choices.alpha)
-            if own["is_baseline"]:
-                line[f"{prefix}mean"] = ""
-        lines.append(line)
-    condition, level = repeated.spec.condition, percent(choices.alpha)
-    columns = [LABEL]
-    for prefix, name, place in (("", "Difference", "both"), ("other_", condition.capitalize(), "files")):
-        columns += [
-            Column("Parameters", f"{prefix}params", table.count, place=place),
-            Column("n", f"{prefix}n", place="files"),
-            Column(f"{name} [{level}]", tuple(prefix + key for key in ("mean", "low", "high")), table.estimate),
-            Column("Shows", f"{prefix}shows"),
-        ]
-    return Table(
-        name=f"{repeated.table}-beside",
-        title=f"{runset.short_title} as in the paper, and {condition}",
-        columns=columns,
-        lines=lines,
-        fields=["row", *keys[1:], "shows", *(f"other_{key}" for key in (*keys, "shows"))],
-        notes=[
-            "Difference in test error from the baseline, points; both sides against the same row, trial by trial."
-            f" Shows: same within ±{choices.margin:g} points (two one-sided tests), different (p Holm below"
-            f" {choices.alpha:g}), or undecided."
-        ],
         terminal=True,
     )
 

@@ -83,7 +83,7 @@ def find(case: Case) -> list[Finding]:
         Finding(
             text=f"{entry['label']} {entry.get('text') or _points(entry)}",
             n=entry["n"],
-            outcome=rule.outcome(entry, case) if entry["n"] else entry.get("outcome", NOT_RUN),
+            outcome=rule.outcome(entry, case) if entry["n"] else NOT_RUN,
             label=entry["label"],
             shows=entry.get("shows") or shows(entry, case.choices.alpha),
         )
