@@ -7,27 +7,29 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
-SPEED = (ROOT / "docs/speed.md").read_text()
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
 CONFIGURATION = (ROOT / "docs/configuration.md").read_text()
 
 
-def test_the_tables_are_the_generated_ones():
-    blocks = re.findall(r"<!-- table: (\S+) -->\n(.*?)<!-- /table -->", README + SPEED, re.DOTALL)
-    assert [source for source, _ in blocks] == [
-        "results/tables/cifar10-jpeg-small-30ep/report.md#figure4",
-        "results/tables/cifar10-jpeg-small-30ep/report.md#equal_parameters-beside",
-        "results/bench/throughput-small-cpu.md",
-        "results/bench/profile-small-cpu.md",
-        "results/bench/floor-paper.md",
-    ]
-    for source, shown in blocks:
-        path, _, name = source.partition("#")
-        generated = (ROOT / path).read_text()
-        if name:
-            # report.md has many tables: the quoted one stands between its anchor and the next.
-            generated = generated.split(f'<a id="{name}"></a>')[1].split("<a id=")[0]
-        assert f"\n{shown.strip()}\n" in generated, source
+def test_what_is_quoted_is_what_was_generated():
+    done = subprocess.run([sys.executable, "scripts/quotes.py", "--check"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_quote_follows_its_source(tmp_path):
+    for name in ("README.md", "scripts/quotes.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes((ROOT / name).read_bytes())
+    (tmp_path / "t.csv").write_text("row,mean\na,0.123\nb,-4\n")
+    (tmp_path / "t.md").write_text('<a id="x"></a>\n| a |\n<a id="y"></a>\n| b |\n\n| c |\n')
+    quote = "<!-- value: t.csv row=b mean +.1f -->{}<!-- /value -->\n<!-- table: t.md#y -->\n{}<!-- /table -->\n"
+    (tmp_path / "README.md").write_text(quote.format("+9.9", "old\n"))
+    command = [sys.executable, "scripts/quotes.py"]
+    assert subprocess.run([*command, "--check"], cwd=tmp_path, capture_output=True).returncode == 1
+    assert subprocess.run(command, cwd=tmp_path, capture_output=True).returncode == 0
+    assert (tmp_path / "README.md").read_text() == quote.format("-4.0", "| b |\n")
+    (tmp_path / "README.md").write_text("<!-- value: t.csv row=c mean +.1f --><!-- /value -->")
+    assert subprocess.run(command, cwd=tmp_path, capture_output=True).returncode == 2
 
 
 def test_the_example_module_trains(tmp_path):

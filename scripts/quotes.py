@@ -1,0 +1,81 @@
+"""Fill in the tables and numbers that README.md and docs/ quote from results/; with --check, say which are out of date.
+
+    <!-- table: results/tables/STUDY/report.md#NAME -->      the table under that anchor; #2: the second of a file
+    <!-- /table -->
+    <!-- value: results/tables/STUDY/NAME.csv row=hybrid mean +.2f -->-0.76<!-- /value -->     one cell, formatted
+
+Numbers in a text are then never typed: they come from files that a command rebuilds.
+"""
+
+import csv
+import re
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+TABLE = re.compile(r"(<!-- table: (\S+) -->\n)(.*?)(<!-- /table -->)", re.DOTALL)
+VALUE = re.compile(r"(<!-- value: (\S+\.csv) (.+?) (\w+) (\S+) -->)(.*?)(<!-- /value -->)", re.DOTALL)
+
+
+class QuoteError(Exception):
+    """A quote names a file, table, row or column that is not there."""
+
+
+def table(source: str) -> str:
+    """Return a Markdown table of a generated file: the one under the anchor `#name`, or the second with `#2`."""
+    path, _, name = source.partition("#")
+    text = read(path)
+    number = int(name) if name.isdigit() else 1
+    if name and not name.isdigit():
+        _, _, text = text.partition(f'<a id="{name}"></a>')
+    tables = re.findall(r"(?:^\|.*\n)+", text.partition("<a id=")[0], re.MULTILINE)
+    if len(tables) < number:
+        raise QuoteError(f"{source}: no table there")
+    return tables[number - 1]
+
+
+def value(path: str, where: str, column: str, form: str) -> str:
+    """Return one cell of a CSV file; `where` is column=value (`row=hybrid`), several of them joined by commas."""
+    wanted = dict(part.split("=", 1) for part in where.split(","))
+    rows = [row for row in csv.DictReader(read(path).splitlines()) if all(row.get(k) == v for k, v in wanted.items())]
+    if len(rows) != 1 or column not in rows[0]:
+        raise QuoteError(f"{path}: {len(rows)} lines have {where}, and {column} must be a column")
+    cell = rows[0][column]
+    return cell if form == "s" else format(float(cell), form)
+
+
+def read(path: str) -> str:
+    """Return a file of the repository."""
+    try:
+        return (ROOT / path).read_text()
+    except OSError as error:
+        raise QuoteError(f"{path}: {error.strerror}") from error
+
+
+def filled(text: str) -> str:
+    """Return a text with every quote as its source says it."""
+    text = TABLE.sub(lambda match: match[1] + table(match[2]) + match[4], text)
+    return VALUE.sub(lambda match: match[1] + value(match[2], match[3], match[4], match[5]) + match[7], text)
+
+
+def main(arguments: list[str]) -> int:
+    """Rewrite the files, or compare them; return the exit status."""
+    stale = []
+    for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
+        text = path.read_text()
+        try:
+            fresh = filled(text)
+        except QuoteError as error:
+            print(f"{path.relative_to(ROOT)}: {error}", file=sys.stderr)
+            return 2
+        if fresh != text:
+            stale.append(str(path.relative_to(ROOT)))
+            if "--check" not in arguments:
+                path.write_text(fresh)
+    if stale:
+        print(f"{'Out of date' if '--check' in arguments else 'Renewed'}: {', '.join(stale)}")
+    return 1 if stale and "--check" in arguments else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
