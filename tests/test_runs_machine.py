@@ -41,7 +41,7 @@ def capabilities(monkeypatch):
     return lambda found: monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: found, raising=False)
 
 
-def test_cores_with_and_without_an_affinity(monkeypatch):
+def test_cores_with_and_without_an_affinity(monkeypatch, proc):
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {1, 4, 5}, raising=False)
     assert machine.cores() == 3
     monkeypatch.delattr(os, "sched_getaffinity")
@@ -52,6 +52,44 @@ def test_cores_with_and_without_an_affinity(monkeypatch):
     assert machine.cores() == 7
     monkeypatch.setattr(os, "cpu_count", lambda: None)
     assert machine.cores() == 1
+
+
+V1, V2 = "4:cpu,cpuacct:{group}\n1:name=systemd:/x\n", "0::{group}\n"
+MOUNTED_V1 = "32 31 0:29 {root} {top} rw,relatime shared:9 - cgroup cgroup rw,cpu,cpuacct\n"
+MOUNTED_V2 = "31 23 0:28 {root} {top} rw - cgroup2 cgroup2 rw\n"
+QUOTAS = {
+    "none": (V2, MOUNTED_V2, "/", "/a/b", {"a/b/cpu.max": "max 100000\n", "a/cpu.max": "max 100000\n"}, 8),
+    "one": (V2, MOUNTED_V2, "/", "/a/b", {"a/b/cpu.max": "100000 100000\n"}, 1),
+    "rounded up": (V2, MOUNTED_V2, "/", "/a/b", {"a/b/cpu.max": "250000 100000\n"}, 3),
+    "less than one": (V2, MOUNTED_V2, "/", "/a/b", {"a/b/cpu.max": "10000 100000\n"}, 1),
+    "more than there are": (V2, MOUNTED_V2, "/", "/a/b", {"a/b/cpu.max": "9900000 100000\n"}, 8),
+    "of a group above": (V2, MOUNTED_V2, "/", "/a/b", {"a/b/cpu.max": "max 100000", "a/cpu.max": "200000 100000"}, 2),
+    "container": (V2, MOUNTED_V2, "/docker/1", "/docker/1", {"cpu.max": "200000 100000"}, 2),
+    "container with a namespace": (V2, MOUNTED_V2, "/", "/", {"cpu.max": "200000 100000"}, 2),
+    "path of the host": (V2, MOUNTED_V2, "/", "/../host", {"cpu.max": "200000 100000"}, 2),
+    "v1": (V1, MOUNTED_V1, "/", "/a", {"a/cpu.cfs_quota_us": "150000\n", "a/cpu.cfs_period_us": "100000\n"}, 2),
+    "v1 none": (V1, MOUNTED_V1, "/", "/a", {"a/cpu.cfs_quota_us": "-1\n", "a/cpu.cfs_period_us": "100000\n"}, 8),
+    "v1 container": (
+        *(V1, MOUNTED_V1, "/docker/1", "/docker/1/in"),
+        {"cpu.cfs_quota_us": "100000\n", "cpu.cfs_period_us": "100000\n"},
+        1,
+    ),
+    "another controller": (V1.replace("cpu,cpuacct", "memory"), MOUNTED_V1, "/", "/a", {"cpu.max": "1 1"}, 8),
+    "nonsense": (V2, MOUNTED_V2, "/", "/a", {"a/cpu.max": "many"}, 8),
+}
+
+
+@pytest.mark.parametrize("case", QUOTAS)
+def test_a_quota_of_cpu_time_counts(monkeypatch, proc, tmp_path, case):
+    groups, mounts, root, group, files, expected = QUOTAS[case]
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(8)), raising=False)
+    proc("/proc/self/cgroup", groups.format(group=group))
+    proc("/proc/self/mountinfo", "21 1 0:5 / / rw - ext4 disk rw\n" + mounts.format(root=root, top=tmp_path / "c"))
+    for name, content in files.items():
+        path = tmp_path / "c" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+    assert machine.cores() == expected
 
 
 def test_a_worker_keeps_to_its_share_of_the_cores(monkeypatch):

@@ -22,7 +22,7 @@ from hybridsep.runs import machine, records
 class Run:
     """One run folder that can be used.
 
-    A finished run has `predicted` and `labels`, (images,) uint8: a class per test image. Runs with the same labels
+    A finished run has `predicted` and `labels`, (images,): a class per test image. Runs with the same labels
     share one array of them.
     """
 
@@ -102,7 +102,7 @@ def _finished(folder: Path, record: records.Record, labels: dict[bytes, np.ndarr
     logits, truth = records.read_predictions(folder)
     _check_predictions(folder, record, logits, truth)
     # float32: the arg-max of half floats is many times slower and picks the same class.
-    predicted = logits.astype(np.float32).argmax(axis=1).astype(np.uint8)
+    predicted = logits.astype(np.float32).argmax(axis=1).astype(np.min_scalar_type(logits.shape[1] - 1))
     _check_errors(folder, record, predicted != truth)
     shared = labels.setdefault(truth.tobytes(), truth)
     return Run(folder, record["study"], record["row"], record["trial"], "finished", record, predicted, shared)

@@ -1,12 +1,13 @@
 """What this machine can do. Everything else asks here; an answer that a system does not give has a stated stand-in."""
 
 import contextlib
+import math
 import os
 import platform
 import subprocess
 import sys
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from pathlib import Path, PurePosixPath
 
 # As Linux and `torch.cpu.get_capabilities` both call what multiplies bfloat16: of x86 the first two, of arm64 the last.
 _BFLOAT16 = {"avx512_bf16", "amx_tile", "bf16"}
@@ -15,11 +16,54 @@ _WITHOUT_BFLOAT16 = {"SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX2_VNNI_2", "AVX512
 
 
 def cores() -> int:
-    """Return how many cores this process may use, at least 1."""
+    """Return how many cores this process may use, at least 1: those of its affinity, and no more than its CPU quota.
+
+    A quota (`docker --cpus`, a CPU limit of Kubernetes) is rounded up. With more threads than that the kernel stops
+    them all at once, again and again.
+    """
     if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    count = getattr(os, "process_cpu_count", os.cpu_count)  # the first is new in Python 3.13
-    return count() or 1
+        usable = len(os.sched_getaffinity(0))
+    else:
+        count = getattr(os, "process_cpu_count", os.cpu_count)  # the first is new in Python 3.13
+        usable = count() or 1
+    return max(1, min([usable, *map(math.ceil, _quotas())]))
+
+
+def _quotas() -> Iterator[float]:
+    """Yield the CPU quotas, in cores, of this process's control group and of every group above it; none off Linux.
+
+    Version 2 of control groups has them in `cpu.max`, version 1 in `cpu.cfs_quota_us` and `cpu.cfs_period_us`. In a
+    container a mount shows a part of the tree only: its root is cut off from the group's path.
+    """
+    groups: dict[str, str] = {}  # name of the controller, "" for version 2 -> path
+    with contextlib.suppress(OSError, ValueError):
+        for line in Path("/proc/self/cgroup").read_text(errors="replace").splitlines():
+            _, controllers, path = line.split(":", 2)
+            groups |= dict.fromkeys(controllers.split(","), path)
+    with contextlib.suppress(OSError, ValueError):
+        for line in Path("/proc/self/mountinfo").read_text(errors="replace").splitlines():
+            mount, _, system = line.partition(" - ")
+            kind, _, options = system.split(" ", 2)
+            controller = {"cgroup2": "", "cgroup": "cpu"}.get(kind)
+            if controller not in groups or controller and controller not in options.split(","):
+                continue
+            root, top = mount.split(" ")[3:5]
+            inner = PurePosixPath(groups[controller])
+            inner = inner.relative_to(root) if inner.is_relative_to(root) else PurePosixPath()
+            for group in (inner, *inner.parents):
+                if quota := _quota(Path(top) / str(group).lstrip("/")):
+                    yield quota
+
+
+def _quota(group: Path) -> float | None:
+    """Return the quota, in cores, of the control group with this folder; None when it has none."""
+    with contextlib.suppress(OSError, ValueError, IndexError, ZeroDivisionError):
+        if (group / "cpu.max").exists():
+            limit, period = (group / "cpu.max").read_text().split()  # "max 100000" without one
+        else:
+            limit, period = ((group / f"cpu.cfs_{name}_us").read_text() for name in ("quota", "period"))
+        return int(limit) / int(period) if int(limit) > 0 else None
+    return None
 
 
 def share_of_cores() -> int:

@@ -2,12 +2,15 @@
 
 import os
 import platform
+import re
 import subprocess
+import tomllib
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from hybridsep.runs.machine import processor
+from hybridsep.errors import ConfigError
+from hybridsep.runs.machine import cores, processor
 
 _PACKAGES = ("torch", "numpy", "hydra-core", "omegaconf", "pillow", "torchvision")
 
@@ -30,7 +33,7 @@ def machine(device: str, threads: int) -> dict[str, Any]:
     description: dict[str, Any] = {
         "system": f"{platform.system()} {platform.machine()}",
         "processor": processor(),
-        "cores": os.cpu_count(),
+        "cores": cores(),
         "threads": threads,
         # Which of several equal GPUs it was changes nothing, and a trial may go on on another.
         "device": device.partition(":")[0],
@@ -42,15 +45,39 @@ def machine(device: str, threads: int) -> dict[str, Any]:
 
 
 def git_state() -> dict[str, Any]:
-    """Return `{"commit", "dirty"}` of the checkout this package runs from; both None when it is an installed copy."""
-    source = Path(__file__).resolve().parents[3]
-    if not (source / "pyproject.toml").is_file():
-        return {"commit": None, "dirty": None}
+    """Return `{"commit", "dirty", "from"}` of the code that runs: from git, else from HYBRIDSEP_COMMIT, else all None.
+
+    The variable is for copies without `.git`; whether files were changed there is not known. The commit of another
+    repository, in which a copy of this package may lie, is never taken. Raises ConfigError when the variable holds no
+    commit.
+    """
+    if state := _checkout(Path(__file__).resolve().parents[3]):
+        return state
+    commit = os.environ.get("HYBRIDSEP_COMMIT", "")
+    if not re.fullmatch(r"([0-9a-f]{7,64})?", commit):
+        raise ConfigError(f"HYBRIDSEP_COMMIT={commit!r:.80} is no commit: 7 to 64 digits from 0 to f")
+    return {"commit": commit or None, "dirty": None, "from": "HYBRIDSEP_COMMIT" if commit else None}
+
+
+def _checkout(source: Path) -> dict[str, Any] | None:
+    """Return the state of the checkout at `source`, None when there is no git, no repository, or not our own."""
+    # In a hook, and in a linked worktree, git names its own repository there, and that name would win over `-C`.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+
+    def git(*command: str) -> list[str]:
+        # Without the optional lock nobody's own git has to wait for ours.
+        asked = ["git", "-C", str(source), "--no-optional-locks", *command]
+        done = subprocess.run(asked, capture_output=True, text=True, check=True, timeout=10, env=environment)
+        return done.stdout.splitlines()
+
     try:
-        ask = ["git", "-C", str(source)]
-        options: dict[str, Any] = {"capture_output": True, "text": True, "check": True, "timeout": 10}
-        commit = subprocess.run([*ask, "rev-parse", "HEAD"], **options).stdout.strip()
-        changed = subprocess.run([*ask, "status", "--porcelain", "--", "src", "conf"], **options).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return {"commit": None, "dirty": None}
-    return {"commit": commit, "dirty": bool(changed)}
+        with (source / "pyproject.toml").open("rb") as file:
+            if tomllib.load(file)["project"]["name"] != "hybridsep":
+                return None
+        commit, top = git("rev-parse", "HEAD", "--show-toplevel")
+        if not os.path.samefile(top, source):
+            return None
+        changed = git("status", "--porcelain", "--", "src", "conf")
+    except (OSError, ValueError, LookupError, TypeError, subprocess.SubprocessError):
+        return None
+    return {"commit": commit, "dirty": bool(changed), "from": "git"}

@@ -197,18 +197,20 @@ def read_history(folder: Path) -> "pandas.DataFrame":
 
 
 def predictions_bytes(logits: np.ndarray, labels: np.ndarray) -> bytes:
-    """Return predictions.npz: `logits` (images, classes) float16 and `labels` (images,) uint8, in dataset order."""
+    """Return predictions.npz: `logits` (images, classes) float16 and `labels` (images,), in dataset order.
+
+    Labels are unsigned integers of as many bytes as the number of classes needs: one up to 256.
+    """
     buffer = io.BytesIO()
     # Values beyond float16's range are clipped: an infinite logit would make every later comparison meaningless.
     limit = np.finfo(np.float16).max
-    np.savez_compressed(
-        buffer, logits=np.clip(logits, -limit, limit).astype(np.float16), labels=labels.astype(np.uint8)
-    )
+    width = np.min_scalar_type(logits.shape[1] - 1)
+    np.savez_compressed(buffer, logits=np.clip(logits, -limit, limit).astype(np.float16), labels=labels.astype(width))
     return buffer.getvalue()
 
 
 def read_predictions(folder: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Return `(logits float16 (images, classes), labels uint8 (images,))`. Raises RecordError naming the folder."""
+    """Return `(logits float16 (images, classes), labels unsigned (images,))`. Raises RecordError naming the folder."""
     path = folder / "predictions.npz"
     try:
         with zipfile.ZipFile(path) as members:
@@ -223,8 +225,8 @@ def read_predictions(folder: Path) -> tuple[np.ndarray, np.ndarray]:
     except Exception as error:  # zipfile, zlib and NumPy raise a dozen unrelated types on damaged bytes
         raise RecordError(f"{folder}: predictions.npz cannot be read ({_first_line(error)})") from None
     shapes_fit = logits.ndim == 2 and labels.shape == logits.shape[:1] and len(labels) > 0
-    if not shapes_fit or logits.dtype != np.float16 or labels.dtype != np.uint8:
-        raise RecordError(f"{folder}: predictions.npz does not hold float16 logits (images, classes) and uint8 labels")
+    if not shapes_fit or logits.dtype != np.float16 or labels.dtype.kind != "u" or labels.max() >= logits.shape[1]:
+        raise RecordError(f"{folder}: predictions.npz does not hold float16 logits (images, classes) and their labels")
     return logits, labels
 
 

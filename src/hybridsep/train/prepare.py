@@ -12,6 +12,7 @@ from hybridsep.config.identity import flatten
 from hybridsep.data import Dataset
 from hybridsep.errors import ConfigError
 from hybridsep.networks.cost import Cost, cost_of
+from hybridsep.runs import provenance
 from hybridsep.train import build, precision
 from hybridsep.train.compiling import check_compiler, check_concurrency
 
@@ -39,6 +40,7 @@ def prepare(config: dict[str, Any]) -> PreparedRow:
 
     Everything that can be wrong with the configuration or the data raises ConfigError or DataError here.
     """
+    provenance.git_state()  # a HYBRIDSEP_COMMIT that is no commit ends here
     device = precision.resolve_device(config["device"])
     threads = precision.prepare(device, config["threads"], at_once=config["trials_at_once"] or 1)
     decided, note = precision.resolve_precision(config["precision"], device)
