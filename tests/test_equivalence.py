@@ -121,7 +121,7 @@ def test_program_as_json(capsys):
 
 def test_program_fails_with_an_identity(capsys, monkeypatch):
     wrong = broken(named("composed kernel"), mapping=lambda f: lambda w: {n: -each for n, each in f(w).items()})
-    monkeypatch.setattr(program, "IDENTITIES", (*IDENTITIES[:2], wrong))
+    monkeypatch.setattr("hybridsep.equivalence.identities.IDENTITIES", (*IDENTITIES[:2], wrong))
     assert program.main(["seeds=1"]) == 1
     assert "FAILED: differs" in capsys.readouterr().out
 

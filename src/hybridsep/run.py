@@ -9,6 +9,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from hybridsep.launch.stop import Stop
+from hybridsep.streams import run_program
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -39,13 +40,7 @@ def main() -> None:
     """Run the command line and exit with its status."""
     # Signals are a wish to stop from here on, also while the rest is imported; the time is counted from here too.
     with Stop() as stop:
-        try:
-            status = _main(stop)
-            sys.stdout.flush()
-        except BrokenPipeError:
-            # As with `| head`: what is still to be written has no reader, and Python would complain of it at the end.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            status = 0
+        status = run_program("hybridsep", lambda: _main(stop))
     sys.exit(status)
 
 
