@@ -6,15 +6,19 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.autograd import DeviceType
 
 from hybridsep.bench import (
     gpu,
+    memory,
     numerics,
     output,
     profile,
@@ -23,6 +27,7 @@ from hybridsep.bench import (
     scaling,
     settings,
     startup,
+    throughput,
     throughput_tables,
     timing,
 )
@@ -36,9 +41,11 @@ from hybridsep.bench.workloads import ConcurrentTrials, RowWorkloads
 from hybridsep.data.batches import normalise
 from hybridsep.errors import ConfigError, RecordError
 from hybridsep.report.table import Column, Table
+from hybridsep.train.graph import TrialStream
 
 CPU = torch.device("cpu")
 HERE = {"gpu": False, "bfloat16": True, "glibc": True, "fast": False, "grouped": False, "compiled": False}
+MISSING_ON_A_GPU = {"+ freed memory kept"}
 VARIANTS = ablation(at_once=2, **HERE)
 TINY = ("size=tiny", "data=synthetic", "schedule.batch_size=16")
 
@@ -90,6 +97,7 @@ def test_a_switch_stands_where_it_applies_and_what_is_tried_aside_is_not_built_o
     assert [way.name for way in gpu_ways if way.fast] == ["+ the module's fast way", "+ groups merged"]
     assert [way.name for way in gpu_ways if way.merged] == ["+ groups merged"] == [gpu_ways[-1].name]
     assert gpu_ways[-1].graph
+    assert {way.name for way in gpu_ways if way.missing} == MISSING_ON_A_GPU
 
 
 @pytest.mark.slow
@@ -127,7 +135,7 @@ def test_the_reference_loop_sees_our_images():
 
 
 def test_rates_and_ratios_of_alternating_rounds(monkeypatch):
-    class Side:
+    class Side(timing.Workload):
         def __init__(self, work):
             self.work = work
 
@@ -258,6 +266,65 @@ def test_operations_are_sorted_by_what_they_do():
     }
 
 
+def test_a_kernel_is_not_counted_beside_the_operation_that_launched_it(monkeypatch):
+    """On a GPU the profiler has a row for each: self_device_time_total of both is the kernel's time."""
+
+    def row(name, kind, shapes):
+        return SimpleNamespace(key=name, device_type=kind, input_shapes=shapes, self_device_time_total=50.0)
+
+    class Profiler(contextlib.nullcontext):
+        def __init__(self, **_):
+            super().__init__(self)
+
+        def key_averages(self, group_by_input_shape):
+            shapes = [[8, 8, 4, 4], [8, 1, 3, 3], []]
+            kernel = row("void cudnn::depthwise_fprop", DeviceType.CUDA, [])
+            return [row("aten::cudnn_convolution", DeviceType.CPU, shapes), kernel]
+
+    monkeypatch.setattr("torch.profiler.profile", Profiler)
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda _: None)
+    found = profile.shares(timing.Repeated(lambda: None, 1.0), torch.device("cuda"), steps=2, untimed=1)
+    assert found["milliseconds"] == 0.05 and found["shares"]["depthwise, forward"] == 1.0
+
+
+def captured(row, at_once, monkeypatch, *, fails=False):
+    """A workload whose steps a stream would capture, and the thread that each step of each trial was made in."""
+    calls = []
+
+    def stepper(self, step, *, generator=None):
+        threads = []
+        calls.append(threads)
+
+        def advance():
+            threads.append(threading.current_thread())
+            if fails and len(threads) == 4:
+                self._failed("CUDA error: made up")
+            step()
+
+        return advance
+
+    monkeypatch.setattr(TrialStream, "stepper", stepper)
+    return row.make(dataclasses.replace(VARIANTS[4], graph=True, at_once=at_once)), calls
+
+
+@pytest.mark.parametrize("at_once", [1, 2])
+def test_eager_steps_and_their_capture_are_made_in_one_thread(workloads, monkeypatch, at_once):
+    work, timed = captured(workloads, at_once, monkeypatch)
+    timing.time_in_rounds({"captured": work}, CPU, seconds=1e-9, rounds=1)
+    work, counted = captured(workloads, at_once, monkeypatch)
+    memory.step_bytes(lambda: work, CPU)
+    # Three eager steps, the capture, a replay: cuDNN's plans belong to the thread.
+    for calls in (timed, counted):
+        assert len(calls) == at_once and all(len(set(threads[:5])) == 1 for threads in calls)
+
+
+@pytest.mark.parametrize("at_once", [1, 2])
+def test_a_failed_capture_is_an_error_and_no_number(workloads, monkeypatch, at_once):
+    work, _ = captured(workloads, at_once, monkeypatch, fails=True)
+    with pytest.raises(ConfigError, match="model=separable: no CUDA graph was captured.*CUDA error: made up"):
+        timing.time_in_rounds({"captured": work}, CPU, seconds=1e-9, rounds=1)
+
+
 def test_profile_and_its_files(tmp_path, capsys):
     words = "profile size=tiny models=[separable,resnext] batch=16 threads=1 profile.steps=2 profile.untimed=1".split()
     assert main([*words, f"results={tmp_path}"]) == 0, capsys.readouterr().err
@@ -287,6 +354,39 @@ def test_throughput_and_its_files(tmp_path, capsys):
     assert 0 < ways["usual loop"]["data_share"]["median"] < 1
     text = (tmp_path / "bench/throughput-tiny-cpu.md").read_text()
     assert f"`python -m hybridsep.bench throughput {' '.join(words)}`" in text and text.count("needs a GPU") == 1
+
+
+def test_a_row_is_kept_as_soon_as_it_is_measured(tmp_path, capsys, monkeypatch):
+    def measure(config, *_, **__):
+        if config["row"] == "resnext":
+            raise KeyboardInterrupt
+        return measured(config, *_, **__)
+
+    measured = throughput._measure
+    monkeypatch.setattr(throughput, "_measure", measure)
+    words = "size=tiny models=[separable,resnext] batch=16 threads=1 throughput.images=64 throughput.rounds=2".split()
+    words += ["throughput.seconds=0.001", "throughput.starts=0", "throughput.workers=0", f"results={tmp_path}"]
+    folder = tmp_path / "bench"
+    folder.mkdir()
+    (folder / "throughput-tiny-cpu.json").write_text("an earlier one")
+    assert main(words) == 130
+    assert (folder / "throughput-tiny-cpu.json").read_text() == "an earlier one"
+    record = json.loads((folder / "throughput-tiny-cpu-unfinished.json").read_text())
+    assert [model["row"] for model in record["models"]] == ["separable"] and record["missing"] == ["resnext"]
+    assert "Not finished: resnext not measured." in (folder / "throughput-tiny-cpu-unfinished.md").read_text()
+    monkeypatch.setattr(throughput, "_measure", measured)
+    assert main([*words, "models=separable"]) == 0, capsys.readouterr().err
+    assert {path.name for path in folder.iterdir()} == {"throughput-tiny-cpu.json", "throughput-tiny-cpu.md"}
+
+
+def test_numbers_of_a_busy_machine_are_marked_as_rough():
+    assert output.rough(0.0, [(100.0, 4.9), (50.0, 1.0)]) == [] == output.rough(None)
+    assert output.rough(0.3) == ["other programs kept 0.3 cores busy"]
+    (reason,) = output.rough(0.1, [(100.0, 1.0), (50.0, 2.6)])
+    assert reason == "the usual loop's rate varied by up to 5% (interquartile range by median)"
+    said = output.warning({"rough": [reason], "missing": ["a", "b"]})
+    assert said == f"Not finished: a, b not measured. Rough numbers, not to be quoted: {reason}."
+    assert output.warning({"rough": []}) is None
 
 
 def test_all_rows_together_are_their_harmonic_mean():
@@ -424,6 +524,8 @@ def test_throughput_on_a_gpu(tmp_path, capsys):
     assert main([*words, "throughput.seconds=0.02", "throughput.starts=0", f"results={tmp_path}"]) == 0
     (path,) = (tmp_path / "bench").glob("throughput-tiny-*.json")
     record = json.loads(path.read_text())
-    for way in record["models"][0]["ways"]:
-        assert not way["missing"] and 0 < way["busy_share"] <= 1 and way["memory_bytes"] > 0
+    ways = {way["name"]: way for way in record["models"][0]["ways"]}
+    assert {name for name, way in ways.items() if way["missing"]} == MISSING_ON_A_GPU
+    for name in ways.keys() - MISSING_ON_A_GPU:
+        assert 0 < ways[name]["busy_share"] <= 1 and ways[name]["memory_bytes"] > 0
     assert record["reached"]["bytes_per_second"]["median"] > 1e11

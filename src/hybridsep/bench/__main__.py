@@ -22,7 +22,8 @@ hybridsep.bench: what training costs, measured. Writes results/bench/NAME.json a
 Every key with its value (set with key=value; what each means stands in conf/bench.yaml):
 """
 FOOT = """
-Exit status: 0 done, 2 something to mend (one line says what), 130 interrupted (nothing is written).
+Exit status: 0 done, 2 something to mend (one line says what), 130 interrupted (throughput leaves the rows that it has
+in NAME-unfinished.json and NAME-unfinished.md).
 """
 
 
@@ -48,7 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"hybridsep.bench: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("hybridsep.bench: interrupted, nothing written", file=sys.stderr)
+        print("hybridsep.bench: interrupted; no complete table was written", file=sys.stderr)
         return 130
     except BrokenPipeError:
         # `... | head` is no error.

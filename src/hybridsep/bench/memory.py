@@ -26,9 +26,9 @@ def step_bytes(make: Callable[[], Workload], device: torch.device) -> int:
     """
     with counting(device) as counter:
         workload = make()
-        for _ in range(2):
+        for steps in (max(2, workload.first_steps), 2):
             counter.reset()
-            time_block(workload, 2, device)
+            time_block(workload, steps, device)
         return counter.peak
 
 

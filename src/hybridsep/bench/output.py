@@ -16,6 +16,8 @@ from hybridsep.report.speed import DISTURBED, FORMAT
 from hybridsep.report.table import Table
 from hybridsep.runs import provenance, records
 
+MOST_SPREAD = 0.05  # of the usual loop's rate in a table that is quoted elsewhere
+UNFINISHED = "-unfinished"  # end of the name of files that do not have all rows yet
 _MAKERS = re.compile(r"^(nvidia|amd|intel)[ -]+|geforce |graphics ", re.IGNORECASE)
 
 
@@ -55,12 +57,28 @@ def head(record: dict[str, Any]) -> list[str]:
     return lines
 
 
+def rough(busy: float | None, usual_loop: Sequence[tuple[float, float]] = ()) -> list[str]:
+    """Return why numbers are not to be quoted: `busy` cores of other programs, or a usual loop that varied too much.
+
+    `usual_loop` has its (median, interquartile range) in every row.
+    """
+    reasons = []
+    if busy is not None and busy >= DISTURBED:
+        reasons.append(f"other programs kept {busy:.1f} cores busy")
+    spreads = [iqr / median for median, iqr in usual_loop]
+    if spreads and max(spreads) >= MOST_SPREAD:
+        reasons.append(f"the usual loop's rate varied by up to {max(spreads):.0%} (interquartile range by median)")
+    return reasons
+
+
 def warning(record: dict[str, Any]) -> str | None:
-    """Return what a reader should be told of a machine that was not quiet, or None."""
-    busy = record.get("busy_elsewhere")
-    if busy is None or busy < DISTURBED:
-        return None
-    return f"Rough numbers: other programs kept {busy:.1f} cores busy. Threads that wait for each other suffer most."
+    """Return what a reader should be told of numbers that are rough or not complete, or None."""
+    parts = []
+    if record.get("missing"):
+        parts.append(f"Not finished: {', '.join(record['missing'])} not measured.")
+    if record.get("rough"):
+        parts.append(f"Rough numbers, not to be quoted: {'; '.join(record['rough'])}.")
+    return " ".join(parts) or None
 
 
 def as_json(record: dict[str, Any]) -> str:
@@ -80,18 +98,26 @@ def write_files(results: str, files: dict[str, str]) -> None:
         raise RecordError(f"results={results} cannot be written: {error}") from None
 
 
-def write(results: str, name: str, record: dict[str, Any], tables: Sequence[Table]) -> None:
-    """Write `<results>/bench/<name>.json` and `.md` and print the tables. Raises RecordError when that cannot be.
+def save(results: str, name: str, record: dict[str, Any], tables: Sequence[Table]) -> list[Table]:
+    """Write `<results>/bench/<name>.json` and `.md` and return the tables. Raises RecordError when that cannot be.
 
     The first table gets the lines of `head`, if it has none of its own, and the warning.
     """
     first = replace(tables[0], heading=tables[0].heading or head(record), warning=warning(record))
-    tables = [first, *tables[1:]]
-    page = "\n".join(markdown(table) for table in tables)
+    complete = [first, *tables[1:]]
+    page = "\n".join(markdown(table) for table in complete)
     write_files(results, {f"bench/{name}.json": as_json(record), f"bench/{name}.md": page})
+    return complete
+
+
+def write(results: str, name: str, record: dict[str, Any], tables: Sequence[Table]) -> None:
+    """Write what is complete, as `save` does, remove what was unfinished of it, and print the tables."""
+    complete = save(results, name, record, tables)
+    for suffix in (".json", ".md"):
+        Path(results, "bench", f"{name}{UNFINISHED}{suffix}").unlink(missing_ok=True)
     screen = terminal.console()
-    for line in filter(None, [first.warning, *first.heading]):
+    for line in filter(None, [complete[0].warning, *complete[0].heading]):
         screen.print(line, markup=False, soft_wrap=True)
-    for table in tables:
+    for table in complete:
         terminal.print_table(screen, table)
     screen.print(f"Written: {Path(results) / 'bench' / name}.json and .md", soft_wrap=True)

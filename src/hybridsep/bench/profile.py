@@ -54,7 +54,7 @@ def run(session: Session) -> None:
         "batch": batch,
         "steps": given.steps,
         "lines": lines,
-        "busy_elsewhere": session.contention.cores(),
+        **session.quiet(),
     }
     session.write(f"profile-{size}", found, lambda record: [_table(record)])
 
@@ -66,6 +66,7 @@ def shares(loop: Workload, device: torch.device, *, steps: int, untimed: int) ->
     """
     # Else the profiler's library reports its own starts, and on a CPU that there is no GPU.
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")
+    from torch.autograd import DeviceType
     from torch.profiler import ProfilerActivity, profile
 
     on_gpu = device.type == "cuda"
@@ -82,7 +83,9 @@ def shares(loop: Workload, device: torch.device, *, steps: int, untimed: int) ->
             loop.run(1)
         events = profiler.key_averages(group_by_input_shape=True)
         if step >= _FILLING:
-            spent += sort((event.key, event.input_shapes, getattr(event, measure)) for event in events)
+            # A kernel has a row of its own beside that of the operation which launched it, and both hold its time.
+            operations = [event for event in events if event.device_type == DeviceType.CPU]
+            spent += sort((event.key, event.input_shapes, getattr(event, measure)) for event in operations)
     total = sum(spent.values())
     return {
         "milliseconds": total / steps / 1e3,

@@ -126,7 +126,7 @@ class ReferenceLoop(Workload):
     def ready(self) -> None:
         if self._device.type == "cuda":
             # A user of the reference loop has not asked for deterministic kernels.
-            torch.use_deterministic_algorithms(False)
+            torch.set_deterministic_debug_mode("default")
         self._network.train()
         self._source = self._batches()
         # Batches that workers made while other workloads were timed are used up before the time begins.

@@ -39,7 +39,7 @@ def run(session: Session) -> None:
         for line in _measured(session.settings, Path(folder)):
             output.say(f"{line['command']}, {line['size']}: {line['seconds']:.1f} s, {byte_count(line['peak_bytes'])}")
             lines.append(line)
-    found = {"lines": lines, "busy_elsewhere": session.contention.cores()}
+    found = {"lines": lines, **session.quiet()}
     session.write("scaling", found, lambda record: [_table(record)])
 
 

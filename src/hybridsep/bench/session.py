@@ -46,6 +46,11 @@ class Session:
         """Return the size of the networks."""
         return self.settings.size or default
 
+    def quiet(self, usual_loop: Sequence[tuple[float, float]] = ()) -> dict[str, Any]:
+        """Return what a record says of the machine meanwhile: `busy_elsewhere`, and why its numbers are `rough`."""
+        busy = self.contention.cores()
+        return {"busy_elsewhere": busy, "rough": output.rough(busy, usual_loop)}
+
     def configurations(self) -> list[dict[str, Any]]:
         """Return the plain configurations of the models that are measured. Raises ConfigError."""
         return rows.of_models(self.settings.models, size=self.size(), batch=self.settings.batch)
@@ -57,12 +62,17 @@ class Session:
         tables: Callable[[dict[str, Any]], Sequence[Table]],
         *,
         labelled: bool = True,
+        finished: bool = True,
     ) -> None:
-        """Write what was found, with where it is from, and its tables; print these. Raises RecordError.
+        """Write what was found, with where it is from, and its tables. Raises RecordError.
 
-        Files are called `name`, and where numbers are a machine's, `labelled`, a dash and `output.label`.
+        Files are called `name`, and where numbers are a machine's, `labelled`, a dash and `output.label`. What is not
+        `finished` has a name of its own, so that an earlier complete record stays, and is not printed.
         """
         record = {"command": self._command, **found, **output.origin(str(self.device), self.threads)}
         if labelled:
             name = f"{name}-{output.label(self.settings.label, record['machine'])}"
-        output.write(self.settings.results, name, record, tables(record))
+        if finished:
+            output.write(self.settings.results, name, record, tables(record))
+        else:
+            output.save(self.settings.results, name + output.UNFINISHED, record, tables(record))

@@ -48,6 +48,16 @@ def run(session: Session) -> None:
     dataset = rows.dataset(train=given.images)
     copies, products = gpu.reached(device) if on_gpu else ([], [])
     models: list[dict[str, Any]] = []
+    record = {
+        "size": size,
+        "batch": settings.batch,
+        "workers": workers,
+        "at_once": at_once,
+        "dataset_bytes": dataset.train_images.nbytes + dataset.test_images.nbytes,
+        "reached": {"bytes_per_second": spread(copies), "flops_per_second": spread(products)} if on_gpu else None,
+        "starts": starts,
+        "models": models,
+    }
     begun = time.monotonic()
     for number, config in enumerate(configs, 1):
         with torch.device("meta"):  # only its layers are asked for
@@ -59,18 +69,11 @@ def run(session: Session) -> None:
         output.say(
             f"{config['row']}: {times(fastest['ratio']['median'])} ({fastest['name']}); about {left:.0f} min left"
         )
-    record = {
-        "size": size,
-        "batch": settings.batch,
-        "workers": workers,
-        "at_once": at_once,
-        "dataset_bytes": dataset.train_images.nbytes + dataset.test_images.nbytes,
-        "reached": {"bytes_per_second": spread(copies), "flops_per_second": spread(products)} if on_gpu else None,
-        "starts": starts,
-        "models": models,
-        "busy_elsewhere": session.contention.cores(),
-    }
-    session.write(f"throughput-{size}", record, tables)
+        usual = [model["ways"][0]["images_per_second"] for model in models]
+        record |= session.quiet([(rate["median"], rate["iqr"]) for rate in usual])
+        record["missing"] = [config["row"] for config in configs[number:]]
+        # After every row, because a row takes minutes and a borrowed machine can be gone before the last.
+        session.write(f"throughput-{size}", record, tables, finished=not record["missing"])
 
 
 def _measure(

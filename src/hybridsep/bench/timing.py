@@ -16,10 +16,12 @@ Key = TypeVar("Key")
 class Workload:
     """What is timed in blocks: `ready()`, then `run(steps)`, which calls `step()` so often, then `end()`.
 
-    `work` is what one step does, in the unit of the rates: images, bytes or operations.
+    `work` is what one step does, in the unit of the rates: images, bytes or operations. `first_steps` is how many
+    steps the first block has to do together, because they leave something that belongs to their thread.
     """
 
     work: float
+    first_steps = 1
 
     def ready(self) -> None:
         """Make all ready for a block."""
@@ -80,7 +82,7 @@ def time_in_rounds(
 
     steps = {}
     for key, workload in workloads.items():
-        timed(workload, 1)
+        timed(workload, workload.first_steps)
         steps[key] = steps_lasting(lambda count, workload=workload: timed(workload, count), seconds)
     rates: dict[Key, list[float]] = {key: [] for key in workloads}
     order = list(workloads.items())

@@ -12,12 +12,17 @@ from hybridsep.bench.timing import Repeated, Workload
 from hybridsep.bench.variants import Variant
 from hybridsep.data import Dataset
 from hybridsep.data.batches import EpochPlan, gather
+from hybridsep.errors import ConfigError
 from hybridsep.train import build
 from hybridsep.train.assembly import Training, assemble, initial_network
 from hybridsep.train.concurrent import run_concurrently
 from hybridsep.train.graph import GraphRunner, TrialStream
 from hybridsep.train.sampler import AugmentationSampler
 from hybridsep.train.step import DeviceData
+
+# Calls of a captured step until it is replayed: eager ones, the capture, and one more. One thread makes them all, since
+# cuDNN keeps its plans by thread and a capture must find them made.
+_UNTIL_REPLAYED = 8
 
 
 class RowWorkloads:
@@ -74,8 +79,14 @@ class RowWorkloads:
             merge_groups=variant.merged,
             compiled=variant.compiled,
         )
-        stream = TrialStream(self._device, cuda_graph=variant.graph)
-        return TrialLoop(training, stream, trial=trial, learning_rate=self._learning_rate)
+        stream = TrialStream(self._device, cuda_graph=variant.graph, on_failure=self._refuse)
+        return TrialLoop(
+            training,
+            stream,
+            trial=trial,
+            learning_rate=self._learning_rate,
+            first_steps=_UNTIL_REPLAYED if variant.graph else 1,
+        )
 
     def memory(self, variant: Variant) -> int:
         """Return `step_bytes` of a variant.
@@ -102,7 +113,13 @@ class RowWorkloads:
             data.train_labels.index_select(0, index)
             counter.add_(1).remainder_(len(plan.order))
 
-        return Repeated(GraphRunner(make_batch, generator=None) if graph else make_batch, float(self.batch))
+        if graph:
+            return Repeated(GraphRunner(make_batch, generator=None, on_failure=self._refuse), float(self.batch))
+        return Repeated(make_batch, float(self.batch))
+
+    def _refuse(self, reason: str) -> None:
+        """Raise ConfigError: what follows a failed capture are eager steps, whose times are not those of a graph."""
+        raise ConfigError(f"model={self._config['row']}: no CUDA graph was captured, so none is timed: {reason}")
 
     def _reference_loop(self, variant: Variant) -> ReferenceLoop:
         config, data = self._config, self.data
@@ -143,8 +160,10 @@ class RowWorkloads:
 class TrialLoop(Workload):
     """Our loop: the steps of one trial, epoch after epoch, in its stream; an epoch's plan is drawn when it begins."""
 
-    def __init__(self, training: Training, stream: TrialStream, *, trial: int, learning_rate: float):
-        self.training, self.steps = training, training.step.steps
+    def __init__(
+        self, training: Training, stream: TrialStream, *, trial: int, learning_rate: float, first_steps: int = 1
+    ):
+        self.training, self.steps, self.first_steps = training, training.step.steps, first_steps
         self.work = float(training.step.batch_size)
         self._stream, self._trial = stream, trial
         self._advance = stream.stepper(training.step, generator=training.generator)
@@ -153,7 +172,7 @@ class TrialLoop(Workload):
 
     def ready(self) -> None:
         if self.training.step.losses.is_cuda:
-            torch.use_deterministic_algorithms(True)
+            torch.set_deterministic_debug_mode("error")
         self.training.network.train()
 
     def run(self, steps: int) -> None:
@@ -176,6 +195,7 @@ class ConcurrentTrials(Workload):
 
     def __init__(self, trials: list[TrialLoop], device: torch.device):
         self.work = sum(trial.work for trial in trials)
+        self.first_steps = max(trial.first_steps for trial in trials)
         self.trials, self._device = trials, device
 
     def ready(self) -> None:
