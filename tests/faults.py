@@ -198,7 +198,7 @@ class Trainer:
         from hydra import compose, initialize_config_dir
 
         from hybridsep import config
-        from hybridsep.launch.stop import Stop
+        from hybridsep.runs.stop import Stop
         from hybridsep.train import build
         from hybridsep.train.row import prepare
 
@@ -279,7 +279,7 @@ def train_quietly(trainer: Trainer, results: Path, **options: Any) -> int | None
 def command(*arguments: str, on_step: Callable[[int], None] | None = None) -> None:
     """Be `python -m hybridsep.run` with `arguments`; `on_step` is done after every step."""
     from hybridsep import run
-    from hybridsep.launch import progress as monitor
+    from hybridsep.runs import progress as monitor
 
     if on_step is not None:
         monitor._TrialLines.step = lambda self, done: on_step(done)

@@ -8,7 +8,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-from hybridsep.launch.stop import Stop
+from hybridsep.runs.stop import Stop
 from hybridsep.streams import run_program
 
 if TYPE_CHECKING:

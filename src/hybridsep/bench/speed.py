@@ -27,11 +27,11 @@ from hybridsep.bench.workloads import RowWorkloads
 from hybridsep.data import Dataset
 from hybridsep.data.batches import evaluation_batches
 from hybridsep.errors import ConfigError
-from hybridsep.launch.progress import Monitor
-from hybridsep.launch.stop import Stop
 from hybridsep.networks.cost import cost_of
 from hybridsep.report.table import byte_count, rate
 from hybridsep.runs import seeds
+from hybridsep.runs.progress import Monitor
+from hybridsep.runs.stop import Stop
 from hybridsep.train import build, precision
 from hybridsep.train.assembly import initial_network
 

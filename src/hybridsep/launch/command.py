@@ -6,11 +6,11 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from hybridsep.errors import RecordError
-from hybridsep.launch.progress import Lines, Monitor, monitor
 from hybridsep.launch.result import JobResult
-from hybridsep.launch.stop import Stop
 from hybridsep.launch.sweep import asked, jobs
 from hybridsep.launch.sweep_folder import SweepFolder
+from hybridsep.runs.progress import Lines, Monitor, monitor
+from hybridsep.runs.stop import Stop
 
 
 class Command:

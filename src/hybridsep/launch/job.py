@@ -9,10 +9,10 @@ from omegaconf import DictConfig
 from hybridsep import config as configuration
 from hybridsep.launch import sweep
 from hybridsep.launch.command import Command, here
-from hybridsep.launch.progress import Monitor
 from hybridsep.launch.result import JobResult
-from hybridsep.launch.stop import FAIL_FAST, Stop
 from hybridsep.launch.sweep_folder import report_result
+from hybridsep.runs.progress import Monitor
+from hybridsep.runs.stop import FAIL_FAST, Stop
 
 
 class RowResult(Protocol):

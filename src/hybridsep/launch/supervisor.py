@@ -18,7 +18,7 @@ from hybridsep.errors import ConfigError, UserError
 from hybridsep.launch import sweep
 from hybridsep.launch.command import Command
 from hybridsep.launch.result import JobResult, conclude
-from hybridsep.launch.stop import FAIL_FAST
+from hybridsep.runs.stop import FAIL_FAST
 
 _EXTRAS = {"hydra_joblib_launcher": "joblib", "launchers_of_hybridsep": "slurm", "hydra_ray_launcher": "ray"}
 _TIMES = 3  # a job that was in progress when workers died is begun so often: twice beside others, then alone
@@ -30,7 +30,7 @@ def supervise(job: Callable[[DictConfig], None], command: Command) -> int:
     `job` is a function that another process can import by name.
     """
     # With Hydra's own short error texts off, they arrive here as exceptions and can be said in one line.
-    os.environ.setdefault("HYDRA_FULL_ERROR", "1")
+    os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
         _check_words(sys.argv[1:])
         configuration.register()

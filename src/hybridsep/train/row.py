@@ -7,10 +7,10 @@ from typing import Any
 
 import torch
 
-from hybridsep.launch.progress import Monitor
-from hybridsep.launch.stop import Stop
 from hybridsep.runs import plan
+from hybridsep.runs.progress import Monitor
 from hybridsep.runs.records import study_folder
+from hybridsep.runs.stop import Stop
 from hybridsep.train.concurrent import run_concurrently, trials_that_fit
 from hybridsep.train.graph import TrialStream
 from hybridsep.train.prepare import PreparedRow, prepare

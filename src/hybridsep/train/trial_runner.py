@@ -11,9 +11,9 @@ from filelock import Timeout
 
 from hybridsep.config.identity import differences, identity
 from hybridsep.errors import TRACEBACK, RecordError, UserError
-from hybridsep.launch.progress import Monitor
-from hybridsep.launch.stop import FAIL_FAST, Stop
 from hybridsep.runs import provenance, records
+from hybridsep.runs.progress import Monitor
+from hybridsep.runs.stop import FAIL_FAST, Stop
 from hybridsep.train import checkpoint
 from hybridsep.train.graph import TrialStream
 from hybridsep.train.prepare import PreparedRow

@@ -1,26 +1,33 @@
-"""Reasons to end a run early and cleanly: SIGINT, SIGTERM and `max_minutes`."""
+"""Reasons to end a run early and cleanly: a signal, `max_minutes`, or another process of the same command."""
 
 import signal
 import threading
 import time
 from types import FrameType
+from typing import Any
 
 FAIL_FAST = "fail_fast=true"  # the reason when a failed trial ends the command
+MAX_MINUTES = "max_minutes"
+
+# SIGHUP: the terminal or the connection is gone. SIGUSR1: what Slurm is often told to send before the time is up.
+_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1") if hasattr(signal, name)]
 
 
 class Stop:
-    """While entered, turns SIGINT and SIGTERM into a request that the training loop reads between two steps.
+    """While entered, turns SIGINT, SIGTERM, SIGHUP and SIGUSR1 into a request that training reads between two steps.
 
-    It can be entered again inside itself; the outermost exit gives the signals back.
+    It can be entered again inside itself; the outermost exit gives the signals back. A signal that was ignored when
+    the program was started (`nohup`, a script's background job) stays ignored.
 
-    A SIGINT after that ends the process at once, as it would without us; SIGTERM may come as often as it likes, because
-    schedulers and the programs that start programs send it twice. Time is counted from construction.
+    A SIGINT after the first signal ends the process at once, as it would without us; the others may come as often as
+    they like, because schedulers and the programs that start programs send them twice. Time is counted from
+    construction.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._begun = time.monotonic()
         self._deadline: float | None = None
-        self._before: dict[int, object] = {}
+        self._before: dict[int, Any] = {}
         self._depth = 0
         self.reason = ""
 
@@ -28,8 +35,9 @@ class Stop:
         # Only the main thread may set handlers; in a launcher's worker thread the launcher owns the signals.
         self._depth += 1
         if self._depth == 1 and threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self._before[number] = signal.signal(number, self._handle)
+            for number in _SIGNALS:
+                if signal.getsignal(number) is not signal.SIG_IGN:
+                    self._before[number] = signal.signal(number, self._handle)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -41,7 +49,8 @@ class Stop:
 
     def _handle(self, number: int, _: FrameType | None) -> None:
         self.reason = signal.Signals(number).name
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        if signal.SIGINT in self._before:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
 
     def limit(self, max_minutes: float | None) -> None:
         """Set the time limit, in minutes since construction; None for no limit."""
@@ -58,5 +67,5 @@ class Stop:
     def due(self) -> bool:
         """Return whether to stop at the next step: a signal came, or the time is up."""
         if not self.reason and self._deadline is not None and time.monotonic() >= self._deadline:
-            self.reason = "max_minutes"
+            self.reason = MAX_MINUTES
         return bool(self.reason)

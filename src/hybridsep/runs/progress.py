@@ -1,10 +1,12 @@
 """What a person sees of a running study: progress bars on a terminal, readable lines elsewhere."""
 
 import contextlib
+import io
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -30,17 +32,34 @@ class Monitor(Protocol):
     def close(self) -> None: ...
 
 
-class _Screen(Console):
-    """A console that nobody need read: a pipe that was closed ends what is printed, not what is trained."""
+class _Unbreakable(io.TextIOBase):
+    """Standard error that may be closed, full or hung up: that ends what is said, not what is trained."""
 
-    def on_broken_pipe(self) -> None:
-        self.quiet = True
+    def __init__(self, stream: TextIO):
+        self._stream = stream
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        return self._stream.encoding or "ascii"
+
+    def isatty(self) -> bool:
+        return self._stream.isatty()
+
+    def write(self, text: str) -> int:
+        with contextlib.suppress(OSError, ValueError):
+            self._stream.write(text)
+            self._stream.flush()
+        return len(text)
 
 
 def monitor() -> Monitor:
-    """Return bars when standard error is a terminal, lines otherwise."""
-    console = _Screen(stderr=True)
-    return Bars(console) if console.is_terminal else Lines()
+    """Return bars when standard error is a terminal that can move its cursor, lines otherwise."""
+    # Asked here: Rich takes FORCE_COLOR=1 for a terminal, and shows nothing until the end where it cannot draw.
+    if sys.stderr.isatty():
+        console = Console(file=_Unbreakable(sys.stderr))
+        if console.is_interactive and not console.is_dumb_terminal:
+            return Bars(console)
+    return Lines()
 
 
 class Bars:
@@ -154,8 +173,7 @@ class _TrialBars:
 class Lines:
     """A line per epoch, at most one in ten seconds, and one per trial; for log files."""
 
-    def __init__(self):
-        self._console = _Screen(stderr=True, soft_wrap=True, highlight=False, markup=False, color_system=None)
+    def __init__(self) -> None:
         self._trials, self._ended, self._last_line = 0, 0, -_LINE_EVERY_SECONDS
         self._trained = 0.0
         self._begun: float | None = None  # the first step: what it waited for is not done again
@@ -181,9 +199,7 @@ class Lines:
         self.say(line + (self._left() if trained else ""))
 
     def say(self, line: str) -> None:
-        # A log file on a full disk, for instance; training goes on, and its own writes tell what is wrong.
-        with contextlib.suppress(OSError):
-            self._console.print(line)
+        _Unbreakable(sys.stderr).write(f"{line}\n")
 
     def close(self) -> None:
         pass

@@ -1,0 +1,89 @@
+"""Bars on a terminal that can draw them, lines everywhere else; signals that ask a training to stop."""
+
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from conftest import TINY
+
+from hybridsep.runs import records
+from hybridsep.runs.stop import Stop
+
+PROGRAM = (
+    "from hybridsep.runs.progress import monitor\nm = monitor()\nm.begin_study(2)\n"
+    "t = m.begin_trial('resnext trial-00', 3, 0, 5)\nt.step(1)\n"
+    "t.end_epoch({'train_loss': 1.0, 'test_error': 50.0, 'images_per_second': 10.0})\nt.close()\n"
+    "m.end_trial('resnext trial-00: ended', trained=True)\nm.close()"
+)
+
+
+def on_a_terminal(**environment: str) -> str:
+    reader, terminal = pty.openpty()
+    plain = {key: value for key, value in os.environ.items() if key not in ("TERM", "FORCE_COLOR", "COLUMNS")}
+    with subprocess.Popen((sys.executable, "-c", PROGRAM), stderr=terminal, env=plain | environment) as process:
+        os.close(terminal)
+        seen = b""
+        try:
+            while part := os.read(reader, 4096):
+                seen += part
+        except OSError:
+            pass
+        assert process.wait() == 0
+    os.close(reader)
+    return seen.decode()
+
+
+def test_a_terminal_has_bars_and_one_that_cannot_draw_them_has_lines():
+    assert "\x1b[" in on_a_terminal(TERM="xterm")
+    for odd in ({"TERM": "dumb"}, {"TERM": "xterm", "TTY_INTERACTIVE": "0"}):
+        seen = on_a_terminal(**odd)
+        assert "training to epoch 3" in seen and "epoch 1/3" in seen and "\x1b" not in seen, seen
+
+
+@pytest.mark.parametrize("odd", [{"FORCE_COLOR": "1"}, {"TTY_COMPATIBLE": "1"}, {"COLUMNS": "0"}, {"COLUMNS": "20"}])
+def test_a_file_has_lines_whatever_the_environment_says(odd):
+    done = subprocess.run((sys.executable, "-c", PROGRAM), capture_output=True, text=True, env=os.environ | odd)
+    assert done.stderr.splitlines()[0] == "resnext trial-00: training to epoch 3, 5 steps each (trial 1 of 2)"
+    assert "\x1b" not in done.stderr and "epoch 1/3" in done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1])
+def test_every_signal_that_ends_a_session_is_a_stop_request(number):
+    with Stop() as stop:
+        os.kill(os.getpid(), number)
+        assert stop.due() and stop.reason == number.name
+        assert (signal.getsignal(signal.SIGINT) is signal.SIG_DFL) and signal.getsignal(number) is not None
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_a_signal_that_was_ignored_stays_ignored(number):
+    before = signal.signal(number, signal.SIG_IGN)
+    try:
+        with Stop() as stop:
+            os.kill(os.getpid(), number)
+            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), number)
+            assert stop.reason == "SIGTERM"
+    finally:
+        signal.signal(number, before)
+
+
+def test_a_connection_that_ends_saves_the_trial(tmp_path: Path):
+    command = (sys.executable, "-m", "hybridsep.run", *TINY, "schedule.epochs=5000", f"results={tmp_path}")
+    folder = records.run_folder(tmp_path, "tiny", "separable", 0)
+    reader, terminal = pty.openpty()
+    with subprocess.Popen(command, stderr=terminal, stdout=terminal, env=os.environ | {"TERM": "xterm"}) as process:
+        os.close(terminal)
+        os.set_blocking(reader, False)
+        while not (folder / "history.csv").exists() and process.poll() is None:
+            time.sleep(0.05)
+        os.close(reader)  # from now on nothing can be written to it
+        time.sleep(0.5)
+        process.send_signal(signal.SIGHUP)
+        assert process.wait() == 75
+    assert records.read(folder)["status"] == "interrupted"
