@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol, TextIO
+from typing import Any, Protocol, TextIO, cast
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -56,7 +56,7 @@ def monitor() -> Monitor:
     """Return bars when standard error is a terminal that can move its cursor, lines otherwise."""
     # Asked here: Rich takes FORCE_COLOR=1 for a terminal, and shows nothing until the end where it cannot draw.
     if sys.stderr.isatty():
-        console = Console(file=_Unbreakable(sys.stderr))
+        console = Console(file=cast(TextIO, _Unbreakable(sys.stderr)))
         if console.is_interactive and not console.is_dumb_terminal:
             return Bars(console)
     return Lines()
