@@ -1,6 +1,7 @@
 """The syntax of `trial=`."""
 
 import re
+from collections.abc import Iterable
 from typing import Any
 
 from omegaconf import OmegaConf
@@ -33,6 +34,17 @@ def parse_trials(value: Any) -> list[int]:
     if len(set(trials)) != len(trials):
         raise ConfigError(f"trial={_show(value)} names a trial twice: {allowed}")
     return trials
+
+
+def ranges(trials: Iterable[int]) -> str:
+    """Write trials as on the command line: 0..3,7."""
+    parts: list[list[int]] = []
+    for trial in sorted(trials):
+        if parts and trial == parts[-1][-1] + 1:
+            parts[-1].append(trial)
+        else:
+            parts.append([trial])
+    return ",".join(str(part[0]) if len(part) == 1 else f"{part[0]}..{part[-1]}" for part in parts)
 
 
 def _show(value: Any) -> str:

@@ -63,7 +63,8 @@ class Command:
 
     def _extend_plans(self, config: DictConfig, overrides: list[list[str]]) -> None:
         """Add the rows and trials of all jobs to the plans of their studies, which `status` reads."""
-        from hybridsep.runs import plan, records  # import NumPy, which a command that only asks need not wait for
+        from hybridsep.runs import asked as asked_file  # import NumPy, which a command that only asks need not wait for
+        from hybridsep.runs import records
 
         plans: dict[Path, dict[str, list[int]]] = {}
         try:
@@ -77,7 +78,7 @@ class Command:
         self.trials = sum(len(trials) for _, trials in found)
         for study, rows in plans.items():
             with contextlib.suppress(OSError, RecordError):  # the first job meets the same, and says it
-                plan.extend(study, rows)
+                asked_file.extend(study, rows)
 
 
 # Hydra makes its callbacks and launchers itself, from names in YAML, and a launcher's worker process starts with

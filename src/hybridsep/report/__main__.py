@@ -19,6 +19,7 @@ hybridsep.report: what the runs prove. Reads results/runs; writes results/tables
   python -m hybridsep.report curves study=quick --watch the same, kept up to date while the study runs
   python -m hybridsep.report plan study=quick           trials that would settle it, and their hours
   python -m hybridsep.report compare resnext hybrid study=quick      two rows: difference, cost, disputed test images
+  python -m hybridsep.report forget resnext=5..9 study=quick         no longer asked for; runs stay
   python -m hybridsep.report calibrate                  how often intervals, tests and verdicts are right, simulated
   python -m hybridsep.report --check                    rebuild what stands under results/tables; 1 if it differs
 
@@ -46,6 +47,8 @@ def main(arguments: list[str] | None = None) -> int:
             if command not in ("status", "curves"):
                 raise ConfigError("--watch belongs to status and curves: python -m hybridsep.report status --watch")
             command = f"watch {command}"
+        if "forget" in words:
+            return _forget(words)
         words, rows = _two_rows(words) if "compare" in words else (words, ())
         given = settings.load([word for word in words if word not in (*COMMANDS.values(), "--watch")])
         if rows:
@@ -69,6 +72,16 @@ def _two_rows(words: list[str]) -> tuple[list[str], tuple[str, str]]:
     if len(rows) != 2 or rows[0] == rows[1]:
         raise ConfigError("compare takes two rows: python -m hybridsep.report compare resnext hybrid study=quick")
     return [word for word in words if word != "compare" and word not in rows], (rows[0], rows[1])
+
+
+def _forget(words: list[str]) -> int:
+    from hybridsep.report.forget import forget
+
+    at = words.index("forget")
+    if at + 1 == len(words):
+        raise ConfigError("forget takes a row: python -m hybridsep.report forget resnext=5..9 study=quick")
+    print(forget(settings.load([*words[:at], *words[at + 2 :]]), words[at + 1]))
+    return 0
 
 
 def _compare(given: settings.ReportSettings, row: str, other: str) -> int:

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from hybridsep.config import experiments
 from hybridsep.config.identity import flatten
 from hybridsep.data.subset import evaluation_subset
 from hybridsep.errors import UserError
 from hybridsep.report.folders import Problem, Run, common_part
 from hybridsep.report.settings import AnalysisOptions, Paper, RowSpec, TableSpec
+from hybridsep.runs import asked
 
 OWN_ROWS = "rows"
 OWN_TITLE = "Rows that are not of the paper: difference in test error from the baseline"
@@ -192,7 +192,8 @@ def _build(study: str, name: str, spec: TableSpec, by_row: dict[str, list[Run]],
     # The paper's baseline unless the user names another row of the table.
     baseline = choices.baseline if choices.baseline in found and found[choices.baseline] else spec.baseline
     rows = sorted(found, key=lambda row: row != baseline)
-    planned = {row: expected_trials(study, row, spec, choices) for row in rows}
+    of_study = asked.read(finished[0].folder.parents[1])
+    planned = {row: expected_trials(row, of_study, spec, choices, begun=bool(by_row[row])) for row in rows}
     runset = RunSet(
         study=study,
         table=name,
@@ -266,8 +267,11 @@ def _short(value: Any) -> str:
     return text if len(text) <= 24 else f"{text[:12]}..."
 
 
-def expected_trials(study: str, row: str, spec: TableSpec, choices: AnalysisOptions) -> list[int]:
-    """Return the trials a row should have: report.trials, else what its experiment says, else the table's number."""
+def expected_trials(row: str, rows: asked.Rows, spec: TableSpec, choices: AnalysisOptions, *, begun: bool) -> list[int]:
+    """Return the trials a row should have: report.trials, else those asked for, else the table's number.
+
+    `begun`: the row has runs, and counts as those where other rows were asked for and it was not.
+    """
     if choices.trials is not None:
         return list(range(choices.trials))
-    return experiments.plan_of(study, [row]).get(row) or list(range(spec.trials))
+    return rows[row] if row in rows else [] if rows and begun else list(range(spec.trials))

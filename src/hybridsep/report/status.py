@@ -7,47 +7,36 @@ from typing import Any
 
 import numpy as np
 
-from hybridsep.config import experiments
+from hybridsep.config.trials import ranges
 from hybridsep.errors import ConfigError, UserError
 from hybridsep.report import difference, folders, runset
 from hybridsep.report.compare import samples_of
 from hybridsep.report.folders import Problem, Run
 from hybridsep.report.runset import RunSet
 from hybridsep.report.settings import AnalysisOptions, Paper
-from hybridsep.report.table import MISSING, Column, Table, dash, duration, number, ranges, share
-from hybridsep.runs import plan, records
+from hybridsep.report.table import MISSING, Column, Table, dash, duration, number, share
+from hybridsep.runs import asked, records
 
 STATES = ("running", "interrupted", "failed", "diverged", "unusable", "missing")
 
 
 def studies_of(results: Path, name: str) -> list[str]:
-    """Return the studies that `study=` names: `all`, a folder, or an experiment's name for those that may be its own.
-
-    An experiment without runs gives its own name. Raises ConfigError that lists what there is.
-    """
-    found, plans = folders.studies(results), experiments.plans()
+    """Return the studies that `study=` names, a folder or `all`. Raises ConfigError that lists what there is."""
+    found = folders.studies(results)
     if name == "all" and found:
         return found
     if name in found:
         return [name]
-    if name in plans:
-        rows = plans[name].rows.keys()
-        own = [
-            study
-            for study in found
-            if plans[name].fits(study) and rows & {path.name for path in records.study_folder(results, study).glob("*")}
-        ]
-        return own or [name]
     there = f"there are {', '.join(found)}" if found else f"there is none under {results / 'runs'}"
-    raise ConfigError(f"no study '{name}'; {there}; experiments are {', '.join(plans)}")
+    raise ConfigError(f"no study '{name}'; {there}")
 
 
 def look(
     results: Path, study: str, runs: Sequence[Run], problems: Sequence[Problem], paper: Paper, choices: AnalysisOptions
 ) -> Table:
-    """Return `progress` of a study as it stands now. Raises RecordError for a plan that cannot be read."""
-    asked, now = plan.read(records.study_folder(results, study)), datetime.datetime.now(datetime.UTC)
-    return progress(study, runs, problems, paper, choices, asked=asked, now=now)
+    """Return `progress` of a study as it stands now. Raises RecordError when what was asked cannot be read."""
+    rows, now = asked.read(records.study_folder(results, study)), datetime.datetime.now(datetime.UTC)
+    return progress(study, runs, problems, paper, choices, planned=rows, now=now)
 
 
 def progress(
@@ -57,20 +46,18 @@ def progress(
     paper: Paper,
     choices: AnalysisOptions,
     *,
-    asked: dict[str, list[int]],
+    planned: asked.Rows,
     now: datetime.datetime,
 ) -> Table:
     """Return the table of rows and states, with the time that is left at the measured speed.
 
-    `asked`: the rows and trials of the study's own plan; without one those of its experiment, else of the paper.
+    `planned`: the rows and trials that were asked for; where there are none, those of the paper's table.
     `now` is compared with the last sign of life of running trials.
     """
-    present = {run.row for run in runs}
-    planned = asked or experiments.plan_of(study, present) or getattr(experiments.plans().get(study), "rows", {})
     unusable = [problem.folder for problem in problems if problem.folder is not None]
     rows = list(dict.fromkeys([*planned, *(run.row for run in runs), *(folder.parts[-2] for folder in unusable)]))
     rows.sort(key=paper.place)
-    lines = [_row(row, runs, unusable, planned.get(row), choices, paper, now) for row in rows]
+    lines = [_row(row, runs, unusable, planned.get(row, []) if planned else None, choices, paper, now) for row in rows]
     known = [line["hours"] for line in lines if line["hours"] is not None]
     shown = [state for state in STATES if state == "missing" or any(line["counts"][state] for line in lines)]
     total = {"row": "all", "done": sum(line["done"] for line in lines), "hours": sum(known) if known else None}

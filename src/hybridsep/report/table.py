@@ -196,17 +196,6 @@ def byte_count(value: float | None) -> str:
     return MISSING if value is None else f"{count(value)}B"
 
 
-def ranges(trials: list[int]) -> str:
-    """Write numbers as on the command line: 0..3,7."""
-    parts: list[list[int]] = []
-    for trial in sorted(trials):
-        if parts and trial == parts[-1][-1] + 1:
-            parts[-1].append(trial)
-        else:
-            parts.append([trial])
-    return ",".join(str(part[0]) if len(part) == 1 else f"{part[0]}..{part[-1]}" for part in parts)
-
-
 def raw(value: Any) -> str:
     """Write a value for CSV: six significant digits, since machines differ in the last bits; None is empty."""
     if value is None:

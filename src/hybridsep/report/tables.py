@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from hybridsep.config.trials import ranges
 from hybridsep.report import table
 from hybridsep.report.compare import Comparison
 from hybridsep.report.noise import MIN_PAIRS, MIN_TRIALS
@@ -251,7 +252,7 @@ def states(runset: RunSet) -> Table:
             "n": len(finished),
             "expected": len(runset.trials[row]),
         }
-        lines.append(line | {state: table.ranges(trials) or None for state, trials in by_state.items()})
+        lines.append(line | {state: ranges(trials) or None for state, trials in by_state.items()})
     return Table(
         name=f"{runset.table}-runs",
         title=f"{runset.short_title}: trials by name",

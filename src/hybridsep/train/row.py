@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from hybridsep.runs import plan
+from hybridsep.runs import asked
 from hybridsep.runs.progress import Monitor
 from hybridsep.runs.records import study_folder
 from hybridsep.runs.stop import Stop
@@ -81,10 +81,10 @@ def train_prepared(row: PreparedRow, trials: Iterable[int], *, monitor: Monitor,
 
 
 def _write_down(row: PreparedRow, trials: list[int]) -> str:
-    """Add the trials to the study's plan, so that `status` knows of those not begun; return why it could not be."""
+    """Write down that the trials were asked for, for `status`; return why it could not be."""
     results = row.config["results"]
     try:
-        plan.extend(study_folder(Path(results), row.config["study"]), {row.config["row"]: trials})
+        asked.extend(study_folder(Path(results), row.config["study"]), {row.config["row"]: trials})
     except OSError as error:
         return f"results={results} cannot be written: {error}"
     return ""

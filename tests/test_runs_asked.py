@@ -7,7 +7,7 @@ from conftest import TINY, cannot_be_written
 
 from hybridsep.errors import RecordError
 from hybridsep.report.__main__ import main
-from hybridsep.runs import plan, records
+from hybridsep.runs import asked, records
 
 
 def status_of(capture, results) -> dict[str, list[str]]:
@@ -17,27 +17,46 @@ def status_of(capture, results) -> dict[str, list[str]]:
     return {line[0]: line[1:] for line in words if line}
 
 
-def test_a_plan_only_grows(tmp_path):
+def test_commands_add_to_what_was_asked(tmp_path):
     study = tmp_path / "runs" / "one"
-    assert plan.read(study) == {}
-    plan.extend(study, {"a": [2, 0]})
-    plan.extend(study, {"b": [5], "a": [1]})
-    assert plan.read(study) == {"a": [0, 1, 2], "b": [5]}
-    written = (study / plan.NAME).stat().st_mtime_ns
-    plan.extend(study, {"a": [1]})
-    assert (study / plan.NAME).stat().st_mtime_ns == written
+    assert asked.read(study) == {}
+    asked.extend(study, {"a": [2, 0]})
+    asked.extend(study, {"b": [5], "a": [1]})
+    assert asked.read(study) == {"a": [0, 1, 2], "b": [5]}
+    written = (study / asked.NAME).stat().st_mtime_ns
+    asked.extend(study, {"a": [1]})
+    assert (study / asked.NAME).stat().st_mtime_ns == written
 
 
-@pytest.mark.parametrize("content", ["", "[]", '{"rows": [1]}', '{"rows": {"a": 1}}', '{"rows": {"a": ["x"]}}'])
-def test_a_damaged_plan_is_named_and_kept(tmp_path, capsys, content):
-    path = tmp_path / "runs" / "tiny" / plan.NAME
+@pytest.mark.parametrize("content", ["", "[]", '{"rows": [1]}', '{"rows": {"a": 1.5}}', '{"rows": {"a": ["x"]}}'])
+def test_a_damaged_file_is_named_and_kept(tmp_path, capsys, content):
+    path = tmp_path / "runs" / "tiny" / asked.NAME
     path.parent.mkdir(parents=True)
     path.write_text(content)
-    with pytest.raises(RecordError, match="plan.json"):
-        plan.extend(path.parent, {"a": [1]})
+    with pytest.raises(RecordError, match="asked.json"):
+        asked.extend(path.parent, {"a": [1]})
     assert path.read_text() == content
     assert main([f"results={tmp_path}", "status", "study=tiny"]) == 2
-    assert "plan.json cannot be read" in capsys.readouterr().err
+    assert "asked.json cannot be read" in capsys.readouterr().err
+
+
+def test_a_person_may_shrink_it_and_nothing_brings_it_back(tmp_path, capsys):
+    study = tmp_path / "runs" / "tiny"
+    study.mkdir(parents=True)
+    (study / asked.OLD_NAME).write_text('{"rows": {"a": [0, 1, 2, 7], "b": [0]}}')
+    assert asked.read(study) == {"a": [0, 1, 2, 7], "b": [0]}
+    asked.extend(study, {"a": [3]})
+    assert json.loads((study / asked.NAME).read_text()) == {"rows": {"a": "0..3,7", "b": "0"}}
+    words = [f"results={tmp_path}", "study=tiny"]
+    assert main(["forget", "a=3..9", *words]) == 0 and "a 3,7 no longer asked for" in capsys.readouterr().out
+    assert main([*words, "forget", "b"]) == 0
+    assert asked.read(study) == {"a": [0, 1, 2]}
+    (study / asked.NAME).write_text('{"rows": {"a": ["0", "2..3"]}}')
+    assert asked.read(study) == {"a": [0, 2, 3]}
+    for wrong, line in ((["forget", "c"], "asked for a"), (["forget", "a=5"], "0,2..3"), (["forget"], "takes a row")):
+        assert main([*words, *wrong]) == 2 and line in capsys.readouterr().err
+    assert main(["forget", "a", words[0]]) == 2 and "one study" in capsys.readouterr().err
+    assert asked.read(study) == {"a": [0, 2, 3]}
 
 
 def test_status_lists_what_was_asked_for_and_no_more(run, tmp_path, capfd):
@@ -57,7 +76,7 @@ def test_rows_that_a_sweep_has_not_reached_are_missing(run, tmp_path, capfd):
     for row in ("separable", "hybrid"):
         assert lines[row][0] == "0/3" and "0..2" in lines[row], lines
     assert lines["resnext"][0] == "0/3" and lines["all"][0] == "0/9" and "trials" in lines["all"], lines
-    assert json.loads((results / "runs/tiny/plan.json").read_text())["rows"]["hybrid"] == [0, 1, 2]
+    assert json.loads((results / "runs/tiny/asked.json").read_text())["rows"]["hybrid"] == "0..2"
 
 
 def test_the_first_failed_trial_ends_a_sweep_that_fails_fast(run, tmp_path):
