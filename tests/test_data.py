@@ -14,6 +14,7 @@ import threading
 import time
 import urllib.error
 import warnings
+import zipfile
 import zlib
 from pathlib import Path
 
@@ -25,7 +26,7 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 from PIL import Image
 
-from hybridsep.data import Dataset, archive, channel_statistics, cifar10, imagefolder, synthetic
+from hybridsep.data import Dataset, archive, channel_statistics, cifar10, imagefolder, layout, synthetic
 from hybridsep.data.images import decode
 from hybridsep.data.subset import evaluation_subset, redrawn_subset
 from hybridsep.errors import ConfigError, DataError
@@ -375,6 +376,183 @@ def test_the_jpeg_copy_of_cifar10_loads_where_it_is_present(tmp_path):
     np.testing.assert_allclose((mean, std), [[0.4914, 0.4822, 0.4465], [0.2470, 0.2435, 0.2616]], atol=0.003)
 
 
+def write_zip(path: Path, files: dict[str, bytes]) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return path
+
+
+def test_labels_corrected_on_the_disk_are_seen(tmp_path):
+    """Two files of one size and one time change places: what is trained on is what lies there."""
+    files = {name: encoded(pixels(number), "BMP") for number, name in enumerate(small())}
+    folder = write_folder(tmp_path / "some", files)
+    for path in folder.rglob("*.png"):
+        os.utime(path, (1, 1))
+    before = load(folder)
+    one, other = folder / "train/a/0.png", folder / "train/b/0.png"
+    swapped = other.read_bytes(), one.read_bytes()
+    for path, data in zip((one, other), swapped, strict=True):
+        path.write_bytes(data)
+        os.utime(path, (1, 1))
+    after = load(folder)
+    assert np.array_equal(after.train_images[0], before.train_images[3]) and after.sha256 != before.sha256
+
+
+def test_images_that_change_while_they_are_read_are_not_kept(tmp_path, monkeypatch):
+    folder, done = write_folder(tmp_path / "some", small()), []
+
+    def slow(data, **options):
+        if not done:
+            (folder / "train/a/0.png").write_bytes(encoded(pixels(99)))
+        done.append(data)
+        return decode(data, **options)
+
+    monkeypatch.setattr(imagefolder, "decode", slow)
+    refused(folder, "changed while it was read")
+    assert np.array_equal(load(folder).train_images[0], np.array(pixels(99)))
+
+
+@pytest.mark.parametrize("mode", ["w", "w:gz", "w:xz", "w:bz2"])
+def test_archives_one_after_the_other_are_read_to_the_end(tmp_path, mode):
+    halves = [dict(list(small().items())[::2]), dict(list(small().items())[1::2])]
+    content = b"".join(write_tar(tmp_path / "half.tar", half, mode).read_bytes() for half in halves)
+    (tmp_path / "all.tar").write_bytes(content)
+    assert load(tmp_path / "all.tar").sha256 == load(write_tar(tmp_path / "right.tar", small())).sha256
+    for garbage in (b"\1" * 700, bytes(600) + b"more", b"x"):
+        (tmp_path / "all.tar").write_bytes(content + garbage)
+        refused(tmp_path / "all.tar", "all.tar cannot be read")
+    (tmp_path / "all.tar").write_bytes(content + write_tar(tmp_path / "half.tar", halves[0], mode).read_bytes())
+    refused(tmp_path / "all.tar", "comes twice")
+
+
+def test_a_zip_is_read_as_a_tar_is(tmp_path):
+    files = {f"things/{name}": data for name, data in small().items()}
+    whole = write_zip(tmp_path / "some.zip", files | {"things/Thumbs.db": b"", "__MACOSX/x": b""})
+    assert load(whole).sha256 == load(write_tar(tmp_path / "some.tar", files)).sha256
+    content = whole.read_bytes()
+    for other in (content + b"more", b"more" + content, content + content, content[:-30], content[: len(content) // 2]):
+        (tmp_path / "other.zip").write_bytes(other)
+        refused(tmp_path / "other.zip", "other.zip")
+    flipped = bytearray(content)
+    flipped[content.index(b"IDAT") + 9 if b"IDAT" in content else 60] ^= 1
+    (tmp_path / "other.zip").write_bytes(flipped)
+    refused(tmp_path / "other.zip", "other.zip")
+
+
+def test_a_zip_that_means_harm_is_refused(tmp_path, monkeypatch):
+    for name in ("../x.png", "/train/a/x.png", "train/x.png", "train/a/0.png"):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # zipfile warns of a name that comes twice
+            packed = tmp_path / "some.zip"
+            with zipfile.ZipFile(packed, "w") as archive_:
+                for known, data in [*small().items(), (name, encoded(pixels(0)))]:
+                    archive_.writestr(known, data)
+        refused(packed, Path(name).name)
+    linked = zipfile.ZipInfo("train/a/x.png")
+    linked.external_attr = 0o120777 << 16
+    with zipfile.ZipFile(packed, "w") as archive_:
+        archive_.writestr(linked, "/etc/passwd")
+    refused(packed, "train/a/x.png", "link, device")
+    big = write_zip(tmp_path / "big.zip", small() | {"train/a/x.png": bytes(imagefolder._MAX_FILE + 1)})
+    refused(big, "train/a/x.png", "data.side=32")
+    monkeypatch.setattr(archive, "MAX_TOTAL", 1 << 10)
+    refused(big, "the archive holds more than")
+
+
+def test_what_is_not_read_is_named(tmp_path, capfd):
+    more = {"train/a/Thumbs.db": b"", "val/a/0.png": b"", "README.md": b"", "train/.DS_Store": b"", "@eaDir/x": b""}
+    for path in (write_folder(tmp_path / "some", small() | more), write_tar(tmp_path / "some.tar", small() | more)):
+        load(path)
+        (line,) = (line for line in capfd.readouterr().err.splitlines() if "not read" in line)
+        for name in ("README.md", "val/", "train/a/Thumbs.db", "train/.DS_Store", "@eaDir"):
+            assert name in line
+        assert "val/a" not in line
+
+
+def test_missing_parts_and_empty_classes_are_named(tmp_path):
+    files, folder = small(), write_folder(tmp_path / "some", small())
+    for part in ("train", "test"):
+        (folder / part / "empty").mkdir()
+    refused(folder, "class empty has no image")
+    for name, other in (("test", "val"), ("train", "Train")):
+        renamed = {key.replace(f"{name}/", f"{other}/"): data for key, data in files.items()}
+        for path in (write_folder(tmp_path / other, renamed), write_tar(tmp_path / f"{other}.tar", renamed)):
+            refused(path, f"no {name}/ in it", f"there is {other}/")
+    odd = {"train/c/0.png": encoded(pixels(5)), "test/d/0.png": encoded(pixels(6)), "test/e/0.png": b""}
+    refused(write_folder(tmp_path / "odd", files | odd), "test/e/0.png cannot be decoded")
+    odd["test/e/0.png"] = odd["test/d/0.png"]
+    refused(write_folder(tmp_path / "odd", files | odd), "only in train/ c", "only in test/ d, e")
+
+
+# --- images as people have them ---
+
+
+def test_images_of_any_size_are_made_squares(tmp_path):
+    wide = Image.fromarray(stream(7, "test").integers(0, 256, (48, 64, 3), dtype=np.uint8))
+    files = {"train/a/wide.JPG": encoded(wide), "train/a/tall.PNG": encoded(wide.rotate(90, expand=True))}
+    files |= {name: encoded(pixels(number, 600 + number)) for number, name in enumerate(small())}
+    refused(write_folder(tmp_path / "some", files), "data.side=32")
+    found = imagefolder.load(path=tmp_path / "some", cache=tmp_path / "cache", name="n", title="t", resize=16)
+    assert found.train_images.shape == (8, 16, 16, 3)
+    want = np.array(wide.crop((8, 0, 56, 48)).resize((16, 16), Image.Resampling.BICUBIC))
+    assert np.array_equal(found.train_images[4], want)  # a/0, a/1, a/2, a/tall, a/wide
+    other = imagefolder.load(path=tmp_path / "some", cache=tmp_path / "cache", name="n", title="t", resize=8)
+    assert other.train_images.shape == (8, 8, 8, 3) and len(list((tmp_path / "cache").iterdir())) == 2
+
+
+def test_images_are_turned_upright_where_they_are_resized():
+    lying = pixels(0)
+    about = Image.Exif()
+    about[0x0112] = 6  # to be turned by a quarter
+    data = encoded(lying, exif=about)
+    assert np.array_equal(decode(data, name="x", resize=None).pixels, np.array(lying))
+    assert np.array_equal(decode(data, name="x", resize=8).pixels, np.array(lying.rotate(-90)))
+
+
+def test_transparency_is_laid_onto_white_and_said_once(tmp_path, capfd):
+    clear = pixels(0, mode="RGBA")
+    clear.putalpha(0)
+    files = small() | {"train/a/clear.png": encoded(clear), "train/b/solid.png": encoded(pixels(1, mode="RGBA"))}
+    found = load(write_tar(tmp_path / "some.tar", files))
+    assert found.train_images[3].min() == 255 and np.array_equal(found.train_images[7], np.array(pixels(1)))
+    said = capfd.readouterr().err
+    assert said.count("laid onto white") == 1 and "2" in said.splitlines()[-1]
+    palette = encoded(pixels(0, mode="P"), transparency=0)
+    assert decode(palette, name="x", resize=None).transparent
+
+
+def test_a_part_of_the_training_images_can_be_held_out(tmp_path):
+    files = {f"train/{label}/{n}.png": encoded(pixels(100 * n + ord(label))) for label in "ab" for n in range(10)}
+    folder = write_folder(tmp_path / "some", files)
+    options = {"path": folder, "cache": tmp_path / "cache", "name": "n", "title": "t"}
+    found = imagefolder.load(**options, hold_out=0.2)
+    assert np.bincount(found.train_labels).tolist() == [8, 8] and np.bincount(found.test_labels).tolist() == [2, 2]
+    together = {image.tobytes() for image in (*found.train_images, *found.test_images)}
+    assert len(together) == 20 and imagefolder.load(**options, hold_out=0.2).sha256 == found.sha256
+    with pytest.raises(DataError, match="too few for data.split=0.96"):
+        imagefolder.load(**options, hold_out=0.96)
+    write_folder(folder, {"test/a/0.png": encoded(pixels(0)), "test/b/0.png": encoded(pixels(0))})
+    with pytest.raises(DataError, match="data.split=0.2 is for images without test/"):
+        imagefolder.load(**options, hold_out=0.2)
+
+
+def test_decoding_in_threads_keeps_the_order(tmp_path, monkeypatch):
+    monkeypatch.setattr(imagefolder, "_CHUNK", 3)
+    many = {
+        f"{part}/{label}/{n:02d}.png": encoded(pixels(n))
+        for part in ("train", "test")
+        for label in "ab"
+        for n in range(20)
+    }
+    packed, found = write_tar(tmp_path / "some.tar", many), []
+    for cores in (1, 4):
+        monkeypatch.setattr(imagefolder.machine, "cores", lambda cores=cores: cores)
+        found.append(load(packed, tmp_path / f"cache{cores}"))
+    assert found[0].sha256 == found[1].sha256
+    assert all(np.array_equal(found[0].train_images[n], np.array(pixels(n % 20))) for n in range(40))
+
+
 # --- archives that mean harm ---
 
 
@@ -413,8 +591,8 @@ def test_links_and_devices_are_refused_wherever_they_are(tmp_path, kind):
 
 def test_too_much_is_refused(tmp_path, monkeypatch):
     big = tarfile.TarInfo("train/a/big.png")
-    big.size = archive.MAX_FILE + 1
-    refused(write_tar(tmp_path / "some.tar.xz", small(), "w:xz", (big,)), "big.png", str(archive.MAX_FILE))
+    big.size = imagefolder._MAX_FILE + 1
+    refused(write_tar(tmp_path / "some.tar.xz", small(), "w:xz", (big,)), "big.png", str(imagefolder._MAX_FILE))
     packed, folder = write_tar(tmp_path / "some.tar", small()), write_folder(tmp_path / "some", small())
     monkeypatch.setattr(archive, "MAX_FILES", 7)
     refused(packed, "more than 7 members")
@@ -467,7 +645,7 @@ PIECE = st.one_of(
 @given(st.lists(PIECE, max_size=6).map("/".join))
 def test_any_name_is_placed_or_refused(name):
     with contextlib.suppress(DataError):
-        found = archive.place(name)
+        found = layout.Contents().add(name)
         if found is not None:
             assert found.part in ("train", "test") and found.label and found.file
             for piece in found:
@@ -497,16 +675,16 @@ def test_what_is_no_archive_is_refused(tmp_path, content):
 def test_missing_and_incomplete_sources_are_refused(tmp_path):
     refused(tmp_path / "absent.tar.xz", "absent.tar.xz does not exist")
     (tmp_path / "empty").mkdir()
-    refused(tmp_path / "empty", "found: none")
+    refused(tmp_path / "empty", "no train/CLASS/FILE and no test/CLASS/FILE in it")
     only = {name: data for name, data in small().items() if name.startswith("train")}
-    refused(write_folder(tmp_path / "half", only), "same classes")
-    refused(write_folder(tmp_path / "odd", small() | {"train/c/0.png": encoded(pixels(5))}), "'c' is in one of them")
+    refused(write_folder(tmp_path / "half", only), "no test/ in it", "data.split=0.2")
+    refused(write_folder(tmp_path / "odd", small() | {"train/c/0.png": encoded(pixels(5))}), "but only in train/ c")
     refused(write_folder(tmp_path / "flat", small() | {"train/x.png": b""}), "x.png is in no class folder")
     refused(write_folder(tmp_path / "deep", small() | {"train/a/d/x.png": b""}), "not a regular file")
     os.mkfifo(tmp_path / "deep.fifo")
     refused(tmp_path / "deep.fifo", "neither a directory nor a file")
     two = {f"{top}/{name}": data for top in ("x", "y") for name, data in small().items()}
-    refused(write_folder(tmp_path / "two", two), "found: x, y")
+    refused(write_folder(tmp_path / "two", two), "not several: x, y")
     with pytest.raises(DataError, match="data.path is empty"):
         imagefolder.load(path="", cache=tmp_path, name="n", title="t")
 
@@ -533,12 +711,12 @@ BAD_IMAGES = {
     "bomb": (png(60_000, 60_000, rows=bytes(1000)), "exceeds limit"),
     "bomb-that-pillow-only-warns-of": (png(12_000, 12_000), "exceeds limit"),
     "huge": (png(4096, 4096), "4096 x 4096"),
-    "rgba": (encoded(pixels(0, mode="RGBA")), "RGBA"),
-    "grey-alpha": (encoded(pixels(0, mode="LA")), "LA"),
     "cmyk": (encoded(pixels(0, mode="CMYK"), "JPEG"), "CMYK"),
-    "transparent": (encoded(pixels(0, mode="P"), transparency=0), "transparency"),
     "16-bit-grey": (encoded(Image.fromarray(np.zeros((8, 8), np.uint16))), "I;16"),
     "16-bit-rgb": (png(8, 8, depth=16, rows=bytes(8 * 49)), "16 bits"),
+    "16-bit-ppm": (b"P6 8 # eight\n8\n65535\n" + bytes(384), "16 bits"),
+    "10-bit-ppm": (b"P6\n8 8\n1023\n" + bytes(384), "10 bits"),
+    "16-bit-pgm": (b"P5\n8 8\n65535\n" + bytes(128), "mode I"),
     "gif": (encoded(pixels(0), "GIF"), "not an image"),
     "postscript": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n", "not an image"),
     "animated": (encoded(pixels(0), save_all=True, append_images=[pixels(1)]), "2 frames"),
@@ -571,8 +749,10 @@ def test_any_bytes_are_an_image_or_refused(data):
     cut = data.draw(st.integers(0, len(damaged)))
     with contextlib.suppress(DataError), warnings.catch_warnings():
         warnings.simplefilter("error")
-        found = decode(bytes(damaged[:cut] if data.draw(st.booleans()) else damaged), name="x", side=8)
-        assert found.shape == (8, 8, 3) and found.dtype == np.uint8
+        resize = data.draw(st.sampled_from([None, 8]))
+        found = decode(bytes(damaged[:cut] if data.draw(st.booleans()) else damaged), name="x", resize=resize).pixels
+        assert found.shape == (len(found), len(found), 3) and found.dtype == np.uint8
+        assert resize is None or len(found) == resize
 
 
 # --- cifar10 ---

@@ -1,207 +1,170 @@
-"""The image files of a class-per-folder directory or tar, read without unpacking and without trust in the archive."""
+"""The files of a tar or zip, read in one go, without unpacking and without trust in the archive."""
 
 import bz2
 import gzip
-import hashlib
 import lzma
-import os
 import stat
 import tarfile
+import zipfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple, Protocol, cast
 
+from hybridsep.data.layout import Contents, Place
 from hybridsep.errors import DataError
 
-MAX_FILE = 1 << 20  # bytes of one image file
 MAX_FILES = 1_000_000
 MAX_TOTAL = 4 << 30  # bytes of a whole archive, decompressed
 _MAX_HEADER = 64 << 10  # bytes of an extended header (long names); tarfile reads these into memory by itself
 _PLAIN_TYPES = (*tarfile.REGULAR_TYPES, tarfile.DIRTYPE)
-_PARTS = ("train", "test")
-_LAYOUT = "allowed are train/CLASS/FILE and test/CLASS/FILE, all in at most one common folder"
-_OPENERS = {b"\x1f\x8b": gzip.open, b"\xfd7zXZ\0": lzma.open, b"BZh": bz2.open}
+_ALLOWED = "only plain files and folders are allowed"
+_END_OF_ZIP = 22  # bytes of the record that a zip ends with, without its comment
 
 
-class Place(NamedTuple):
-    """Where a file belongs: the common folder above train/ and test/ ("" if none), part, class and file name."""
-
-    top: str
-    part: str
-    label: str
-    file: str
+class _Member(NamedTuple):
+    name: str
+    folder: bool
+    size: int
+    read: Callable[[], bytes]  # to be called before the next member is asked for
 
 
-class Entry(NamedTuple):
-    """One image file, not decoded yet."""
+def files(
+    path: Path, contents: Contents, advance: Callable[[float], None], *, max_file: int
+) -> Iterator[tuple[Place, str, bytes]]:
+    """Yield place, name for messages and bytes of each file that `contents` places, in the archive's order.
 
-    place: Place
-    name: str  # as messages show it
-    data: bytes
-
-
-def check_name(name: str) -> None:
-    """Raise DataError for a name that is absolute, leads upwards or has unprintable characters."""
-    if name.startswith("/") or not name.isprintable() or ".." in name.split("/"):
-        raise DataError(f"{name!r} is not allowed: names must be relative, printable and without ..")
-
-
-def place(name: str) -> Place | None:
-    """Return where a file of this name belongs, or None if it is hidden or outside of train/ and test/.
-
-    Raises DataError for a hostile name (`check_name`) and for a file in train/ or test/ that is in no class folder.
-    """
-    check_name(name)
-    pieces = [piece for piece in name.split("/") if piece not in ("", ".")]
-    if any(_hidden(piece) for piece in pieces):
-        return None
-    if pieces[:1] and pieces[0] in _PARTS:
-        top, inner = "", pieces
-    elif pieces[1:2] and pieces[1] in _PARTS:
-        top, inner = pieces[0], pieces[1:]
-    else:
-        return None
-    if len(inner) != 3:
-        raise DataError(f"{name!r} is in no class folder: {_LAYOUT}")
-    return Place(top, *inner)
-
-
-def fingerprint(path: Path) -> str:
-    """Return a SHA-256 of the source: a tar's bytes, or every path, size and modification time of a directory.
-
-    Raises DataError when there is nothing at `path`, or something that is neither.
+    A tar may be plain, gz, xz or bz2, and several may follow each other; or it is a zip. `advance` is told the share
+    that has been read. Raises DataError, naming the member, for hostile names, links, devices and encrypted files,
+    files of more than `max_file` bytes, more than MAX_FILES or MAX_TOTAL, a damaged archive, and bytes before, between
+    or after its parts that would not be read.
     """
     try:
-        if path.is_file():
-            with path.open("rb") as file:
-                return hashlib.file_digest(file, "sha256").hexdigest()
-        digest = hashlib.sha256()
-        for location, file in _listing(path):
-            status = os.stat(file)
-            digest.update(f"{'/'.join(location)}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
-        return digest.hexdigest()
-    except OSError as error:
-        raise _unreadable(path, error) from None
-
-
-def entries(path: Path, advance: Callable[[float], None]) -> Iterator[Entry]:
-    """Yield every image file of a directory or of a tar (plain, gz, xz, bz2), in the source's order.
-
-    `advance` is told the share that has been read. Nothing is written anywhere. Raises DataError, naming the member,
-    for links and devices, hostile names, files over MAX_FILE, more than MAX_FILES or MAX_TOTAL, damaged archives.
-    """
-    found: set[tuple[str, ...]] = set()
-    top = None
-    for entry in _from_tar(path, advance) if path.is_file() else _from_directory(path, advance):
-        top = entry.place.top if top is None else top
-        if entry.place.top != top:
-            raise DataError(f"{entry.name} lies beside another train/ or test/ folder: {_LAYOUT}")
-        if entry.place[1:] in found:
-            raise DataError(f"{entry.name} comes twice: every file must come once")
-        found.add(entry.place[1:])
-        yield entry
-    if not found:
-        raise DataError(f"data.path={path} holds no images: {_LAYOUT}")
-
-
-def _hidden(piece: str) -> bool:
-    return piece.startswith(".") or piece == "__MACOSX"
-
-
-def _folder(path: str | os.PathLike) -> list[os.DirEntry]:
-    with os.scandir(path) as items:
-        return sorted((item for item in items if not _hidden(item.name)), key=lambda item: item.name)
-
-
-def _listing(path: Path) -> list[tuple[Place, str]]:
-    """Return the files of a directory in order. Links are followed: a person's own disk may well have them."""
-    if not path.is_dir():
-        state = "is neither a directory nor a file" if path.exists() else "does not exist"
-        raise DataError(f"data.path={path} {state}: give a directory or tar with train/CLASS/FILE and test/CLASS/FILE")
-    tops = [path, *(Path(item) for item in _folder(path) if item.is_dir())]
-    tops = [folder for folder in tops if any((folder / part).is_dir() for part in _PARTS)]
-    tops = [path] if path in tops else tops
-    if len(tops) != 1:
-        found = ", ".join(folder.name for folder in tops) or "none"
-        raise DataError(f"data.path={path} must have one folder with train/ and test/, found: {found}")
-    files = []
-    for part in _PARTS:
-        for label in _folder(tops[0] / part) if (tops[0] / part).is_dir() else []:
-            if not label.is_dir():
-                raise DataError(f"{label.path} is in no class folder: {_LAYOUT}")
-            files += [(place(f"{part}/{label.name}/{file.name}"), file.path) for file in _folder(label)]
-    if len(files) > MAX_FILES:
-        raise DataError(f"data.path={path} has {len(files)} files, allowed are {MAX_FILES}")
-    return files
-
-
-def _from_directory(path: Path, advance: Callable[[float], None]) -> Iterator[Entry]:
-    try:
-        files = _listing(path)
-    except OSError as error:
-        raise _unreadable(path, error) from None
-    for number, (location, file) in enumerate(files):
-        advance(number / len(files))
-        try:
-            status = os.stat(file)
-            if not stat.S_ISREG(status.st_mode):
-                raise DataError(f"{file} is not a regular file: {_LAYOUT}")
-            _limit(file, status.st_size)
-            data = Path(file).read_bytes()
-        except OSError as error:
-            raise _unreadable(file, error) from None
-        yield Entry(location, file, data)
-
-
-def _from_tar(path: Path, advance: Callable[[float], None]) -> Iterator[Entry]:
-    try:
-        size = max(1, path.stat().st_size)
-        with path.open("rb") as raw, _decompressed(raw) as plain:
-            stream = _Bounded(plain)
-            with tarfile.open(fileobj=stream, mode="r|", tarinfo=_Member) as tar:
-                for member in _members(tar):
-                    advance(raw.tell() / size)
-                    name = f"{path.name}: {member.name!r}"
-                    check_name(member.name)
-                    if member.isdir():
-                        continue
-                    if not member.isreg() or member.issparse():
-                        raise DataError(f"{name} is a link, device or sparse file: only files and folders are allowed")
-                    _limit(name, member.size)
-                    location = place(member.name)
-                    if location is not None:
-                        yield Entry(location, name, tar.extractfile(member).read())
-            stream.drain()  # the checksum of the compressed stream stands at its end
+        with path.open("rb") as file:
+            is_zip = file.read(4) in (b"PK\x03\x04", b"PK\x05\x06")
+        for number, member in enumerate((_of_zip if is_zip else _of_tar)(path, advance)):
+            if number >= MAX_FILES:
+                raise DataError(f"the archive has more than {MAX_FILES} members")
+            name = f"{path.name}: {member.name!r}"
+            limit(name, member.size, max_file)
+            place = contents.add(member.name, folder=member.folder)
+            if place is not None:
+                yield place, name, member.read()
     except DataError:
         raise
-    except Exception as error:  # tarfile and the decompressors raise a dozen unrelated types on damaged bytes
-        raise _unreadable(path, error) from None
+    except Exception as error:  # tarfile, zipfile and the decompressors raise a dozen unrelated types on damaged bytes
+        raise unreadable(path, error) from None
 
 
-def _members(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
-    for _ in range(MAX_FILES):
-        member = tar.next()
-        if member is None:
-            return
-        tar.members.clear()  # else a million of them stay in memory
-        yield member
-    raise DataError(f"the archive has more than {MAX_FILES} members")
+def limit(name: str, size: int, most: int) -> None:
+    """Raise DataError for a file of more than `most` bytes."""
+    if size > most:
+        hint = "" if most > 1 << 20 else "; data.side=32, for instance, takes larger images and makes them small"
+        raise DataError(f"{name} has {size} bytes, allowed are {most}{hint}")
 
 
-def _decompressed(raw: BinaryIO) -> BinaryIO:
+def unreadable(path: str | Path, error: Exception) -> DataError:
+    """Return the error for a file that the system or a decoder cannot read."""
+    reason = " ".join(str(error).split()) or type(error).__name__
+    return DataError(f"{path} cannot be read: {reason}")
+
+
+def _of_zip(path: Path, advance: Callable[[float], None]) -> Iterator[_Member]:
+    with zipfile.ZipFile(path) as archive:
+        _check_ends(path, archive)
+        infos = archive.infolist()
+        if sum(info.file_size for info in infos) > MAX_TOTAL:
+            raise DataError(f"the archive holds more than {MAX_TOTAL >> 20} MiB")
+        for number, info in enumerate(infos):
+            advance(number / len(infos))
+            kind = stat.S_IFMT(info.external_attr >> 16)
+            if kind not in (0, stat.S_IFREG, stat.S_IFDIR) or info.flag_bits & 1:
+                raise DataError(
+                    f"{info.filename!r} is a link, device or encrypted file: only files and folders are allowed"
+                )
+            yield _Member(info.filename, info.is_dir(), info.file_size, partial(archive.read, info))
+
+
+def _check_ends(path: Path, archive: zipfile.ZipFile) -> None:
+    """Raise DataError for bytes before or after the zip: `zipfile` passes over them, another archive or not."""
+    with path.open("rb") as file:
+        file.seek(-_END_OF_ZIP - len(archive.comment), 2)
+        ends_there = file.read(4) == b"PK\x05\x06"
+    if not ends_there or min((info.header_offset for info in archive.infolist()), default=0) > 0:
+        raise DataError(f"{path} holds more than one zip, or something before or after it: pack it again")
+
+
+def _of_tar(path: Path, advance: Callable[[float], None]) -> Iterator[_Member]:
+    size = max(1, path.stat().st_size)
+
+    class OwnHeader(_Header):
+        ended = False  # of this archive
+
+    with path.open("rb") as raw:
+        stream = cast(BinaryIO, _Bounded(_decompressed(raw)))  # of which tarfile calls `read` alone
+        # tarfile takes an end mark for the end of all; with this it goes on to what another `cat` put behind it.
+        with tarfile.open(fileobj=stream, mode="r|", tarinfo=OwnHeader, ignore_zeros=True) as tar:
+            while (member := tar.next()) is not None:
+                tar.members.clear()  # type: ignore[attr-defined]  # else a million of them stay in memory
+                advance(raw.tell() / size)
+                if not member.isdir() and (not member.isreg() or member.issparse()):
+                    raise DataError(
+                        f"{member.name!r} is a link, device or sparse file: only files and folders are allowed"
+                    )
+                yield _Member(member.name, member.isdir(), member.size, partial(_content, tar, member))
+
+
+def _content(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    file = tar.extractfile(member)
+    assert file is not None  # a regular file
+    return file.read()
+
+
+class _Readable(Protocol):
+    def read(self, size: int, /) -> bytes: ...
+
+
+def _decompressed(raw: BinaryIO) -> _Readable:
     """Return a file's content, decompressed when its first bytes say so, whatever its name says."""
     start = raw.read(8)
     raw.seek(0)
-    for magic, opener in _OPENERS.items():
-        if start.startswith(magic):
-            return opener(raw)
+    if start.startswith(b"\x1f\x8b"):
+        return gzip.open(raw)
+    if start.startswith(b"\xfd7zXZ\0"):
+        return _Streams(raw, lzma.LZMADecompressor)
+    if start.startswith(b"BZh"):
+        return _Streams(raw, bz2.BZ2Decompressor)
     return raw
+
+
+class _Streams:
+    """Compressed streams one after the other, decompressed. `lzma.open` and `bz2.open` pass over what they cannot read
+    behind the first; here that raises an error as any damage does, and zeros are padding."""
+
+    def __init__(self, raw: BinaryIO, new: type[lzma.LZMADecompressor] | type[bz2.BZ2Decompressor]) -> None:
+        self._raw, self._new, self._stream = raw, new, new()
+
+    def read(self, size: int) -> bytes:
+        data = b""
+        while not data:
+            waiting = b""
+            if self._stream.eof:
+                waiting = self._stream.unused_data.lstrip(b"\0")
+                while not waiting:
+                    if not (chunk := self._raw.read(1 << 16)):
+                        return b""
+                    waiting = chunk.lstrip(b"\0")
+                self._stream = self._new()
+            elif self._stream.needs_input and not (waiting := self._raw.read(1 << 16)):
+                raise EOFError("the compressed file ends before its end mark")
+            data = self._stream.decompress(waiting, size)
+        return data
 
 
 class _Bounded:
     """A stream that refuses to give more than MAX_TOTAL bytes."""
 
-    def __init__(self, plain: BinaryIO) -> None:
+    def __init__(self, plain: _Readable) -> None:
         self._plain = plain
         self._given = 0
 
@@ -212,32 +175,25 @@ class _Bounded:
             raise DataError(f"the archive holds more than {MAX_TOTAL >> 20} MiB")
         return data
 
-    def drain(self) -> None:
-        while self.read(1 << 16):
-            pass
 
+class _Header(tarfile.TarInfo):
+    """A header that is refused where tarfile would take a damaged one for the archive's end, or read a huge one.
 
-class _Member(tarfile.TarInfo):
-    """A header that is refused where tarfile would take a damaged one for the archive's end, or read a huge one."""
+    `ended` says whether the block before was an end mark.
+    """
+
+    ended: bool
 
     @classmethod
-    def frombuf(cls, buf: bytes, encoding: str, errors: str) -> "_Member":
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> "_Header":
+        after_end, cls.ended = cls.ended, not any(buf)
         try:
             member = super().frombuf(buf, encoding, errors)
         except tarfile.HeaderError as error:
-            if buf and not any(buf):
-                raise  # a block of zeros is the end of the archive
-            raise ValueError("damaged header, or no end of the archive") from error
+            if cls.ended and (buf or after_end):
+                raise  # a block of zeros, or nothing more behind one
+            fault = "what follows its end is no archive" if after_end else "damaged header, or no end of the archive"
+            raise ValueError(fault) from error
         if member.size < 0 or member.type not in _PLAIN_TYPES and member.size > _MAX_HEADER:
             raise ValueError(f"a header of {member.size} bytes for {member.name!r}")
         return member
-
-
-def _limit(name: str, size: int) -> None:
-    if size > MAX_FILE:
-        raise DataError(f"{name} has {size} bytes, allowed are {MAX_FILE}")
-
-
-def _unreadable(path: str | Path, error: Exception) -> DataError:
-    reason = " ".join(str(error).split()) or type(error).__name__
-    return DataError(f"{path} cannot be read: {reason}")

@@ -102,4 +102,5 @@ def channel_statistics(images: np.ndarray) -> tuple[tuple[float, float, float], 
             raise DataError(f"channel {channel} has the same value in every pixel of every image")
         means.append(total / number / 255)
         deviations.append(variance**0.5 / number / 255)
-    return tuple(means), tuple(deviations)
+    (mean_red, mean_green, mean_blue), (std_red, std_green, std_blue) = means, deviations
+    return (mean_red, mean_green, mean_blue), (std_red, std_green, std_blue)

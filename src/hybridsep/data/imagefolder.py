@@ -1,113 +1,184 @@
-"""Any class-per-folder directory or tar with train/ and test/, decoded once into a cached array file."""
+"""Any class-per-folder directory, tar or zip with train/ and test/, decoded once into a cached array file."""
 
 import contextlib
 import os
 import sys
+from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 from rich.console import Console
 from rich.progress import Progress
 
-from hybridsep.data.archive import entries, fingerprint
+from hybridsep.data import cache as stored_arrays
 from hybridsep.data.dataset import Dataset
-from hybridsep.data.images import decode
+from hybridsep.data.images import Decoded, decode
+from hybridsep.data.layout import PARTS, Contents, Place, listed
 from hybridsep.data.lock import held
+from hybridsep.data.source import Entry, Source
 from hybridsep.errors import DataError
+from hybridsep.runs import machine
+from hybridsep.runs.seeds import stream
 
 _FORMAT = 1  # part of the cache's name: raise it whenever the same files would give other arrays
 _MAX_DECODED = 8 << 30  # bytes of all images decoded
+_MAX_FILE = 1 << 20  # bytes of one image file
+_MAX_LARGE_FILE = 64 << 20  # of one that is made small
+_CHUNK = 128  # files decoded by a thread at a time
+
+Item = tuple[str, str, np.ndarray]  # class, file name, pixels
 
 
-def load(*, path: str | os.PathLike, cache: str | os.PathLike, name: str, title: str) -> Dataset:
-    """Return the images at `path`, a directory or tar (plain, gz, xz, bz2) with train/CLASS/FILE and test/CLASS/FILE.
+def load(
+    *,
+    path: str | os.PathLike,
+    cache: str | os.PathLike,
+    name: str,
+    title: str,
+    resize: int | None = None,
+    hold_out: float | None = None,
+) -> Dataset:
+    """Return the images at `path`: a directory, tar (plain, gz, xz, bz2) or zip of train/CLASS/FILE, test/CLASS/FILE.
 
-    The classes are the sorted folder names; the images are in the order of class, then file name, so a directory and a
-    tar of it give the same arrays. They are kept in the folder `cache` under a name that carries the source's
-    fingerprint, and checked against their own hash whenever they are read. Raises DataError naming the file at fault.
+    The classes are the sorted folder names; the images are in the order of class, then file name, so a directory and
+    an archive of it give the same arrays. `resize` makes images of any size squares of so many pixels a side
+    (`images.decode`); `hold_out` is the share of each class in train/ that becomes the test part where there is no
+    test/. They are kept in the folder `cache` under a name that carries the source's fingerprint, and checked against
+    their own hash whenever they are read. Raises DataError naming the file at fault.
     """
     if not path:
         raise DataError("data.path is empty: give a directory or tar with train/CLASS/FILE and test/CLASS/FILE")
-    path, cache = Path(path).expanduser(), Path(cache).expanduser()
-    stored = cache / f"{path.name.split('.')[0]}-{fingerprint(path)[:20]}-{_FORMAT}.npz"
-    kept = _read(stored, name, title)
+    source = Source(Path(path).expanduser(), max_file=_MAX_FILE if resize is None else _MAX_LARGE_FILE)
+    options = "".join(f"-{key}{value}" for key, value in (("side", resize), ("split", hold_out)) if value is not None)
+    fingerprint = source.fingerprint()
+    folder = Path(cache).expanduser()
+    stored = folder / f"{source.path.name.split('.')[0]}-{fingerprint[:20]}{options}-{_FORMAT}.npz"
+
+    def decoded() -> Dataset:
+        dataset = _decoded(source, name, title, resize, hold_out)
+        if source.fingerprint() != fingerprint:
+            raise DataError(f"data.path={source.path} was changed while it was read: start again")
+        return dataset
+
+    kept = stored_arrays.read(stored, name=name, title=title)
     if isinstance(kept, Dataset):
         return kept
+    dataset = None
     try:
-        with held(cache, f"{stored.stem}.lock"):
-            kept = _read(stored, name, title)
+        with held(folder, f"{stored.stem}.lock"):
+            kept = stored_arrays.read(stored, name=name, title=title)
             if isinstance(kept, Dataset):
                 return kept
             if stored.exists():
                 _say(f"{stored} is damaged ({kept}); decoding the images again")
-            return _write(stored, _decoded(path, name, title))
+            dataset = decoded()
+            stored_arrays.write(stored, dataset)
     except OSError as error:
-        _say(f"cannot keep decoded images in {cache} ({error.strerror or error}); going on without")
-    return _decoded(path, name, title)
+        _say(f"cannot keep decoded images in {folder} ({error.strerror or error}); going on without")
+    return dataset or decoded()
 
 
-def _read(stored: Path, name: str, title: str) -> Dataset | str:
-    """Return the stored dataset, or why there is none."""
-    try:
-        with stored.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            kept = {key: arrays[key] for key in ("train_images", "train_labels", "test_images", "test_labels")}
-            classes, sha256 = tuple(arrays["classes"].tolist()), str(arrays["sha256"])
-        dataset = Dataset(name=name, title=title, classes=classes, **kept)
-    except Exception as error:  # a damaged zip or array raises any of a dozen types, all with one cure
-        return " ".join(str(error).split()) or type(error).__name__
-    return dataset if dataset.sha256 == sha256 else "its content is not what was written"
-
-
-def _write(stored: Path, dataset: Dataset) -> Dataset:
-    """Store a dataset whole or not at all. The caller holds the lock, so a killed run's partial file is overwritten."""
-    partial = stored.with_suffix(".partial")
-    try:
-        with partial.open("wb") as file:
-            np.savez(
-                file,
-                train_images=dataset.train_images,
-                train_labels=dataset.train_labels,
-                test_images=dataset.test_images,
-                test_labels=dataset.test_labels,
-                classes=np.array(dataset.classes),
-                sha256=np.array(dataset.sha256),
-            )
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(stored)
-    except OSError as error:
-        _say(f"cannot keep decoded images in {stored} ({error.strerror or error}); going on without")
-    finally:
-        with contextlib.suppress(OSError):
-            partial.unlink()
-    return dataset
-
-
-def _decoded(path: Path, name: str, title: str) -> Dataset:
-    parts: dict[str, list[tuple[str, str, np.ndarray]]] = {"train": [], "test": []}
-    side, total = None, 0
-    with _progress(f"decoding {path}") as advance:
-        for entry in entries(path, advance):
-            image = decode(entry.data, name=entry.name, side=side)
-            side, total = len(image), total + image.nbytes
+def _decoded(source: Source, name: str, title: str, resize: int | None, hold_out: float | None) -> Dataset:
+    contents = Contents()
+    parts: dict[str, list[Item]] = {part: [] for part in PARTS}
+    side, total, transparent = None, 0, 0
+    with _progress(f"decoding {source.path}") as advance:
+        for place, file, image in _images(source.entries(contents, advance), resize):
+            side, total = side or len(image.pixels), total + image.pixels.nbytes
+            if len(image.pixels) != side:
+                own = f"{len(image.pixels)} x {len(image.pixels)}"
+                raise DataError(
+                    f"{file} is {own} pixels, the images before it {side} x {side}: one size is needed;"
+                    f" data.side={side - side % 4 or 4} brings all to one"
+                )
             if total > _MAX_DECODED:
                 raise DataError(
-                    f"data.path={path} decodes to more than {_MAX_DECODED >> 30} GiB: it must fit in memory"
+                    f"data.path={source.path} decodes to more than {_MAX_DECODED >> 30} GiB: it must fit in memory"
                 )
-            parts[entry.place.part].append((entry.place.label, entry.place.file, image))
-    labels = {part: sorted({label for label, _, _ in items}) for part, items in parts.items()}
-    if labels["train"] != labels["test"]:
-        odd = sorted(set(labels["train"]) ^ set(labels["test"]))
-        raise DataError(f"data.path={path}: train/ and test/ must have the same classes, {odd[0]!r} is in one of them")
+            transparent += image.transparent
+            parts[place.part].append((place.label, place.file, image.pixels))
+    if side and side % 4:
+        raise DataError(
+            f"data.path={source.path}: images are {side} pixels a side, which is not divisible by 4;"
+            f" data.side={side - side % 4 or 4} resizes them"
+        )
+    classes = _classes(source.path, contents, hold_out)
+    if transparent:
+        _say(f"{source.path}: images with transparency laid onto white: {transparent:,}")
+    if not_read := contents.not_read():
+        _say(f"{source.path}: not read, because no image of train/ or test/: {not_read}")
+    if hold_out is not None:
+        parts["train"], parts["test"] = _split(source.path, parts["train"], classes, hold_out)
     arrays = {}
     for part, items in parts.items():
         items.sort(key=lambda item: item[:2])
         arrays[f"{part}_images"] = np.stack([image for _, _, image in items])
-        codes = [labels["train"].index(label) for label, _, _ in items]
-        arrays[f"{part}_labels"] = np.array(codes, dtype=np.int64)
+        arrays[f"{part}_labels"] = np.array([classes.index(label) for label, _, _ in items], dtype=np.int64)
         items.clear()
-    return Dataset(name=name, title=title, classes=tuple(labels["train"]), **arrays)
+    return Dataset(name=name, title=title, classes=classes, **arrays)
+
+
+def _images(entries: Iterator[Entry], resize: int | None) -> Iterator[tuple[Place, str, Decoded]]:
+    """Decode on all cores, in order.
+
+    In threads, because Pillow lets the others run while it decodes, and an archive is read on beside.
+    """
+
+    def chunk(some: list[Entry]) -> list[tuple[Place, str, Decoded]]:
+        return [(entry.place, entry.name, decode(entry.data, name=entry.name, resize=resize)) for entry in some]
+
+    with ThreadPoolExecutor(machine.cores()) as pool:
+        waiting: deque[Future[list[tuple[Place, str, Decoded]]]] = deque()
+        try:
+            while some := list(islice(entries, _CHUNK)):
+                waiting.append(pool.submit(chunk, some))
+                if len(waiting) > 2 * machine.cores():
+                    yield from waiting.popleft().result()
+            while waiting:
+                yield from waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+def _classes(path: Path, contents: Contents, hold_out: float | None) -> tuple[str, ...]:
+    """Return the classes, sorted. Raises DataError when a part is missing, or the parts have other classes."""
+    labels = {part: {label for of, label in contents.folders if of == part} for part in PARTS}
+    there = f"; there is {listed(contents.others())}" if contents.others() else ""
+    if not labels["train"]:
+        none = "no train/" if labels["test"] else "no train/CLASS/FILE and no test/CLASS/FILE"
+        raise DataError(f"data.path={path}: {none} in it{there}")
+    if hold_out is not None:
+        if labels["test"]:
+            raise DataError(f"data.split={hold_out:g} is for images without test/, and data.path={path} has one")
+        return tuple(sorted(labels["train"]))
+    if not labels["test"]:
+        raise DataError(f"data.path={path}: no test/ in it{there}; data.split=0.2 holds out a fifth of train/ for it")
+    if labels["train"] != labels["test"]:
+        only = [
+            f"only in {part}/ {listed(sorted(labels[part] - labels[other]))}"
+            for part, other in (PARTS, PARTS[::-1])
+            if labels[part] - labels[other]
+        ]
+        raise DataError(f"data.path={path}: train/ and test/ must have the same classes, but {'; '.join(only)}")
+    return tuple(sorted(labels["train"]))
+
+
+def _split(path: Path, items: list[Item], classes: tuple[str, ...], share: float) -> tuple[list[Item], list[Item]]:
+    """Return training and test items: `share` of each class, at least one image, drawn by class and file names."""
+    kept, held_out = [], []
+    for label in classes:
+        own = sorted((item for item in items if item[0] == label), key=lambda item: item[1])
+        count = max(1, round(share * len(own)))
+        if count >= len(own):
+            raise DataError(f"data.path={path}: train/{label} has {len(own)} images, too few for data.split={share:g}")
+        chosen = set(stream(0, "split", label).permutation(len(own))[:count].tolist())
+        kept += [item for number, item in enumerate(own) if number not in chosen]
+        held_out += [item for number, item in enumerate(own) if number in chosen]
+    return kept, held_out
 
 
 @contextlib.contextmanager

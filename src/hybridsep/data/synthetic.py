@@ -53,10 +53,10 @@ def load(
             raise ConfigError(f"data.source.{key}={value} is not allowed: a whole number from {least} to {_MOST}")
     if side % 4 or side > 256:
         raise ConfigError(f"data.source.side={side} is not allowed: a multiple of 4 from 16 to 256")
-    for key, value in {"contrast": contrast, "distraction": distraction, "noise": noise}.items():
-        if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= 1:
-            raise ConfigError(f"data.source.{key}={value} is not allowed: a number from 0 to 1")
-    parts = {}
+    for key, share in {"contrast": contrast, "distraction": distraction, "noise": noise}.items():
+        if not isinstance(share, int | float) or isinstance(share, bool) or not 0 <= share <= 1:
+            raise ConfigError(f"data.source.{key}={share} is not allowed: a number from 0 to 1")
+    parts: dict[str, np.ndarray] = {}
     for part, count in {"train": train, "test": test}.items():
         random = stream(seed, "synthetic", part)
         labels = random.permutation(np.arange(count, dtype=np.int64) % len(classes))
