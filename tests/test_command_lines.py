@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from hybridsep import run as program
 from hybridsep.config import Config
-from hybridsep.launch.sweep import _keys
+from hybridsep.config.keys import keys
 from hybridsep.runs import plan
 
 SEEDS = [
@@ -101,7 +101,7 @@ _values = st.one_of(
     st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=8),
 )
 _groups = st.sampled_from(["model", "size", "data", "schedule", "augmentation", "experiment", "hydra/launcher"])
-_keys_and_groups = st.one_of(st.sampled_from(sorted(_keys(Config))), _groups)
+_keys_and_groups = st.one_of(st.sampled_from(sorted(keys(Config))), _groups)
 _assigned = st.builds("{}{}={}".format, st.sampled_from(["", "+", "++"]), _keys_and_groups, _values)
 _words = st.one_of(
     _assigned,

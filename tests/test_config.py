@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import re
 from pathlib import Path
 
 import hydra
@@ -9,7 +10,7 @@ import pytest
 import torch
 import yaml
 from hydra.core.global_hydra import GlobalHydra
-from omegaconf import MISSING
+from omegaconf import OmegaConf
 
 from hybridsep import config
 from hybridsep.config import identity, schema
@@ -33,7 +34,7 @@ def choices(group: str) -> list[str]:
 @pytest.mark.parametrize("row", choices("model"))
 def test_every_row_composes_builds_and_runs(compose, row):
     composed = compose(f"model={row}", "size=tiny")
-    config.check(composed)
+    config.resolve(composed)
     plain = build.plain(composed)
     if "widths" in plain["model"]["network"] and row.startswith("fractalnet"):
         plain["model"]["network"]["widths"] = [8] * len(plain["model"]["network"]["widths"])
@@ -49,12 +50,13 @@ def test_every_choice_composes_and_passes_its_checks(compose, group):
     names = choices(group)
     assert names
     for name in names:
-        config.check(compose(f"{group}={name}"))
+        config.resolve(compose(f"{group}={name}"))
 
 
 @pytest.mark.parametrize("name", choices("data"))
 def test_every_dataset_composes(compose, name):
-    config.check(compose(f"data={name}", "data.path=somewhere/cifar10-jpeg.tar.xz"))
+    takes_path = name in ("cifar10_jpeg", "imagefolder")
+    config.resolve(compose(f"data={name}", *["data.path=somewhere/cifar10-jpeg.tar.xz"] * takes_path))
 
 
 def test_every_file_begins_with_a_comment():
@@ -126,19 +128,81 @@ def test_what_is_not_a_trial(text):
 def test_values_out_of_range_name_their_key(compose, override):
     key = override.split("=")[0]
     with pytest.raises(ConfigError, match=f"^{key.replace('.', '[.]')}=") as error:
-        config.check(compose(override))
+        config.resolve(compose(override))
     assert "\n" not in str(error.value)
 
 
 def test_a_training_shorter_than_its_warm_up_says_what_to_type(compose):
     with pytest.raises(ConfigError, match=r"^schedule.warmup_epochs=5 .*schedule.epochs=1; .*add (.*)$") as error:
-        config.check(compose("schedule.epochs=1"))
-    config.check(compose("schedule.epochs=1", str(error.value).rpartition(" ")[2]))
+        config.resolve(compose("schedule.epochs=1"))
+    config.resolve(compose("schedule.epochs=1", str(error.value).rpartition(" ")[2]))
 
 
 def test_a_dataset_without_its_path(compose):
     with pytest.raises(ConfigError, match="^data.path is missing"):
-        config.check(compose("data=imagefolder"))
+        config.resolve(compose("data=imagefolder"))
+
+
+@pytest.mark.parametrize("name", ["cifar10", "synthetic"])
+def test_a_path_that_a_dataset_does_not_read(compose, name):
+    with pytest.raises(ConfigError, match="^data.path=x is not used .*data=imagefolder"):
+        config.resolve(compose(f"data={name}", "data.path=x"))
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("+schedule.lr=0.01", "schedule.lr is not a key: did you mean schedule.learning_rate?"),
+        ("+schedule.wd=0", "schedule.wd is not a key: did you mean schedule.weight_decay?"),
+        ("+schedule.batchsize=8", "schedule.batchsize is not a key: did you mean schedule.batch_size?"),
+        ("+schedule.epoch=8", "schedule.epoch is not a key: did you mean schedule.epochs?"),
+        ("+lr=0.1", "lr is not a key: did you mean schedule.learning_rate?"),
+        ("+widths=[8]", "widths is not a key: did you mean size.widths?"),
+        ("+size.zzz=1", "size.zzz is not a key: allowed are size.name, size.widths,"),
+        ("+data.folder=x", "data.folder is not a key: allowed are data.name, data.title,"),
+    ],
+)
+def test_an_added_key_that_nothing_reads(compose, override, said):
+    with pytest.raises(ConfigError, match="^" + re.escape(said)):
+        config.resolve(compose(override))
+
+
+def test_all_wrong_keys_are_named_at_once(compose):
+    with pytest.raises(ConfigError) as error:
+        config.resolve(compose("schedule.epochs=0", "evaluation.subset=best", "threads=0", "+schedule.lr=1"))
+    for key in ("schedule.epochs=0", "evaluation.subset=best", "threads=0", "schedule.lr is not a key"):
+        assert key in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("key", ["study", "row", "model.name", "data.name", "results"])
+@pytest.mark.parametrize("value", [1.1, 20261126, True])
+def test_text_of_a_file_that_yaml_reads_as_a_number(compose, key, value):
+    composed = compose()
+    OmegaConf.update(composed, key, value)
+    with pytest.raises(ConfigError, match=f"{key}={value} is not allowed: "):
+        config.resolve(composed)
+
+
+def test_home_is_expanded_in_every_path(compose, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/somebody")
+    words = ["data=imagefolder", "data.path='~/images'", "results='~/r'", "data_dir='~/d'"]
+    resolved = config.resolve(compose(*words))
+    assert (resolved.results, resolved.data_dir, resolved.data.path) == tuple(
+        f"/home/somebody/{name}" for name in ("r", "d", "images")
+    )
+    assert resolved.data.source["path"] == "/home/somebody/images"
+    assert resolved.data.source["cache"] == "/home/somebody/d/cache"
+
+
+def test_a_configuration_is_frozen_and_has_the_identity_of_its_dictionary(compose):
+    composed = compose("precision=bfloat16", "threads=3")
+    resolved = config.resolve(composed)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        resolved.schedule.epochs = 3
+    as_dictionary = OmegaConf.to_container(composed, resolve=True)
+    assert config.plain(resolved) == as_dictionary
+    assert identity.identity(resolved, 0) == identity.identity(as_dictionary, 0) == "77013266a36869f3"
 
 
 def test_identity_is_the_science(compose):
@@ -218,7 +282,7 @@ def test_schema_and_files_state_the_same_keys():
         ("augmentation", schema.AugmentationConfig),
     ):
         keys = {entry.name for entry in dataclasses.fields(dataclass)}
-        needed = {entry.name for entry in dataclasses.fields(dataclass) if entry.default == MISSING}
+        needed = {entry.name for entry in dataclasses.fields(dataclass) if entry.default is dataclasses.MISSING}
         whole = [
             path for path in Path(config.config_dir() / group).glob("*.yaml") if "defaults:" not in path.read_text()
         ]

@@ -5,10 +5,10 @@ from typing import Annotated, Any
 
 import pytest
 from annotated_types import Gt, Interval, Len, MinLen, MultipleOf, doc
-from omegaconf import OmegaConf
 
 from hybridsep.bench import settings as bench
-from hybridsep.config.ranges import Count, Fraction, Matches, OneOf, check_ranges
+from hybridsep.config.ranges import Count, Fraction, Matches, OneOf
+from hybridsep.config.validation import check_ranges, validate
 from hybridsep.errors import ConfigError
 from hybridsep.report import settings as report
 
@@ -52,10 +52,9 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize("typed", [False, True], ids=["dataclass", "omegaconf"])
 @pytest.mark.parametrize(("key", "value", "message"), REFUSED)
-def test_refused(typed, key, value, message):
-    config = OmegaConf.structured(Outer) if typed else Outer()
+def test_refused(key, value, message):
+    config = Outer()
     check_ranges(config)
     setattr(config.inner, key, value)
     with pytest.raises(ConfigError) as error:
@@ -97,3 +96,22 @@ def test_of_the_report(word):
 def test_of_the_bench(word):
     with pytest.raises(ConfigError, match=f"^{word.split('=')[0].replace('.', '[.]')}=.* is not allowed: "):
         bench.load([word], commands="")
+
+
+@pytest.mark.parametrize(
+    ("tree", "message"),
+    [
+        ({"inner": 3}, "inner=3 is not allowed: a group of keys"),
+        ({"inner": {"free": 3}}, "inner.free=3 is not allowed: a group of keys"),
+        ({"inner": {"cuont": 3}}, "inner.cuont is not a key: did you mean inner.count?"),
+        ({"count": 3}, "count is not a key: did you mean inner.count?"),
+        (
+            {"anything": "x", "inner": {"count": 0}},
+            "inner.count=0 is not allowed: a whole number from 1 to 1000000; any",
+        ),
+    ],
+)
+def test_trees(tree, message):
+    with pytest.raises(ConfigError) as error:
+        validate(Outer, tree)
+    assert str(error.value).startswith(message)

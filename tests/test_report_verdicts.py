@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from hybridsep.bench import fabricate
+from hybridsep.config import config_dir
 from hybridsep.config.identity import identity
 from hybridsep.config.overrides import read_yaml
-from hybridsep.config.schema import config_dir
 from hybridsep.report import __main__ as command
 from hybridsep.report import settings, speed, verdicts
 from hybridsep.report.settings import Claim

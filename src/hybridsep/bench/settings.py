@@ -7,7 +7,8 @@ from annotated_types import Interval, MinLen
 from omegaconf import MISSING
 
 from hybridsep.config import config_dir, overrides
-from hybridsep.config.ranges import Count, Device, Matches, Positive, Threads, check_ranges, refuse
+from hybridsep.config.ranges import Count, Device, Matches, Positive, Threads
+from hybridsep.config.validation import check_ranges, refuse
 
 Shape = Annotated[
     str,

@@ -8,58 +8,39 @@ from typing import Any
 
 from hybridsep.config.schema import Config
 
-# What cannot change the science: where things are, how long a process may take, labels, and choices that the report
-# makes again from the kept predictions. `size` is resolved into `model.network`; `trial` is a part of its own.
-_NOT_SCIENCE = {
-    "": (
-        "speed",
-        "study",
-        "row",
-        "results",
-        "data_dir",
-        "device",
-        "threads",
-        "trials_at_once",
-        "cuda_graph",
-        "compile",
-        "fail_fast",
-        "max_minutes",
-        "evaluation",
-        "size",
-        "trial",
-        "kernels",  # a choice of earlier versions, in their records
-    ),
-    "model": ("name", "title"),
-    "schedule": ("name",),
-    "data": ("name", "title", "path"),
-    "data.source": ("root", "path", "cache", "download", "name", "title"),
-}
+# Keys of earlier versions, in their records, that could not change the science either.
+_FORMER_KEYS = ("kernels",)
 
 
-def science(config: dict[str, Any]) -> dict[str, Any]:
-    """Return the part of a resolved configuration (plain dictionaries) that can change what a trial learns.
+def science(config: Config | dict[str, Any]) -> dict[str, Any]:
+    """Return the part of a resolved configuration that can change what a trial learns, as nested dictionaries.
 
-    A key at the default that the schema itself states is left out. So a key that is added later, with a default that
-    means "as before", leaves the identities of finished runs as they are; such a default is never edited.
+    Keys that are marked `carried_out` in the schema are left out, and so is a key at the default that the schema itself
+    states. So a key that is added later, with a default that means "as before", leaves the identities of finished runs
+    as they are; such a default is never edited.
     """
-
-    def keep(node: Any, path: str, schema: type | None) -> Any:
-        if not isinstance(node, dict):
-            return node
-        skip = _NOT_SCIENCE.get(path, ())
-        entries = {entry.name: entry for entry in dataclasses.fields(schema)} if schema else {}
-        kept = {}
-        for key, value in node.items():
-            entry = entries.get(key)
-            if key not in skip and not (entry and entry.default == value):
-                inner = entry.type if entry and dataclasses.is_dataclass(entry.type) else None
-                kept[key] = keep(value, f"{path}.{key}".lstrip("."), inner)
-        return kept
-
-    return keep(config, "", Config)
+    tree = dataclasses.asdict(config) if isinstance(config, Config) else config
+    return _science(tree, Config)
 
 
-def identity(config: dict[str, Any], trial: int) -> str:
+def _science(node: dict[str, Any], schema: type) -> dict[str, Any]:
+    entries = {entry.name: entry for entry in dataclasses.fields(schema)}
+    kept: dict[str, Any] = {}
+    for key, value in node.items():
+        entry = entries.get(key)
+        if entry is None:
+            if key not in _FORMER_KEYS:
+                kept[key] = value
+        elif "carried_out" not in entry.metadata and entry.default != value:
+            kept[key] = value
+            if isinstance(value, dict) and isinstance(entry.type, type) and dataclasses.is_dataclass(entry.type):
+                kept[key] = _science(value, entry.type)
+            elif inside := entry.metadata.get("carried_out_inside"):
+                kept[key] = {name: inner for name, inner in value.items() if name not in inside}
+    return kept
+
+
+def identity(config: Config | dict[str, Any], trial: int) -> str:
     """Return 16 hexadecimal digits: the hash of `science(config)` and the trial. Equal digits mean the same run."""
     text = json.dumps({"trial": trial, **science(config)}, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -87,7 +68,7 @@ def flatten(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+def differences(old: Config | dict[str, Any], new: Config | dict[str, Any]) -> list[str]:
     """Return one text per scientific key in which two resolved configurations differ: `schedule.epochs 190 -> 5`."""
     before, after = flatten(science(old)), flatten(science(new))
     keys = sorted(before.keys() | after.keys())

@@ -1,34 +1,71 @@
-"""Ranges stated in the type of a key, `Annotated[int, Interval(ge=1, le=1024)]`, and the one check of them all.
+"""Ranges stated in the type of a key, `Annotated[int, Interval(ge=1, le=1024)]`, and what they allow, in words.
 
-The constraints are those of the library annotated-types, and two of ours for text. `doc` adds words to the message.
+The constraints are those of the library annotated-types, and three of ours for text; pydantic checks them
+(`hybridsep.config.validation`). `doc` adds words to the message.
 """
 
 import dataclasses
-import math
 import re
 import types
-from functools import cache
-from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Union, get_args, get_origin
 
 from annotated_types import DocInfo, Ge, GroupedMetadata, Gt, Interval, Le, Lt, MaxLen, MinLen, MultipleOf
-from omegaconf import DictConfig, OmegaConf
 
-from hybridsep.errors import ConfigError
+
+class _Text:
+    """A constraint on text, which pydantic asks for its schema."""
+
+    def accept(self, value: str) -> str:
+        """Return the value, perhaps in another form. Raises ValueError when it is not allowed."""
+        raise NotImplementedError
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Callable[[Any], Any]) -> Any:
+        from pydantic_core import core_schema
+
+        return core_schema.no_info_after_validator_function(self.accept, handler(source))
 
 
 @dataclasses.dataclass(frozen=True)
-class OneOf:
+class OneOf(_Text):
     """A text that is one of `values`."""
 
     values: tuple[str, ...]
 
+    def accept(self, value: str) -> str:
+        if value not in self.values:
+            raise ValueError
+        return value
+
 
 @dataclasses.dataclass(frozen=True)
-class Matches:
+class Matches(_Text):
     """A text that the regular expression `pattern` describes, and people as `allowed`."""
 
     pattern: str
     allowed: str
+
+    def accept(self, value: str) -> str:
+        if re.fullmatch(self.pattern, value) is None:
+            raise ValueError
+        return value
+
+
+@dataclasses.dataclass(frozen=True)
+class Home(_Text):
+    """A path in which `~` stands for the home folder, also where no shell has put it in."""
+
+    def accept(self, value: str) -> str:
+        return expand_home(value)
+
+
+def expand_home(path: str) -> str:
+    """Return a path with `~` and `~name` at its beginning replaced; as it is where there is no such home."""
+    try:
+        return str(Path(path).expanduser()) if path.startswith("~") else path
+    except RuntimeError:
+        raise ValueError(f"{path}: no such user") from None
 
 
 Count = Annotated[int, Interval(ge=1, le=1_000_000)]
@@ -36,97 +73,57 @@ Positive = Annotated[float, Gt(0)]
 Fraction = Annotated[float, Interval(ge=0, lt=1)]
 Device = Annotated[str, Matches(r"(?s)(auto|cpu|cuda)(:.*)?", "choose auto, cpu, cuda")]
 Threads = Annotated[int, Interval(ge=1, le=1024)]
+Folder = Annotated[str, Home()]
 
-_HOLDS = {
-    Ge: lambda value, limit: value >= limit.ge,
-    Gt: lambda value, limit: value > limit.gt,
-    Le: lambda value, limit: value <= limit.le,
-    Lt: lambda value, limit: value < limit.lt,
-    MultipleOf: lambda value, limit: value % limit.multiple_of == 0,
-    MinLen: lambda value, limit: len(value) >= limit.min_length,
-    MaxLen: lambda value, limit: len(value) <= limit.max_length,
-    OneOf: lambda value, limit: value in limit.values,
-    Matches: lambda value, limit: re.fullmatch(limit.pattern, value) is not None,
-}
+_KINDS = {int: "a whole number", float: "a finite number", bool: "true or false"}
 
 
-def check_ranges(config: Any, prefix: str = "") -> None:
-    """Raise ConfigError for the first value outside the range in its type.
-
-    `config` is a dataclass or an OmegaConf node typed by one. The message names the dotted key and what is allowed.
-    """
-    schema = OmegaConf.get_type(config) if isinstance(config, DictConfig) else type(config)
-    for name, kind in _types(schema).items():
-        value = getattr(config, name) if dataclasses.is_dataclass(kind) or _constrained(kind) else None
-        if dataclasses.is_dataclass(kind):
-            if not (isinstance(value, DictConfig) or dataclasses.is_dataclass(value)):
-                raise refuse(f"{prefix}{name}", value, "a group of keys")
-            check_ranges(value, f"{prefix}{name}.")
-        elif value is not None:
-            _check(kind, f"{prefix}{name}", value, "")
-
-
-def refuse(key: str, value: Any, allowed: str) -> ConfigError:
-    """Return the error that a value is not allowed, for the caller to raise."""
-    items = list(value) if OmegaConf.is_list(value) else value
-    shown = "[" + ",".join(map(str, items)) + "]" if isinstance(items, list | tuple) else str(items)
-    return ConfigError(f"{key}={shown} is not allowed: {allowed}")
-
-
-@cache
-def _types(schema: type) -> dict[str, Any]:
-    return get_type_hints(schema, include_extras=True)
-
-
-def _constrained(kind: Any) -> bool:
-    return get_origin(kind) is Annotated or any(_constrained(part) for part in get_args(kind))
-
-
-def _check(kind: Any, key: str, value: Any, null: str) -> None:
-    if get_origin(kind) in (Union, types.UnionType):  # Annotated[...] | None
-        kind, null = get_args(kind)[0], ", or null"
-    base, limits = _limits(kind)
-    text = isinstance(value, str)
-    finite = text or not isinstance(value, float) or math.isfinite(value)
-    # OmegaConf checks types when a value is set, but not what an interpolation such as ${seed} leads to.
-    listed = OmegaConf.is_list(value) or isinstance(value, list)
-    fits = listed == (get_origin(base) is list) and text == (base is str) and not OmegaConf.is_dict(value)
-    holds = (_HOLDS[type(limit)](value, limit) for limit in limits if type(limit) in _HOLDS)
-    if not (fits and finite and all(holds)):
-        raise refuse(key, value, _allowed(kind, null))
-    if get_origin(base) is list:
-        for item in value:
-            _check(get_args(base)[0], key, item, "")
-
-
-def _limits(kind: Any) -> tuple[Any, list[Any]]:
-    """Return the bare type and its constraints, one by one."""
+def bare(kind: Any) -> tuple[Any, list[Any], bool]:
+    """Return a type without its constraints, the constraints one by one, and whether null is allowed."""
+    null = False
+    if get_origin(kind) in (Union, types.UnionType) and type(None) in get_args(kind):  # Annotated[...] | None
+        others = tuple(part for part in get_args(kind) if part is not type(None))
+        kind, null = (others[0] if len(others) == 1 else Union.__getitem__(others)), True
     if get_origin(kind) is not Annotated:
-        return kind, []
+        return kind, [], null
     base, *limits = get_args(kind)
-    return base, [one for limit in limits for one in (limit if isinstance(limit, GroupedMetadata) else [limit])]
+    each = [one for limit in limits for one in (limit if isinstance(limit, GroupedMetadata) else [limit])]
+    inner, more, inner_null = bare(base)
+    return inner, [*more, *each], null or inner_null
 
 
-def _allowed(kind: Any, null: str = "") -> str:
+def allowed(kind: Any) -> str:
     """Return in words what a type allows: `a whole number from 1 to 1024, or null`."""
-    base, limits = _limits(kind)
-    said = {type(limit): limit for limit in limits}
-    if Matches in said or OneOf in said:
-        text = said[Matches].allowed if Matches in said else "choose " + ", ".join(said[OneOf].values)
+    base, limits, null = bare(kind)
+    stated = {type(limit): limit for limit in limits}
+    if Matches in stated or OneOf in stated:
+        text = stated[Matches].allowed if Matches in stated else "choose " + ", ".join(stated[OneOf].values)
     elif get_origin(base) is list:
-        exactly = MaxLen in said and said[MaxLen].max_length == said[MinLen].min_length
-        number = f"{said[MinLen].min_length}" if exactly else f"{said[MinLen].min_length} or more"
-        text = f"a list of {number}, each {_allowed(get_args(base)[0])}"
+        length = ""
+        if MinLen in stated:
+            exactly = MaxLen in stated and stated[MaxLen].max_length == stated[MinLen].min_length
+            length = f" of {stated[MinLen].min_length}" if exactly else f" of {stated[MinLen].min_length} or more"
+        text = f"a list{length}, each {allowed(get_args(base)[0])}"
+    elif get_origin(base) in (Union, types.UnionType):
+        text = " or ".join(allowed(part) for part in get_args(base))
+    elif base in (int, float):
+        text = _number(base, stated)
+    elif get_origin(base) is dict or dataclasses.is_dataclass(base):
+        text = "a group of keys"
     else:
-        text = f"a multiple of {said[MultipleOf].multiple_of}" if MultipleOf in said else ""
-        text = text or ("a whole number" if base is int else "a finite number")
-        if Ge in said:
-            text += f" from {said[Ge].ge}" if Le in said or Lt in said else f" of at least {said[Ge].ge}"
-        if Gt in said:
-            text += f" above {said[Gt].gt}"
-        if Le in said:
-            text += f" to {said[Le].le}" if Ge in said else f", at most {said[Le].le}"
-        if Lt in said:
-            text += f" to below {said[Lt].lt}" if Ge in said else f" and below {said[Lt].lt}"
-    more = f", {said[DocInfo].documentation}" if DocInfo in said else ""
-    return text + (more if "null" in more else null + more)
+        text = _KINDS.get(base, "text; what looks like a number needs quotes in a file")
+    more = f", {stated[DocInfo].documentation}" if DocInfo in stated else ""
+    return text + (", or null" if null and "null" not in more else "") + more
+
+
+def _number(base: type, stated: dict[type, Any]) -> str:
+    text = f"a multiple of {stated[MultipleOf].multiple_of}" if MultipleOf in stated else _KINDS[base]
+    if Ge in stated:
+        text += f" from {stated[Ge].ge}" if Le in stated or Lt in stated else f" of at least {stated[Ge].ge}"
+    if Gt in stated:
+        text += f" above {stated[Gt].gt}"
+    if Le in stated:
+        text += f" to {stated[Le].le}" if Ge in stated else f", at most {stated[Le].le}"
+    if Lt in stated:
+        text += f" to below {stated[Lt].lt}" if Ge in stated else f" and below {stated[Lt].lt}"
+    return text

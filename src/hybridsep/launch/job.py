@@ -56,7 +56,7 @@ def _do(
     result = JobResult()
     try:
         trials = configuration.parse_trials(config.trial)
-        configuration.check(config)
+        configuration.resolve(config)
         stop = command.stop
         stop.limit(config.max_minutes)
         with stop:

@@ -1,14 +1,11 @@
 """Hydra's side of a command: the jobs of a sweep, their trials and folder, and Hydra's errors in one line."""
 
-import dataclasses
 import datetime
-import difflib
 import os
 import re
 import sys
 import tempfile
 import traceback
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +16,8 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from hybridsep.config import Config, check, parse_trials
+from hybridsep.config import Config, parse_trials, resolve
+from hybridsep.config.keys import hint, keys
 from hybridsep.errors import TRACEBACK, RecordError, UserError
 from hybridsep.runs import machine
 
@@ -110,7 +108,7 @@ def asked(config: DictConfig, jobs: list[list[str]]) -> list[tuple[DictConfig, l
         same = tuple(text for text in overrides if not text.startswith("trial="))
         if same not in composed:
             composed[same] = loader.load_sweep_config(config, list(same))
-            check(composed[same])
+            resolve(composed[same])
         named = [_value(text) for text in overrides if text.startswith("trial=")]
         found.append((composed[same], parse_trials(named[-1] if named else composed[same].trial)))
     return found
@@ -142,24 +140,10 @@ def explain(error: BaseException) -> str:
         text = f"{text[: _LONGEST // 2]} ... {text[-_LONGEST // 2 :]}"
     unknown = re.search(r"Could not override '([^']+)'", text)
     if unknown:
-        return f"{unknown[1]} is not a key: {_nearest(unknown[1])}"
+        near = hint(unknown[1], list(keys(Config)), "python -m hybridsep.run --help shows all")
+        return f"{unknown[1]} is not a key: {near}"
     if isinstance(error, HydraException | OmegaConfBaseException | UserError):
         return text or type(error).__name__
     if os.environ.get("HYBRIDSEP_TRACEBACK") == "1":
         traceback.print_exception(error)
     return f"{type(error).__name__}: {text} (HYBRIDSEP_TRACEBACK=1 shows where)"
-
-
-def _nearest(key: str) -> str:
-    known = list(_keys(Config))
-    same_leaf = [name for name in known if name.rsplit(".", 1)[-1] == key.rsplit(".", 1)[-1]]
-    close = same_leaf or difflib.get_close_matches(key, known, n=3, cutoff=0.5)
-    return f"did you mean {' or '.join(close)}?" if close else "python -m hybridsep.run --help shows all"
-
-
-def _keys(schema: type, prefix: str = "") -> Iterator[str]:
-    for entry in dataclasses.fields(schema):
-        if dataclasses.is_dataclass(entry.type):
-            yield from _keys(entry.type, f"{prefix}{entry.name}.")
-        else:
-            yield f"{prefix}{entry.name}"

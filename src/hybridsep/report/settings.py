@@ -10,7 +10,8 @@ from omegaconf import MISSING, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from hybridsep.config import config_dir, overrides
-from hybridsep.config.ranges import OneOf, check_ranges, refuse
+from hybridsep.config.ranges import OneOf
+from hybridsep.config.validation import check_ranges, refuse
 from hybridsep.errors import ConfigError
 
 SUBSETS = ("recorded", "paper", "fixed", "all")

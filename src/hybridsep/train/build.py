@@ -8,11 +8,10 @@ from typing import Any
 import hydra
 import torch
 from hydra.errors import InstantiationException
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf import DictConfig
 from torch import nn
 
-from hybridsep.config import Config
+from hybridsep import config as configuration
 from hybridsep.data import Dataset
 from hybridsep.errors import ConfigError
 from hybridsep.modules import Separable
@@ -21,14 +20,9 @@ from hybridsep.networks.cost import parameters
 from hybridsep.networks.match import match_inner_ratio
 
 
-def plain(config: Config | DictConfig) -> dict[str, Any]:
-    """Return the configuration as plain dictionaries with every interpolation resolved. Raises ConfigError."""
-    try:
-        container = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
-    except OmegaConfBaseException as error:
-        raise ConfigError(_one_line(error)) from None
-    assert isinstance(container, dict)
-    return container
+def plain(config: DictConfig) -> dict[str, Any]:
+    """Return the configuration as plain dictionaries, resolved and checked. Raises ConfigError."""
+    return configuration.plain(configuration.resolve(config))
 
 
 def dataset(config: dict[str, Any]) -> Dataset:

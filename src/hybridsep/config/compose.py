@@ -1,0 +1,136 @@
+"""From Hydra's configuration to ours: the schema that Hydra composes into, and the checked `Config` of the result."""
+
+import dataclasses
+import math
+import re
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from omegaconf import AnyNode, DictConfig, OmegaConf
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+
+from hybridsep.config.identity import flatten
+from hybridsep.config.keys import fields
+from hybridsep.config.ranges import bare, expand_home
+from hybridsep.config.schema import Config
+from hybridsep.config.validation import refuse, validate
+from hybridsep.errors import ConfigError
+
+_ARCHIVE_SUFFIX = re.compile(r"\.(tar(\.(xz|gz|bz2))?|tgz|txz)$")
+
+
+def stem(path: str | None) -> str:
+    """Name of a dataset from its path: `a/b/cifar10-jpeg.tar.xz` and `a/b/cifar10-jpeg/` are both `cifar10-jpeg`."""
+    return _ARCHIVE_SUFFIX.sub("", Path(path or "").name) or "data"
+
+
+def config_dir() -> Path:
+    """Folder of the YAML files: inside the installed package, or `conf/` at the top of a source checkout."""
+    package = Path(__file__).resolve().parents[1]
+    for candidate in (package / "conf", package.parents[1] / "conf"):
+        if (candidate / "config.yaml").is_file():
+            return candidate
+    raise ConfigError(f"no conf/ folder beside {package}: reinstall hybridsep")
+
+
+def register() -> None:
+    """Give Hydra the schema and the resolvers `${stem:...}` and `${tempdir:}`."""
+    from hydra.core.config_store import ConfigStore
+
+    ConfigStore.instance().store(name="schema", node=schema_node(Config))
+    OmegaConf.register_new_resolver("stem", stem, replace=True)
+    OmegaConf.register_new_resolver("tempdir", tempfile.gettempdir, replace=True)
+
+
+def schema_node(schema: type) -> DictConfig:
+    """Return a schema for Hydra to compose into. OmegaConf makes frozen dataclasses read-only, which this is not.
+
+    A key for text takes any value here, because OmegaConf would turn `row: 1.10` of a file into "1.1" without a word;
+    `resolve` refuses what is not text.
+    """
+    node = OmegaConf.structured(schema)
+    OmegaConf.set_readonly(node, False)
+    for name, kind in fields(schema).items():
+        base, _, _ = bare(kind)
+        if dataclasses.is_dataclass(base):
+            node[name] = schema_node(base)  # type: ignore[arg-type]
+        elif base is str:
+            node._content[name] = AnyNode(node._get_node(name)._value(), key=name, parent=node)
+    return node
+
+
+def resolve(composed: DictConfig) -> Config:
+    """Return what Hydra composed as a checked `Config`, every interpolation resolved and every `~` expanded.
+
+    Raises ConfigError, one line that names the keys that are wrong and what is allowed.
+    """
+    try:
+        tree = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
+    except MissingMandatoryValue as error:
+        raise _missing(error) from None
+    except OmegaConfBaseException as error:
+        raise ConfigError(" ".join(str(error).split())) from None
+    assert isinstance(tree, dict)
+    _check_path(tree)
+    _expand_source(tree["data"]["source"])
+    config = validate(Config, tree)
+    _check_together(config, tree)
+    return config
+
+
+def plain(config: Config) -> dict[str, Any]:
+    """Return a configuration as a record holds it: nested dictionaries."""
+    return dataclasses.asdict(config)
+
+
+def _missing(error: MissingMandatoryValue) -> ConfigError:
+    key = str(error.full_key)
+    if key == "model.name":
+        return ConfigError("model.name is missing: a model's file begins with name: and title:, what its row is called")
+    return ConfigError(f"{key} is missing: give it on the command line or in the file that was chosen")
+
+
+def _check_path(tree: dict[str, Any]) -> None:
+    data = tree.get("data")
+    source, path = (data.get("source"), data.get("path")) if isinstance(data, dict) else (None, None)
+    if not isinstance(source, dict):
+        raise refuse("data.source", source, "keys, one of them _target_")
+    if path is None and "path" in source:
+        raise ConfigError(
+            "data.path is missing: data.path=FOLDER_OR_TAR, with train/CLASS/FILE and test/CLASS/FILE in it"
+        )
+    if path is not None and path not in source.values():
+        raise ConfigError(
+            f"data.path={path} is not used by this dataset ({source.get('_target_')}): "
+            "data=imagefolder and data=cifar10_jpeg take a path"
+        )
+
+
+def _expand_source(source: dict[str, Any]) -> None:
+    for key, value in source.items():
+        if isinstance(value, str) and value.startswith("~"):
+            try:
+                source[key] = expand_home(value)
+            except ValueError as error:
+                raise refuse(f"data.source.{key}", value, str(error)) from None
+
+
+def _check_together(config: Config, tree: dict[str, Any]) -> None:
+    """Check what no key can say alone."""
+    schedule, data = config.schedule, config.data
+    warmup, epochs, steps = schedule.warmup_epochs, schedule.epochs, schedule.decay_steps
+    if warmup > epochs:
+        short = "; for a training this short add schedule.warmup_epochs=0"
+        raise refuse("schedule.warmup_epochs", f"{warmup:g}", f"at most schedule.epochs={epochs}{short}")
+    if steps != sorted(steps):
+        raise refuse("schedule.decay_steps", steps, "rising fractions of training between 0 and 1")
+    if schedule.nesterov and schedule.momentum == 0:
+        raise refuse("schedule.momentum", 0, "above 0 with schedule.nesterov=true")
+    if (data.mean is None) != (data.std is None):
+        raise refuse("data.mean", data.mean, "null exactly when data.std is null")
+    for key, value in flatten({group: tree[group] for group in ("model", "data")}).items():
+        # A record holds the configuration, and JSON has no such numbers.
+        for number in value if isinstance(value, list) else [value]:
+            if isinstance(number, float) and not math.isfinite(number):
+                raise refuse(key, number, "a finite number")

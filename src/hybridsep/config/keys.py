@@ -1,0 +1,80 @@
+"""The keys of a schema, and the key that was meant by one that does not exist."""
+
+import dataclasses
+import difflib
+import re
+from collections.abc import Collection, Iterator
+from typing import Any
+
+from hybridsep.config.ranges import bare
+
+
+def keys(schema: type, prefix: str = "") -> Iterator[str]:
+    """Yield the dotted keys of a dataclass; a free group such as `model.module` is one key."""
+    for name, kind in fields(schema).items():
+        if dataclasses.is_dataclass(kind):
+            yield from keys(kind, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}"
+
+
+def fields(schema: type) -> dict[str, Any]:
+    """Return `{name: type with its constraints}` of a dataclass."""
+    from typing import get_type_hints
+
+    hints = get_type_hints(schema, include_extras=True)
+    return {entry.name: hints[entry.name] for entry in dataclasses.fields(schema)}
+
+
+def kind_of(schema: type, path: Collection[str | int]) -> Any:
+    """Return the type at a path of names and positions; None where the schema says nothing of it."""
+    kind: Any = schema
+    for part in path:
+        base, _, _ = bare(kind)
+        if dataclasses.is_dataclass(base):
+            kind = fields(base).get(str(part))
+        elif isinstance(part, int) and getattr(base, "__args__", None):
+            kind = base.__args__[0]
+        else:
+            return None
+    return kind
+
+
+def meant(key: str, known: Collection[str]) -> list[str]:
+    """Return the known keys that come nearest to `key`, at most three; empty when none is near.
+
+    Keys are compared by the words of their last part, as people shorten them: `schedule.lr` and `rate` mean
+    `schedule.learning_rate`, `batchsize` means `schedule.batch_size`. One in the same group comes first.
+    """
+    group, _, leaf = key.rpartition(".")
+
+    def likeness(candidate: str) -> tuple[float, bool]:
+        other_group, _, other = candidate.rpartition(".")
+        return _likeness(leaf, other), group == other_group
+
+    scored = {candidate: likeness(candidate) for candidate in known}
+    best = max(scored.values(), default=(0.0, False))
+    if best[0] < 0.6:
+        return difflib.get_close_matches(key, list(known), n=3, cutoff=0.75)
+    return [candidate for candidate, score in scored.items() if score == best][:3]
+
+
+def _likeness(typed: str, known: str) -> float:
+    """Return how well one name stands for another, from 0 to 1."""
+    words, others = re.split(r"[_\-.]+", typed.lower()), re.split(r"[_\-.]+", known.lower())
+    if "".join(words) == "".join(others):
+        return 1.0
+    if len(others) > 1 and "".join(words) == "".join(word[:1] for word in others):
+        return 0.95
+    if set(words) < set(others) or set(words) > set(others):
+        return 0.8
+    # Each word begins one of the other, in this order: `learn_rate`, `batch`, `n_epochs` not.
+    rest = iter(others)
+    begins = all(len(word) > 1 and any(other.startswith(word) for other in rest) for word in words)
+    return max(0.75 * begins, 0.9 * difflib.SequenceMatcher(None, typed.lower(), known.lower()).ratio())
+
+
+def hint(key: str, known: Collection[str], otherwise: str) -> str:
+    """Return the end of a message about an unknown key: what was meant, else `otherwise`."""
+    near = meant(key, known)
+    return f"did you mean {' or '.join(near)}?" if near else otherwise

@@ -1,0 +1,76 @@
+"""The one check of values against the types and ranges that a schema states, by pydantic."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from hybridsep.config.keys import fields, hint, keys, kind_of
+from hybridsep.config.ranges import allowed, bare
+from hybridsep.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+    from pydantic_core import ErrorDetails
+
+Schema = TypeVar("Schema")
+
+
+def validate(schema: type[Schema], tree: Mapping[str, Any], prefix: str = "") -> Schema:
+    """Return the dataclass `schema` made of nested dictionaries, every value checked.
+
+    Raises ConfigError, one line that names every wrong key and what is allowed there.
+    """
+    from pydantic import ValidationError  # takes 0.2 s, which `--help` need not wait for
+
+    try:
+        return _adapter(schema).validate_python(tree)
+    except ValidationError as error:
+        wrong = (_explain(schema, detail, prefix) for detail in error.errors(include_url=False, include_context=False))
+        raise ConfigError("; ".join(dict.fromkeys(wrong))) from None
+
+
+def check_ranges(settings: Any) -> None:
+    """Raise ConfigError for the values of a dataclass that its types do not allow."""
+    validate(type(settings), dataclasses.asdict(settings))
+
+
+def refuse(key: str, value: Any, allowed: str) -> ConfigError:
+    """Return the error that a value is not allowed, for the caller to raise."""
+    shown = "[" + ",".join(map(str, value)) + "]" if isinstance(value, list | tuple) else str(value)
+    return ConfigError(f"{key}={shown} is not allowed: {allowed}")
+
+
+@cache
+def _adapter(schema: type[Schema]) -> "TypeAdapter[Schema]":
+    from pydantic import TypeAdapter
+
+    _forbid_unknown_keys(schema)
+    return TypeAdapter(schema)
+
+
+def _forbid_unknown_keys(schema: type) -> None:
+    """Set what pydantic reads from a dataclass: unknown keys, and numbers that are none, are errors."""
+    schema.__pydantic_config__ = {"extra": "forbid", "allow_inf_nan": False}  # type: ignore[attr-defined]
+    for kind in fields(schema).values():
+        base, _, _ = bare(kind)
+        if dataclasses.is_dataclass(base):
+            _forbid_unknown_keys(base)  # type: ignore[arg-type]
+
+
+def _explain(schema: type, detail: "ErrorDetails", prefix: str) -> str:
+    path = detail["loc"]
+    key = prefix + _dotted(path)
+    if detail["type"] in ("unexpected_keyword_argument", "invalid_key"):
+        known = [f"{prefix}{name}" for name in keys(schema)]
+        group = key.rpartition(".")[0]
+        there = [name for name in known if name.rpartition(".")[0] == group] if group else []
+        otherwise = "allowed are " + ", ".join(there or known)
+        return f"{key} is not a key: {hint(key, known, otherwise)}"
+    if detail["type"] in ("missing", "missing_argument", "missing_keyword_only_argument"):
+        return f"{key} is missing: {allowed(kind_of(schema, path))}"
+    return str(refuse(key, detail["input"], allowed(kind_of(schema, path))))
+
+
+def _dotted(path: Sequence[str | int]) -> str:
+    return ".".join(str(part) for part in path if isinstance(part, str))
