@@ -469,7 +469,7 @@ def test_labels_are_of_the_device_and_no_host():
         (["throughput.round=3"], "did you mean throughput.rounds?"),
         (["batch=1"], "batch=1 is not allowed: a whole number from 2"),
         (["throughput.seconds=nan"], "throughput.seconds=nan is not allowed: a finite number above 0"),
-        (["throughput.rounds=many"], "throughput.rounds=many has the wrong type"),
+        (["throughput.rounds=many"], "throughput.rounds=many is not allowed: a whole number from 1 to 1000000"),
         (["label=../x"], "label=../x is not allowed"),
         (["scaling", "scaling.folders=3"], "scaling.folders=3 is not allowed: studies x rows x trials"),
         (["numerics", "size=huge"], "huge"),

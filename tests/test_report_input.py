@@ -220,13 +220,13 @@ def test_no_baseline_and_unknown_rows_still_give_a_table(tmp_path):
         ("study=nope", "there are one"),
         ("report.margn=1", "did you mean report.margin?"),
         ("margin=1", "did you mean report.margin?"),
-        ("report.margin=wide", "could not be converted to Float"),
+        ("report.margin=wide", "report.margin=wide is not allowed: a finite number above 0"),
         ("report.margin=-1", "above 0"),
         ("report.subset=half", "recorded, paper, fixed, all"),
         ("report.pairing=maybe", "paired, unpaired"),
         ("report.images=0", "at least 1"),
         ("quick", "not key=value"),
-        ("report.images=2.5", "could not be converted"),
+        ("report.images=2.5", "report.images=2.5 is not allowed: a whole number"),
     ],
 )
 def test_a_wrong_word_is_answered_in_one_line(results, capsys, word, says):

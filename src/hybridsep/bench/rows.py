@@ -37,9 +37,7 @@ def _composed(words: Sequence[str], *, hydra_too: bool = False) -> Any:
     configuration.register()
     try:
         with hydra.initialize_config_dir(str(configuration.config_dir()), version_base="1.3"):
-            composed = hydra.compose("config", list(words), return_hydra_config=hydra_too)
-        configuration.check(composed)
-        return composed
+            return hydra.compose("config", list(words), return_hydra_config=hydra_too)
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(explain(error)) from None
 

@@ -11,7 +11,7 @@ from omegaconf import AnyNode, DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from hybridsep.config.identity import flatten
-from hybridsep.config.keys import fields
+from hybridsep.config.keys import fields, is_group
 from hybridsep.config.ranges import bare, expand_home
 from hybridsep.config.schema import Config
 from hybridsep.config.validation import refuse, validate
@@ -53,8 +53,8 @@ def schema_node(schema: type) -> DictConfig:
     OmegaConf.set_readonly(node, False)
     for name, kind in fields(schema).items():
         base, _, _ = bare(kind)
-        if dataclasses.is_dataclass(base):
-            node[name] = schema_node(base)  # type: ignore[arg-type]
+        if is_group(base):
+            node[name] = schema_node(base)
         elif base is str:
             node._content[name] = AnyNode(node._get_node(name)._value(), key=name, parent=node)
     return node
@@ -66,12 +66,11 @@ def resolve(composed: DictConfig) -> Config:
     Raises ConfigError, one line that names the keys that are wrong and what is allowed.
     """
     try:
-        tree = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
+        tree: Any = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
     except MissingMandatoryValue as error:
         raise _missing(error) from None
     except OmegaConfBaseException as error:
         raise ConfigError(" ".join(str(error).split())) from None
-    assert isinstance(tree, dict)
     _check_path(tree)
     _expand_source(tree["data"]["source"])
     config = validate(Config, tree)

@@ -4,7 +4,7 @@ import dataclasses
 import difflib
 import re
 from collections.abc import Collection, Iterator
-from typing import Any
+from typing import Any, TypeGuard, get_type_hints
 
 from hybridsep.config.ranges import bare
 
@@ -12,16 +12,19 @@ from hybridsep.config.ranges import bare
 def keys(schema: type, prefix: str = "") -> Iterator[str]:
     """Yield the dotted keys of a dataclass; a free group such as `model.module` is one key."""
     for name, kind in fields(schema).items():
-        if dataclasses.is_dataclass(kind):
+        if is_group(kind):
             yield from keys(kind, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}"
 
 
+def is_group(kind: Any) -> TypeGuard[type]:
+    """Return whether a type is a group of keys."""
+    return isinstance(kind, type) and dataclasses.is_dataclass(kind)
+
+
 def fields(schema: type) -> dict[str, Any]:
     """Return `{name: type with its constraints}` of a dataclass."""
-    from typing import get_type_hints
-
     hints = get_type_hints(schema, include_extras=True)
     return {entry.name: hints[entry.name] for entry in dataclasses.fields(schema)}
 
@@ -31,7 +34,7 @@ def kind_of(schema: type, path: Collection[str | int]) -> Any:
     kind: Any = schema
     for part in path:
         base, _, _ = bare(kind)
-        if dataclasses.is_dataclass(base):
+        if is_group(base):
             kind = fields(base).get(str(part))
         elif isinstance(part, int) and getattr(base, "__args__", None):
             kind = base.__args__[0]

@@ -1,15 +1,14 @@
 """A YAML file with `key=value` words laid over it, for the commands that need no more of Hydra than that."""
 
-import difflib
-import re
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_origin
 
 import yaml
-from omegaconf import ListConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 from hybridsep.config.identity import flatten
+from hybridsep.config.keys import hint, keys, kind_of
+from hybridsep.config.ranges import bare
+from hybridsep.config.validation import validate
 from hybridsep.errors import ConfigError
 
 Schema = TypeVar("Schema")
@@ -20,31 +19,32 @@ def load(schema: type[Schema], path: Path, words: list[str], *, others: str) -> 
 
     `others` names what else the command takes, for the message. Raises ConfigError naming key and allowed values.
     """
-    tree = OmegaConf.merge(OmegaConf.structured(schema), OmegaConf.load(path))
-    keys = sorted(flatten(OmegaConf.to_container(tree)))
+    tree, known = read_yaml(path), list(keys(schema))
     for word in words:
         key, equals, value = word.partition("=")
         if not equals:
             raise ConfigError(f"'{word}' is not key=value, {others}")
-        if key not in keys:
-            close = difflib.get_close_matches(key, [*keys, *(name.split(".")[-1] for name in keys)], n=1)
-            hint = f" (did you mean {next(k for k in keys if k.endswith(close[0]))}?)" if close else ""
-            raise ConfigError(f"unknown key '{key}'{hint}; allowed are {', '.join(keys)}")
-        try:
-            OmegaConf.update(tree, key, _value(value, listed=isinstance(OmegaConf.select(tree, key), ListConfig)))
-        except (OmegaConfBaseException, yaml.YAMLError) as error:
-            reason = re.sub(r"\s+", " ", str(error).splitlines()[0])
-            raise ConfigError(f"{word} has the wrong type: {reason}") from None
-    return OmegaConf.to_object(tree)
+        if key not in known:
+            raise ConfigError(f"{key} is not a key: {hint(key, known, 'allowed are ' + ', '.join(known))}")
+        *groups, name = key.split(".")
+        node = tree
+        for group in groups:
+            node = node[group]
+        base, _, _ = bare(kind_of(schema, key.split(".")))
+        node[name] = _value(key, value, listed=get_origin(base) is list)
+    return validate(schema, tree)
 
 
-def _value(text: str, *, listed: bool) -> Any:
+def _value(key: str, text: str, *, listed: bool) -> Any:
     if text in ("null", "None"):
         return None
     if not listed:
         return text
-    # `models=hybrid` is as good as `models=[hybrid]`.
-    return yaml.safe_load(text if text.startswith("[") else f"[{text}]")
+    try:
+        # `models=hybrid` is as good as `models=[hybrid]`.
+        return yaml.safe_load(text if text.startswith("[") else f"[{text}]")
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{key}={text} is not a list: {str(error).splitlines()[0]}") from None
 
 
 def read_yaml(path: Path) -> Any:
@@ -58,5 +58,5 @@ def describe(path: Path) -> str:
     def shown(value: Any) -> str:
         return "[" + ",".join(map(str, value)) + "]" if isinstance(value, list) else str(value)
 
-    flat = flatten(OmegaConf.to_container(OmegaConf.load(path)))
+    flat = flatten(read_yaml(path))
     return "\n".join(f"  {key}={'null' if value is None else shown(value)}" for key, value in flat.items())

@@ -1,11 +1,11 @@
 """The one check of values against the types and ranges that a schema states, by pydantic."""
 
 import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
-from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from hybridsep.config.keys import fields, hint, keys, kind_of
+from hybridsep.config.keys import fields, hint, is_group, keys, kind_of
 from hybridsep.config.ranges import allowed, bare
 from hybridsep.errors import ConfigError
 
@@ -24,7 +24,8 @@ def validate(schema: type[Schema], tree: Mapping[str, Any], prefix: str = "") ->
     from pydantic import ValidationError  # takes 0.2 s, which `--help` need not wait for
 
     try:
-        return _adapter(schema).validate_python(tree)
+        checked: Schema = _adapter(schema).validate_python(tree)  # type: ignore[arg-type]
+        return checked
     except ValidationError as error:
         wrong = (_explain(schema, detail, prefix) for detail in error.errors(include_url=False, include_context=False))
         raise ConfigError("; ".join(dict.fromkeys(wrong))) from None
@@ -41,8 +42,8 @@ def refuse(key: str, value: Any, allowed: str) -> ConfigError:
     return ConfigError(f"{key}={shown} is not allowed: {allowed}")
 
 
-@cache
-def _adapter(schema: type[Schema]) -> "TypeAdapter[Schema]":
+@functools.cache
+def _adapter(schema: Any) -> "TypeAdapter[Any]":
     from pydantic import TypeAdapter
 
     _forbid_unknown_keys(schema)
@@ -54,8 +55,8 @@ def _forbid_unknown_keys(schema: type) -> None:
     schema.__pydantic_config__ = {"extra": "forbid", "allow_inf_nan": False}  # type: ignore[attr-defined]
     for kind in fields(schema).values():
         base, _, _ = bare(kind)
-        if dataclasses.is_dataclass(base):
-            _forbid_unknown_keys(base)  # type: ignore[arg-type]
+        if is_group(base):
+            _forbid_unknown_keys(base)
 
 
 def _explain(schema: type, detail: "ErrorDetails", prefix: str) -> str:
