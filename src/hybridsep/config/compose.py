@@ -65,8 +65,11 @@ def resolve(composed: DictConfig) -> Config:
 
     Raises ConfigError, one line that names the keys that are wrong and what is allowed.
     """
+    own = OmegaConf.masked_copy(
+        composed, [str(key) for key in composed if key != "hydra"]
+    )  # a job's has Hydra's part too
     try:
-        tree: Any = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
+        tree: Any = OmegaConf.to_container(own, resolve=True, throw_on_missing=True)
     except MissingMandatoryValue as error:
         raise _missing(error) from None
     except OmegaConfBaseException as error:
