@@ -1,0 +1,200 @@
+"""The distance of two networks as functions: how far their mean predictions are apart, whatever their error rates.
+
+E |mean prediction of a - mean prediction of b|^2 over the test images, summed over classes: a maximum mean discrepancy
+with a linear kernel (Gretton et al. 2012, JMLR 13). Runs of one trial share seeds, and a run with itself shares all, so
+only inner products of runs of unlike trials count; that makes the estimate unbiased, and it may be below 0. In units
+of the squared distance of two seeds of the baseline: 0 is the same function, 1 as far apart as two seeds.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+
+from hybridsep.statistics.difference import MOST_EXACT, PermutationTest
+from hybridsep.statistics.reason import Reason
+
+_AT_ONCE = 4096  # splits per matrix product
+
+
+@dataclass(frozen=True)
+class Distance:
+    """How far two networks are apart as functions, in units of two seeds of the baseline.
+
+    `error` is the jackknife's standard error over trials, `low` and `high` Student's interval from it, `trials` those
+    that both have. `test` is the permutation test over splits of runs without a common trial.
+    """
+
+    value: float | None
+    error: float | None
+    low: float | None
+    high: float | None
+    trials: int
+    test: PermutationTest
+    reason: Reason | None
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Runs of one network: `trials` (runs,), and `index` (runs,), where each stands in the matrix of inner products."""
+
+    trials: np.ndarray
+    index: np.ndarray
+
+    def of(self, trials: np.ndarray) -> "Predictions":
+        """Return the runs of these trials."""
+        kept = np.isin(self.trials, trials)
+        return Predictions(self.trials[kept], self.index[kept])
+
+
+def inner_products(probabilities: Sequence[np.ndarray]) -> np.ndarray:
+    """Return (runs, runs): the inner product of any two runs' predictions, mean over images.
+
+    Each of `probabilities` is (images, classes). Pairs are added up run by run, so no more than two copies are held.
+    """
+    stacked = np.stack([one.reshape(-1) for one in probabilities])
+    return (stacked @ stacked.T).astype(np.float64) / len(probabilities[0])
+
+
+def squared_distance_of_seeds(products: np.ndarray, runs: Predictions) -> float | None:
+    """Return the mean squared distance of two runs of unlike trials: the unit. None below two, or where they agree."""
+    if len(runs.trials) < 2:
+        return None
+    own = float(np.diag(products)[runs.index].mean())
+    unit = 2 * (own - _mean(products, runs, runs))
+    return unit if unit > 1e-12 else None
+
+
+def squared_distance(products: np.ndarray, first: Predictions, second: Predictions) -> float:
+    """Return the unbiased squared distance of the mean predictions, in units of probability; two runs each at least."""
+    within = _mean(products, first, first) + _mean(products, second, second)
+    return within - 2 * _mean(products, first, second)
+
+
+def _mean(products: np.ndarray, first: Predictions, second: Predictions) -> float:
+    """Mean inner product over the pairs of runs of unlike trials."""
+    unlike = first.trials[:, np.newaxis] != second.trials[np.newaxis, :]
+    return float(products[np.ix_(first.index, second.index)][unlike].mean())
+
+
+def distance(
+    products: np.ndarray,
+    first: Predictions,
+    second: Predictions,
+    *,
+    unit: float,
+    alpha: float,
+    resamples: int,
+    rng: np.random.Generator,
+) -> Distance:
+    """Return the distance of two networks over the trials that both have, its interval, and its test."""
+    test = split_test(products, first, second, resamples=resamples, rng=rng)
+    common = np.intersect1d(first.trials, second.trials)
+    if len(common) < 2:
+        reason = Reason.ONE_TRIAL if len(common) else Reason.NO_TRIALS
+        return Distance(None, None, None, None, len(common), test, reason)
+    first, second = first.of(common), second.of(common)
+    value = squared_distance(products, first, second) / unit
+    if len(common) < 3:
+        return Distance(value, None, None, None, len(common), test, None)
+    from scipy import stats
+
+    without = [common[common != trial] for trial in common]
+    left = np.array([squared_distance(products, first.of(kept), second.of(kept)) for kept in without]) / unit
+    count = len(common)
+    error = float(np.sqrt((count - 1) / count * ((left - left.mean()) ** 2).sum()))
+    half = error * float(stats.t.ppf(1 - alpha / 2, count - 1))
+    return Distance(value, error, value - half, value + half, count, test, None)
+
+
+def matrix(products: np.ndarray, groups: Sequence[Predictions], unit: float) -> np.ndarray:
+    """Return (groups, groups): the distance of every two networks, not-a-number where they share fewer than two trials.
+
+    The diagonal is 0.
+    """
+    values = np.full((len(groups), len(groups)), np.nan)
+    np.fill_diagonal(values, 0.0)
+    for i, j in combinations(range(len(groups)), 2):
+        common = np.intersect1d(groups[i].trials, groups[j].trials)
+        if len(common) > 1:
+            values[i, j] = squared_distance(products, groups[i].of(common), groups[j].of(common)) / unit
+            values[j, i] = values[i, j]
+    return values
+
+
+def without_common_trials(first: Predictions, second: Predictions) -> tuple[Predictions, Predictions]:
+    """Divide the trials between two networks so that none is used twice, and both have as many as can be.
+
+    Of ten and ten the first keeps trials 0 to 4 and the second 5 to 9; of five (0 to 4) and ten, all five and 5 to 9.
+    """
+    common = np.intersect1d(first.trials, second.trials)
+    alone, other_alone = len(first.trials) - len(common), len(second.trials) - len(common)
+    to_first = int(np.clip((len(common) + other_alone - alone + 1) // 2, 0, len(common)))
+    kept, given = common[:to_first], common[to_first:]
+    return (
+        first.of(np.setdiff1d(first.trials, given)),
+        second.of(np.setdiff1d(second.trials, kept)),
+    )
+
+
+def split_test(
+    products: np.ndarray, first: Predictions, second: Predictions, *, resamples: int, rng: np.random.Generator
+) -> PermutationTest:
+    """Return the test that runs of two networks are one crowd: are other divisions of them as far apart as this one?
+
+    Over runs without a common trial, whose divisions are all as probable if the networks are the same function: exact
+    over all of them (126 of five and five, since which half is which does not matter), at random beyond MOST_EXACT.
+    """
+    first, second = without_common_trials(first, second)
+    sizes = len(first.index), len(second.index)
+    if min(sizes) < 2:
+        return PermutationTest(None, None, None, 0, Reason.NO_SPLIT)
+    from scipy import special
+
+    pool = np.concatenate([first.index, second.index])
+    apart = products[np.ix_(pool, pool)] - np.diag(np.diag(products)[pool])
+    halves = sizes[0] == sizes[1]
+    count = special.comb(sum(sizes), sizes[0], exact=True) // (2 if halves else 1)
+    exact = count <= MOST_EXACT
+    observed = _split_distances(apart, np.repeat([[1.0, 0.0]], sizes, axis=1))[0]
+    # Divisions that tie with this one differ from it by rounding only.
+    limit = observed - 1e-9 * float(np.abs(apart).max())
+    as_far = tried = 0
+    for members in _splits(sizes, exact, resamples, rng):
+        as_far += int((_split_distances(apart, members) >= limit).sum())
+        tried += len(members)
+    if exact:
+        return PermutationTest(as_far / tried, 1 / count, True, tried, None)
+    return PermutationTest((as_far + 1) / (tried + 1), 1 / (tried + 1), False, tried, None)
+
+
+def _splits(sizes: tuple[int, int], exact: bool, resamples: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
+    """Yield divisions as (splits, runs) of 1.0 for members of the first part."""
+    total = sum(sizes)
+    if exact:
+        # Of two halves, run 0 is always in the first: the mirror image is the same division.
+        fixed = 1 if sizes[0] == sizes[1] else 0
+        chosen = np.array(list(combinations(range(fixed, total), sizes[0] - fixed)), dtype=int)
+        members = np.zeros((len(chosen), total))
+        members[:, :fixed] = 1.0
+        np.put_along_axis(members, chosen.reshape(len(chosen), -1), 1.0, axis=1)
+        for start in range(0, len(members), _AT_ONCE):
+            yield members[start : start + _AT_ONCE]
+        return
+    for start in range(0, resamples, _AT_ONCE):
+        members = np.zeros((min(_AT_ONCE, resamples - start), total))
+        members[:, : sizes[0]] = 1.0
+        yield rng.permuted(members, axis=1)
+
+
+def _split_distances(apart: np.ndarray, members: np.ndarray) -> np.ndarray:
+    """Squared distance of the two parts of each division; `apart` has the inner products with a diagonal of 0."""
+    others = 1.0 - members
+    inside, outside = members @ apart, others @ apart
+    first, second = members.sum(axis=1), others.sum(axis=1)
+    return (
+        (inside * members).sum(axis=1) / (first * (first - 1))
+        + (outside * others).sum(axis=1) / (second * (second - 1))
+        - 2 * (inside * others).sum(axis=1) / (first * second)
+    )
