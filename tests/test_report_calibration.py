@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from hybridsep.report import __main__ as command
-from hybridsep.report import calibration, difference, settings
+from hybridsep.report import calibration, settings
 from hybridsep.report.calibration import Scenario
+from hybridsep.statistics import difference
 
 ROOT = Path(__file__).resolve().parents[1]
 CHOICES = replace(settings.load([]).report, resamples=499, groups=999)
@@ -61,8 +62,8 @@ def test_a_difference_is_found_and_equality_is_shown():
 
 def half_as_wide(differences, alpha):
     found = UNBROKEN["paired_interval"](differences, alpha)
-    middle, quarter = found["mean"], (found["high"] - found["low"]) / 4
-    return found | {"low": middle - quarter, "high": middle + quarter}
+    quarter = (found.high - found.low) / 4
+    return replace(found, low=found.mean - quarter, high=found.mean + quarter)
 
 
 def wider_margin(samples, margin, alpha):

@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from hybridsep.report import agreement, difference, noise, planning
-from hybridsep.report.noise import MIN_TRIALS
 from hybridsep.report.runset import RunSet, Subset
 from hybridsep.report.settings import AnalysisOptions
 from hybridsep.runs.seeds import stream
+from hybridsep.statistics import agreement, difference, noise, power
+from hybridsep.statistics.noise import MIN_TRIALS
 
 
 @dataclass(frozen=True)
@@ -21,15 +21,16 @@ class Comparison:
     """
 
     rows: list[dict[str, Any]]
-    floor: dict[str, Any]
-    floors: dict[str, dict[str, Any]]
-    seed_disagreement: dict[str, Any]
+    floor: noise.NoiseFloor
+    floors: dict[str, noise.NoiseFloor]
+    predicted: power.IndependentErrors | None
+    seed_disagreement: agreement.Disagreement
     trials: list[dict[str, Any]]
 
     @property
     def too_few(self) -> bool:
         """Whether the baseline has too few trials for a range of its noise."""
-        return self.floor["high"] is None
+        return self.floor.too_few
 
     def of(self, row: str) -> dict[str, Any]:
         """Return the entry of one row. Raises StopIteration for a row that is not in the table."""
@@ -48,9 +49,7 @@ def compare(runset: RunSet, choices: AnalysisOptions) -> Comparison:
         entry["disagreement"] = float(np.mean([trial["disagreement"] for trial in pairs])) if pairs else None
     floors = noise_floors(runset, choices)
     wrong, images = runset.wrong(runset.baseline) if runset.runs.get(runset.baseline) else (np.empty((0, 0)), 0)
-    predicted = planning.independent_errors(wrong, images=images) if len(wrong) > 1 else {}
-    for way, entry in floors.items():
-        entry["predicted"] = predicted.get(way)
+    predicted = power.independent_errors(wrong, images=images) if len(wrong) > 1 else None
     floor = floors["same" if choices.pairing == "paired" else "own"]
     correct_and_star(rows, floor)
     base = [run.predicted for run in runset.runs.get(runset.baseline, {}).values()]
@@ -58,12 +57,13 @@ def compare(runset: RunSet, choices: AnalysisOptions) -> Comparison:
         rows=rows,
         floor=floor,
         floors=floors,
+        predicted=predicted,
         seed_disagreement=agreement.mean_disagreement(base),
         trials=trials,
     )
 
 
-def noise_floors(runset: RunSet, choices: AnalysisOptions, subset: Subset | None = None) -> dict[str, dict[str, Any]]:
+def noise_floors(runset: RunSet, choices: AnalysisOptions, subset: Subset | None = None) -> dict[str, noise.NoiseFloor]:
     """Return the noise floor of pairs judged on the same images, and on each one's own, for rows of the longest."""
     has_baseline = bool(runset.runs.get(runset.baseline))
     cross = runset.cross_errors(runset.baseline, subset) if has_baseline else np.empty((0, 0))
@@ -142,45 +142,45 @@ def of_errors(
     estimate = difference.paired_interval if paired else difference.welch_interval
     interval = estimate(*samples, alpha)
     bootstrap = difference.bootstrap_interval(samples, alpha, resamples=resamples, rng=bootstrap_rng)
-    permutation = difference.permutation_p(samples, resamples=resamples, rng=permutation_rng)
+    permutation = difference.permutation_test(samples, resamples=resamples, rng=permutation_rng)
     equivalence = difference.equivalence(samples, choices.margin, alpha)
-    detectable = difference.detectable(samples, alpha, choices.power)
+    detectable = power.detectable(samples, alpha, choices.power)
     both = [trial for trial in row if trial in baseline]
     of_row, of_baseline = np.array([[row[t], baseline[t]] for t in both]).reshape(-1, 2).T
     welch = difference.welch_interval(of_row, of_baseline, alpha)
     gain = difference.pairing_gain(of_row, of_baseline)
-    absolute = difference.mean_absolute(differences)
+    absolute = difference.absolute(differences)
     return {
         "pairs": len(both) if paired else len(row),
-        "mean_absolute": absolute["mean_absolute"],
-        "absolute_mean": absolute["absolute_mean"],
+        "mean_absolute": absolute and absolute.mean_absolute,
+        "absolute_mean": absolute and absolute.absolute_mean,
         "difference_sd": float(samples[0].std(ddof=1)) if paired and len(both) > 1 else None,
-        "mean": interval["mean"],
-        "low": interval["low"],
-        "high": interval["high"],
-        "reason": interval["reason"],
-        "bootstrap_low": bootstrap["low"],
-        "bootstrap_high": bootstrap["high"],
-        "p": permutation["p"],
-        "permutations": permutation["permutations"],
-        "exact": permutation["exact"],
-        "equivalence_p": equivalence["p"],
-        "equivalent": equivalence["equivalent"],
-        "detectable": detectable["difference"],
-        "welch_low": welch["low"],
-        "welch_high": welch["high"],
-        "correlation": gain["correlation"],
-        "ratio": gain["ratio"],
+        "mean": interval.mean,
+        "low": interval.low,
+        "high": interval.high,
+        "reason": interval.reason,
+        "bootstrap_low": bootstrap.low,
+        "bootstrap_high": bootstrap.high,
+        "p": permutation.p,
+        "permutations": permutation.permutations,
+        "exact": permutation.exact,
+        "equivalence_p": equivalence.p,
+        "equivalent": equivalence.equivalent,
+        "detectable": detectable,
+        "welch_low": welch.low,
+        "welch_high": welch.high,
+        "correlation": gain.correlation,
+        "ratio": gain.ratio,
     }
 
 
-def correct_and_star(rows: list[dict[str, Any]], floor: dict[str, Any]) -> None:
+def correct_and_star(rows: list[dict[str, Any]], floor: noise.NoiseFloor) -> None:
     """Add to the entries what depends on the whole table: `p_holm`, and `beyond_noise` (None: too few trials)."""
     corrected = difference.holm([entry["p"] for entry in rows])
     for entry, p in zip(rows, corrected, strict=True):
-        known = floor["high"] is not None and not entry["is_baseline"] and entry["pairs"] >= MIN_TRIALS
+        known = floor.high is not None and not entry["is_baseline"] and entry["pairs"] >= MIN_TRIALS
         entry["p_holm"] = p
-        entry["beyond_noise"] = entry["mean_absolute"] > floor["high"] if known else None
+        entry["beyond_noise"] = entry["mean_absolute"] > floor.high if known else None
 
 
 _STATISTICS = (
@@ -217,8 +217,8 @@ def _trials(runset: RunSet, row: str, errors: dict[str, dict[int, float]]) -> li
             chosen = runset.chosen(trial)
             test = agreement.mcnemar(run.wrong[chosen], partner.wrong[chosen])
             entry["difference"] = errors[row][trial] - errors[runset.baseline][trial]
-            entry["only_row"], entry["only_baseline"] = test["only_row"], test["only_baseline"]
-            entry["mcnemar_p"] = test["p"]
+            entry["only_row"], entry["only_baseline"] = test.only_row, test.only_baseline
+            entry["mcnemar_p"] = test.p
             entry["disagreement"] = agreement.disagreement(run.predicted, partner.predicted)
         entries.append(entry)
     return entries

@@ -3,10 +3,10 @@
 from typing import Any
 
 from hybridsep.report.compare import Comparison
-from hybridsep.report.difference import MOST_EXACT
 from hybridsep.report.runset import RunSet
 from hybridsep.report.settings import AnalysisOptions
 from hybridsep.report.table import number, p_value
+from hybridsep.statistics.difference import MOST_EXACT
 
 
 def sentences(runset: RunSet, comparison: Comparison, choices: AnalysisOptions) -> list[str]:
@@ -17,8 +17,8 @@ def sentences(runset: RunSet, comparison: Comparison, choices: AnalysisOptions) 
     compared = [entry for entry in comparison.rows if entry["mean"] is not None]
     name, error = baseline["label"].removesuffix(" (baseline)"), number(baseline["error_mean"])
     found = [f"The baseline, {name}, is wrong on {error} % of the test images, over {_trials(baseline)}."]
-    if comparison.floor["mean"] is not None:
-        found[0] += f" Two of its own trials differ by {number(comparison.floor['mean'])} points: noise."
+    if comparison.floor.mean is not None:
+        found[0] += f" Two of its own trials differ by {number(comparison.floor.mean)} points: noise."
     found += [_row(entry, baseline, comparison, choices) for entry in compared]
     fewest = min((entry["pairs"] for entry in compared), default=0)
     least = 2 / 2**fewest if fewest else 1
@@ -55,6 +55,6 @@ def _row(entry: dict[str, Any], baseline: dict[str, Any], comparison: Comparison
         text += f"; equal to the baseline within {choices.margin:g} points"
     if entry["beyond_noise"] is not None:
         text += f"; {'beyond' if entry['beyond_noise'] else 'within'} what the seed alone does"
-    elif comparison.floor["mean"] is not None:
+    elif comparison.floor.mean is not None:
         text += "; too few trials to tell from noise"
     return f"{text}."

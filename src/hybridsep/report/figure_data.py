@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 
 from hybridsep.errors import RecordError, UserError
-from hybridsep.report.agreement import disagreement_matrix
 from hybridsep.report.compare import Comparison
 from hybridsep.report.folders import Problem
 from hybridsep.report.runset import RunSet
 from hybridsep.runs import records
+from hybridsep.statistics.agreement import disagreement_matrix
 
 # What a picture can show; the tables have the rest.
 MOST_ROWS = 24
@@ -69,10 +69,10 @@ def differences(runset: RunSet, comparison: Comparison) -> FigureData:
     floor_line = dict.fromkeys(fields) | {
         "row": "noise_floor",
         "label": "Noise floor",
-        "n": floor["n"],
-        "mean_absolute": floor["mean"],
-        "low": floor["low"],
-        "high": floor["high"],
+        "n": floor.n,
+        "mean_absolute": floor.mean,
+        "low": floor.low,
+        "high": floor.high,
         "is_baseline": False,
     }
     name = f"{runset.table}-differences"

@@ -11,10 +11,11 @@ import numpy as np
 
 from hybridsep.data import Dataset
 from hybridsep.errors import ConfigError, DataError
-from hybridsep.report import agreement, compare, table, verdicts
+from hybridsep.report import compare, table, verdicts
 from hybridsep.report.runset import RunSet
 from hybridsep.report.settings import AnalysisOptions
 from hybridsep.report.table import Column, Table, dash, percent
+from hybridsep.statistics import agreement
 
 _SHOWN = 12  # images of each kind in the picture
 _SOURCES = "hybridsep.data."  # a record may name no other code to be called
@@ -61,7 +62,7 @@ def _costs(pair: RunSet, names: list[str], entries: tuple[dict[str, Any], dict[s
             [run.predicted for run in pair.runs[row].values() if run.predicted is not None]
         )
         hours = None if seconds is None else seconds / 3600
-        lines.append({**entry, "name": name, "hours": hours, "seeds": seeds["percent"]})
+        lines.append({**entry, "name": name, "hours": hours, "seeds": seeds.percent})
     columns = [
         Column("Row", "name", wide=True),
         Column("n", "n"),

@@ -1,17 +1,17 @@
 """`plan`: the trials that would settle what a study leaves open, their hours, and the noise that theory predicts.
 
-The statistics are those of `planning`.
+The statistics are those of `hybridsep.statistics.power`.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from hybridsep.report import noise, planning
 from hybridsep.report.compare import samples_of
 from hybridsep.report.runset import RunSet
 from hybridsep.report.settings import AnalysisOptions, Planned
 from hybridsep.report.table import Column, Table, duration, number, percent
+from hybridsep.statistics import noise, power
 
 # The spread of two trials says next to nothing: its 95 % interval ends at 32 times of it.
 MIN_TRIALS = 3
@@ -67,10 +67,10 @@ def needed(runset: RunSet, choices: AnalysisOptions, planned: Planned) -> Table:
 
 def _goals(choices: AnalysisOptions, planned: Planned) -> list[Goal]:
     def detect(spread: float, trials: int) -> float:
-        return planning.detection_power(spread, planned.difference, trials, choices.alpha)
+        return power.detection_power(spread, planned.difference, trials, choices.alpha)
 
     def equal(spread: float, trials: int) -> float:
-        return planning.equivalence_power(spread, choices.margin, trials, choices.alpha)
+        return power.equivalence_power(spread, choices.margin, trials, choices.alpha)
 
     questions = ((f"{planned.difference:g}", detect), (f"±{choices.margin:g}", equal))
     return [Goal(f"{name} at {100 * power:g} %", ask, power) for name, ask in questions for power in planned.powers]
@@ -84,12 +84,12 @@ def _row(runset: RunSet, row: str, goals: list[Goal], choices: AnalysisOptions) 
     spread = float(differences.std(ddof=1)) if len(differences) >= MIN_TRIALS else None
     if spread is None or spread < 1e-9:
         return line | {"spread": TOO_FEW if spread is None else NO_SPREAD} | {goal.name: "" for goal in goals}
-    low, high = planning.spread_interval(differences, choices.alpha)
+    low, high = power.spread_interval(differences, choices.alpha)
     line |= {"spread": spread, "low": low, "high": high}
     for goal in goals:
-        trials = planning.trials_for(lambda n, goal=goal: goal.power_of(spread, n), goal.power)
+        trials = power.trials_for(lambda n, goal=goal: goal.power_of(spread, n), goal.power)
         if trials is None:
-            line[goal.name] = f"> {planning.MOST_TRIALS:,}"
+            line[goal.name] = f"> {power.MOST_TRIALS:,}"
             continue
         line["trials"][goal.name] = trials
         hours = duration(_hours(runset, {row: trials, runset.baseline: trials}))
@@ -126,13 +126,13 @@ def predicted(runset: RunSet, choices: AnalysisOptions) -> Table:
         if len(wrong) < MIN_TRIALS:
             lines.append(line | dict.fromkeys(("measured", "expected", "same", "own"), TOO_FEW))
             continue
-        theory = planning.independent_errors(wrong, images=images)
-        low, high = planning.spread_interval(100 * wrong.mean(axis=1), choices.alpha)
-        line |= {"measured": theory["measured"], "low": low, "high": high, "expected": theory["predicted"]}
+        theory = power.independent_errors(wrong, images=images)
+        low, high = power.spread_interval(100 * wrong.mean(axis=1), choices.alpha)
+        line |= {"measured": theory.measured, "low": low, "high": high, "expected": theory.predicted}
         cross = runset.cross_errors(row)
         for way in ("same", "own"):
             measured = float(noise.pair_differences(cross, same_images=way == "same").mean())
-            line[way] = f"{number(measured)} ({number(theory[way])})"
+            line[way] = f"{number(measured)} ({number(getattr(theory, way))})"
         lines.append(line)
     of_all = "all test images" if runset.subset.mode == "paper" else "the images that count"
     return Table(

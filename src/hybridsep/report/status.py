@@ -9,13 +9,14 @@ import numpy as np
 
 from hybridsep.config.trials import ranges
 from hybridsep.errors import ConfigError, UserError
-from hybridsep.report import difference, folders, runset
+from hybridsep.report import folders, runset
 from hybridsep.report.compare import samples_of
 from hybridsep.report.folders import Problem, Run
 from hybridsep.report.runset import RunSet
 from hybridsep.report.settings import AnalysisOptions, Paper
 from hybridsep.report.table import MISSING, Column, Table, dash, duration, number, share
 from hybridsep.runs import asked, records
+from hybridsep.statistics import power
 
 STATES = ("running", "interrupted", "failed", "diverged", "unusable", "missing")
 
@@ -187,12 +188,10 @@ def _one_more_trial(one: RunSet, choices: AnalysisOptions) -> Table:
             {
                 "label": one.row(row).label or row,
                 "n": n,
-                "now": difference.half_width(differences, choices.alpha, trials=n)["half_width"],
-                "then": difference.half_width(differences, choices.alpha, trials=n + 1)["half_width"],
-                "detect": difference.detectable((differences,), choices.alpha, choices.power)["difference"],
-                "detect_then": difference.detectable((differences,), choices.alpha, choices.power, trials=n + 1)[
-                    "difference"
-                ],
+                "now": power.half_width(differences, choices.alpha, trials=n),
+                "then": power.half_width(differences, choices.alpha, trials=n + 1),
+                "detect": power.detectable((differences,), choices.alpha, choices.power),
+                "detect_then": power.detectable((differences,), choices.alpha, choices.power, trials=n + 1),
                 "hours": float(np.median(known)) / 3600 if known else None,
             }
         )

@@ -1,16 +1,17 @@
 """The tables of one set of runs: which values stand in which column. The formats are those of `table`."""
 
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 from hybridsep.config.trials import ranges
 from hybridsep.report import table
 from hybridsep.report.compare import Comparison
-from hybridsep.report.noise import MIN_PAIRS, MIN_TRIALS
 from hybridsep.report.runset import RunSet
 from hybridsep.report.sensitivity import Sensitivity
 from hybridsep.report.settings import AnalysisOptions
 from hybridsep.report.table import MISSING, Column, Table, interval, number, p_value, percent, signed, span, text
+from hybridsep.statistics.noise import MIN_PAIRS, MIN_TRIALS
 
 LABEL = Column("Row", "label", wide=True)
 STATES = ("running", "interrupted", "diverged", "failed", "missing")
@@ -50,18 +51,18 @@ def differences(runset: RunSet, found: Comparison, choices: AnalysisOptions) -> 
         Column("Equal?", "equivalent", table.equal),
     ]
     floor = found.floor
-    pairs = "1 pair" if floor["pairs"] == 1 else f"{floor['pairs']:,} pairs"
+    pairs = "1 pair" if floor.pairs == 1 else f"{floor.pairs:,} pairs"
     floor_line = dict.fromkeys(found.rows[0]) | {
         "row": "",
         "title": f"Noise floor: two trials of the baseline ({pairs})",
         "label": f"Noise floor ({pairs})",
-        "mean_absolute": floor["mean"],
-        "n": floor["n"],
+        "mean_absolute": floor.mean,
+        "n": floor.n,
     }
     blank = {"p_holm": "", "equivalent": ""}
-    floor_range = f"range {span(floor['low'], floor['high'])}" if not found.too_few else "too few for a range"
+    floor_range = f"range {span(floor.low, floor.high)}" if not found.too_few else "too few for a range"
     lines = [line | (blank | {"mean": ""} if line["is_baseline"] else {}) for line in found.rows]
-    lines.append(floor_line | blank | {"mean": MISSING if floor["mean"] is None else floor_range, "error_mean": ""})
+    lines.append(floor_line | blank | {"mean": MISSING if floor.mean is None else floor_range, "error_mean": ""})
     fields = (
         "row title paper mean_absolute n expected pairs mean low high absolute_mean error_mean error_sd p p_holm"
         " equivalence_p equivalent detectable disagreement params macs images_per_second"
@@ -90,12 +91,12 @@ def _notes(runset: RunSet, found: Comparison, choices: AnalysisOptions) -> list[
         " over the rows. Equal?: two one-sided"
         f" tests, margin ±{choices.margin:g} points, level {choices.alpha:g}."
     ]
-    if floor["mean"] is not None and found.too_few:
+    if floor.mean is not None and found.too_few:
         notes.append(
             "Noise floor: |d| of two trials of the baseline itself. Too few trials to say what lies outside it: that"
             f" takes {MIN_TRIALS} trials of the baseline and {MIN_PAIRS} pairs."
         )
-    elif floor["mean"] is not None:
+    elif floor.mean is not None:
         notes.append(
             "Noise floor: |d| of two trials of the baseline itself. Range: where |d| of a row that differs in nothing"
             f" but its seeds lies in {percent(choices.alpha)} of studies, if errors are normal. * above that range, for"
@@ -114,7 +115,7 @@ def _notes(runset: RunSet, found: Comparison, choices: AnalysisOptions) -> list[
 
 def agreement(runset: RunSet, found: Comparison, choices: AnalysisOptions) -> Table:
     """On how many images each network answers otherwise, and what it costs."""
-    seed = found.seed_disagreement["percent"]
+    seed = found.seed_disagreement.percent
     significant = Column("mcnemar", ("mcnemar_significant", "mcnemar_n"), lambda some, of: f"{some}/{of}")
     data = [line | {"seed_disagreement": seed, "mcnemar": significant.cell(line)} for line in found.rows]
     of_baseline = {"disagreement": f"{table.tenth(seed)} (seeds)", "mcnemar": "", "detectable": ""}
@@ -181,10 +182,11 @@ def noise(runset: RunSet, found: Comparison, choices: AnalysisOptions) -> Table:
     """The noise floor in both ways of choosing images, and what theory expects of it."""
     names = {"same": "Both judged on the same images (as rows are)", "own": "Each judged on its own images"}
     lines = [
-        {"way": way, "what": names[way], **floor, "theory": floor["theory"] if way == "own" else None}
+        {"way": way, "what": names[way], **asdict(floor), "theory": floor.theory if way == "own" else None}
+        | {"predicted": getattr(found.predicted, way, None)}
         for way, floor in found.floors.items()
     ]
-    reason = found.floor["reason"]
+    reason = found.floor.reason
     return Table(
         name=f"{runset.table}-noise",
         title=f"{runset.short_title}: what the seed alone does",

@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from hybridsep.report import difference
 from hybridsep.report.compare import Comparison
 from hybridsep.report.runset import RunSet
 from hybridsep.report.settings import AnalysisOptions, Claim
 from hybridsep.report.speed import Measured
 from hybridsep.report.table import interval, number
+from hybridsep.statistics import difference
 
 # One vocabulary for what these runs say of a claim and for what they say about the paper's numbers,
 AS_CLAIMED, OPPOSED, UNDECIDED, NOT_RUN = "reproduced", "contradicted", "inconclusive", "not run"
@@ -140,6 +140,10 @@ def _points(entry: Entry) -> str:
     return f"{number(entry['mean'], sign=True)} {interval(entry['low'], entry['high'])}"
 
 
+def _bounds(interval: difference.Interval) -> Entry:
+    return {"mean": interval.mean, "low": interval.low, "high": interval.high}
+
+
 def _missing(label: str, text: str) -> Entry:
     return {"label": label, "n": 0, "text": text}
 
@@ -164,9 +168,9 @@ def _pairwise(case: Case, pairs: Sequence[tuple[str, str]], values: Callable[[st
         if not len(gains):
             entries.append(_missing(f"{row} and {other}", "no trials in common"))
             continue
-        equivalent = difference.equivalence((gains,), case.margin, alpha)["equivalent"]
+        equivalent = difference.equivalence((gains,), case.margin, alpha).equivalent
         label = case.runset.row(other).label or other
-        entry = difference.paired_interval(gains, alpha)
+        entry = _bounds(difference.paired_interval(gains, alpha))
         entries.append({**entry, "label": label, "n": len(gains), "equivalent": equivalent, "gains": gains})
     return entries
 
@@ -209,8 +213,8 @@ def _gains(case: Case) -> list[Entry]:
         if not both:
             return [_missing(f"{first} and {second}", "no trials in common in this study")]
         gains.append(np.array([errors[1][trial] - errors[0][trial] for trial in sorted(both)]))
-    entry = difference.welch_interval(*gains, case.choices.alpha)
-    equivalent = difference.equivalence(tuple(gains), case.margin, case.choices.alpha)["equivalent"]
+    entry = _bounds(difference.welch_interval(*gains, case.choices.alpha))
+    equivalent = difference.equivalence(tuple(gains), case.margin, case.choices.alpha).equivalent
     return [{**entry, "label": "gain", "n": min(map(len, gains)), "equivalent": equivalent}]
 
 
@@ -229,7 +233,7 @@ def _speeds(case: Case) -> list[Entry]:
             )
         for what in (what for what in first if what in second):
             logs = np.log(first[what]), np.log(second[what])
-            entry = difference.welch_interval(*logs, case.choices.alpha)
+            entry = _bounds(difference.welch_interval(*logs, case.choices.alpha))
             if entry["low"] is None and min(map(len, logs)) > 1:
                 entry |= {"low": entry["mean"], "high": entry["mean"]}  # not one block differs from another
             ratio, low, high = (
