@@ -35,6 +35,14 @@ test-launchers: setup
 test-machines: setup
 	$(BIN)/python scripts/test_machines.py
 
+# Benchmarks for developers (scripts/benchmarks/): make bench-roofline; options: make bench-profile OPTIONS="--size paper".
+BENCHMARKS := profile numerics roofline scaling startup steps
+bench-profile: MODULE := step_profile
+bench-steps: MODULE := step_times
+.PHONY: $(BENCHMARKS:%=bench-%)
+$(BENCHMARKS:%=bench-%): bench-%: setup
+	$(BIN)/python -m scripts.benchmarks.$(or $(MODULE),$*) $(OPTIONS)
+
 # Kills a training at every file-system operation and at random instants, for minutes; the short form is in the tests.
 soak: setup
 	$(BIN)/python scripts/soak.py

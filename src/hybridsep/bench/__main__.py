@@ -7,16 +7,11 @@ import sys
 from hybridsep.bench import settings
 from hybridsep.errors import ConfigError, UserError
 
-# Each with its module.
-COMMANDS = {name: name for name in ("throughput", "profile", "floor", "numerics", "scaling")} | {"floor": "roofline"}
+COMMANDS = ("throughput",)
 HELP = """\
 hybridsep.bench: what training costs, measured. Writes results/bench/NAME.json and NAME.md.
 
   python -m hybridsep.bench                     throughput: the usual loop against ours, one switch at a time
-  python -m hybridsep.bench profile             where the time of our step goes, per kind of operation
-  python -m hybridsep.bench floor               the roofline: bytes and operations of each row, and hours on a chip
-  python -m hybridsep.bench numerics            what bfloat16 changes, per module
-  python -m hybridsep.bench scaling             time and memory of run over trials and widths, of report over runs
   python -m hybridsep.bench throughput size=tiny models=[separable,hybrid] throughput.rounds=3
 
 Every key with its value (set with key=value; what each means stands in conf/bench.yaml):
@@ -42,8 +37,15 @@ def main(arguments: list[str] | None = None) -> int:
         # Imported after the checks: torch takes seconds, and a mistyped value should be answered at once.
         from hybridsep.bench.session import Session
 
-        bench = importlib.import_module(f"hybridsep.bench.{COMMANDS[command]}")
-        bench.run(Session(given, command=" ".join(["python -m hybridsep.bench", *words])))
+        bench = importlib.import_module(f"hybridsep.bench.{command}")
+        session = Session(
+            command=" ".join(["python -m hybridsep.bench", *words]),
+            results=given.results,
+            label=given.label,
+            device=given.device,
+            threads=given.threads,
+        )
+        bench.run(given, session)
         return 0
     except UserError as error:
         print(f"hybridsep.bench: {error}", file=sys.stderr)

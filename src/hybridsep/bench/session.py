@@ -1,4 +1,4 @@
-"""What every command of the bench begins and ends with: the machine that it takes, and where its numbers go."""
+"""What every benchmark begins and ends with: the machine that it takes, and where its numbers go."""
 
 import functools
 from collections.abc import Callable, Sequence
@@ -6,29 +6,31 @@ from typing import Any
 
 import torch
 
-from hybridsep.bench import output, rows
+from hybridsep.bench import output
 from hybridsep.bench.contention import CpuContention
-from hybridsep.bench.settings import BenchSettings
 from hybridsep.report.table import Table
 from hybridsep.train import precision
 
 
 class Session:
-    """One command: its settings, the device with its threads, and how busy the rest of the machine is meanwhile.
+    """One command: where its numbers go, its device and threads, and how busy the rest of the machine is meanwhile.
 
     Device and threads are taken when they are first asked for, because a GPU that this process has is not there for
     the processes that some commands start first.
     """
 
-    def __init__(self, settings: BenchSettings, *, command: str):
-        self.settings, self._command = settings, command
+    def __init__(
+        self, *, command: str, results: str, label: str | None = None, device: str = "auto", threads: int | None = None
+    ):
+        self.results = results
+        self._command, self._label, self._asked_device, self._asked_threads = command, label, device, threads
         self.contention = CpuContention()
 
     @functools.cached_property
     def device(self) -> torch.device:
         """The device, prepared for work. Raises ConfigError when it is not there."""
-        device = precision.resolve_device(self.settings.device)
-        self._threads = precision.prepare(device, self.settings.threads)
+        device = precision.resolve_device(self._asked_device)
+        self._threads = precision.prepare(device, self._asked_threads)
         return device
 
     @property
@@ -42,18 +44,10 @@ class Session:
         """Whether the device multiplies bfloat16 in hardware."""
         return precision.native_bfloat16(self.device)
 
-    def size(self, default: str = "small") -> str:
-        """Return the size of the networks."""
-        return self.settings.size or default
-
     def quiet(self, usual_loop: Sequence[tuple[float, float]] = ()) -> dict[str, Any]:
         """Return what a record says of the machine meanwhile: `busy_elsewhere`, and why its numbers are `rough`."""
         busy = self.contention.cores()
         return {"busy_elsewhere": busy, "rough": output.rough(busy, usual_loop)}
-
-    def configurations(self) -> list[dict[str, Any]]:
-        """Return the plain configurations of the models that are measured. Raises ConfigError."""
-        return rows.of_models(self.settings.models, size=self.size(), batch=self.settings.batch)
 
     def write(
         self,
@@ -71,8 +65,8 @@ class Session:
         """
         record = {"command": self._command, **found, **output.origin(str(self.device), self.threads)}
         if labelled:
-            name = f"{name}-{output.label(self.settings.label, record['machine'])}"
+            name = f"{name}-{output.label(self._label, record['machine'])}"
         if finished:
-            output.write(self.settings.results, name, record, tables(record))
+            output.write(self.results, name, record, tables(record))
         else:
-            output.save(self.settings.results, name + output.UNFINISHED, record, tables(record))
+            output.save(self.results, name + output.UNFINISHED, record, tables(record))

@@ -7,8 +7,9 @@ from typing import Any
 
 import torch
 
-from hybridsep.bench import gpu, output, roofline, rows, startup
+from hybridsep.bench import output, rows
 from hybridsep.bench.session import Session
+from hybridsep.bench.settings import BenchSettings
 from hybridsep.bench.subprocess_worker import SubprocessWorkload
 from hybridsep.bench.throughput_tables import best, tables
 from hybridsep.bench.timing import Timed, Workload, ratios, spread, time_in_rounds
@@ -18,22 +19,20 @@ from hybridsep.data import Dataset
 from hybridsep.errors import ConfigError
 from hybridsep.modules.grouped import narrow_groups
 from hybridsep.modules.layers import has_fast
+from hybridsep.networks.cost import cost_of
 from hybridsep.report.table import times
 from hybridsep.runs import machine
 from hybridsep.train import build
 from hybridsep.train.allocator import keep_freed_memory
 
-_PROFILED_STEPS = 20
 # What is timed: a variant, or our gather alone, captured or not.
 Key = Variant | bool
 
 
-def run(session: Session) -> None:
+def run(settings: BenchSettings, session: Session) -> None:
     """Measure every model, print the tables and write them."""
-    settings, given, size = session.settings, session.settings.throughput, session.size()
-    configs = session.configurations()
-    # First, because a GPU that this process has taken is not there for the processes that are started.
-    starts = startup.measure(device=settings.device, starts=given.starts) if given.starts else []
+    given, size = settings.throughput, settings.size
+    configs = rows.of_models(settings.models, size=size, batch=settings.batch)
     device = session.device
     on_gpu = device.type == "cuda"
     at_once = given.at_once or (10 if on_gpu else max(2, machine.cores()))
@@ -46,7 +45,6 @@ def run(session: Session) -> None:
         "compiled": given.compile,
     }
     dataset = rows.dataset(train=given.images)
-    copies, products = gpu.reached(device) if on_gpu else ([], [])
     models: list[dict[str, Any]] = []
     record = {
         "size": size,
@@ -54,8 +52,6 @@ def run(session: Session) -> None:
         "workers": workers,
         "at_once": at_once,
         "dataset_bytes": dataset.train_images.nbytes + dataset.test_images.nbytes,
-        "reached": {"bytes_per_second": spread(copies), "flops_per_second": spread(products)} if on_gpu else None,
-        "starts": starts,
         "models": models,
     }
     begun = time.monotonic()
@@ -63,7 +59,7 @@ def run(session: Session) -> None:
         with torch.device("meta"):  # only its layers are asked for
             network = build.network_factory(config, classes=len(dataset.classes))()
         variants = ablation(**here, fast=has_fast(network), grouped=bool(narrow_groups(network)))
-        models.append(_measure(config, dataset, variants, session, workers=workers))
+        models.append(_measure(config, dataset, variants, settings, session, workers=workers))
         fastest = best(models[-1])
         left = (time.monotonic() - begun) / number * (len(configs) - number) / 60
         output.say(
@@ -77,10 +73,16 @@ def run(session: Session) -> None:
 
 
 def _measure(
-    config: dict[str, Any], dataset: Dataset, variants: list[Variant], session: Session, *, workers: int
+    config: dict[str, Any],
+    dataset: Dataset,
+    variants: list[Variant],
+    settings: BenchSettings,
+    session: Session,
+    *,
+    workers: int,
 ) -> dict[str, Any]:
     """Return what the record says of one row: of each variant, and of the data path alone."""
-    given, device, batch = session.settings.throughput, session.device, session.settings.batch
+    given, device, batch = settings.throughput, session.device, settings.batch
     here = [variant for variant in variants if not variant.missing]
     row = RowWorkloads(config, dataset, device, workers=workers)
     workloads: dict[Key, Workload]
@@ -97,9 +99,6 @@ def _measure(
                     for key in (*here, False)
                 }
             timed = time_in_rounds(workloads, device, seconds=given.seconds, rounds=given.rounds)
-            busy = {}
-            if device.type == "cuda":
-                busy = {key: gpu.busy_share(workloads[key], _PROFILED_STEPS, device) for key in here}
             for workload in workloads.values():
                 if isinstance(workload, SubprocessWorkload):
                     session.contention.count(workload.seconds)
@@ -112,18 +111,16 @@ def _measure(
         more = {
             "memory_bytes": memory[variant],
             "data_share": spread(shares) if shares else None,
-            "busy_share": busy.get(variant),
         }
         ways[variant] = way_record(variant, rates, usual=timed[here[0]].rates, before=before, **more)
         before = before if variant.standalone else rates
-    needs = roofline.requirements(config, classes=len(dataset.classes), height=dataset.train_images.shape[1])
+    side = row.sampler.size
+    cost = cost_of(row.build(), side, side)
     return {
         "row": config["row"],
         "title": config["model"]["title"],
-        "params": needs.params,
-        "macs": needs.macs,
-        "step_bytes": needs.training_bytes(batch),
-        "step_flops": needs.training_flops(batch),
+        "params": cost.params,
+        "macs": cost.macs,
         "ways": list(ways.values()),
         "gather_images_per_second": {
             "graph" if key else "eager": spread(timed[key].rates) for key in timed if isinstance(key, bool)
@@ -143,7 +140,7 @@ def way_record(
 
     `rates`: images/s in every round; `usual`: those of the reference loop; `before`: those of the variant before, none
     for the first. More: `memory_bytes`; `data_share`, the part of the time that goes into making batches, where it can
-    be told; `busy_share`, that in which a kernel ran on the GPU.
+    be told.
     """
     said = {
         "name": variant.name,

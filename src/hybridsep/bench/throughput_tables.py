@@ -12,12 +12,9 @@ from hybridsep.report.table import (
     around,
     byte_count,
     count,
-    number,
     percentage,
     rate,
-    tenth,
     times,
-    whole,
 )
 
 MOST_DATA_SHARE = 0.03  # of a step's time, by design
@@ -25,13 +22,8 @@ Models = Sequence[dict[str, Any]]
 
 
 def tables(record: dict[str, Any]) -> list[Table]:
-    """Return images/s of every way, the rows side by side, start-up times, and on a GPU what was reached."""
-    found = [_ablation(record), compared(record["models"])]
-    if record["starts"]:
-        found.append(_starts(record["starts"]))
-    if record["reached"]:
-        found.append(_reached(record))
-    return found
+    """Return images/s of every way, and the rows side by side."""
+    return [_ablation(record), compared(record["models"])]
 
 
 def best(model: dict[str, Any]) -> dict[str, Any]:
@@ -60,8 +52,6 @@ def _ablation(record: dict[str, Any]) -> Table:
         Column("Memory", "memory_bytes", byte_count),
         Column("Data", "data_share.median", lambda value: percentage(value, 1)),
     ]
-    if record["reached"]:
-        columns.append(Column("Busy", "busy_share", percentage))
     rounds = record["models"][0]["ways"][0]["images_per_second"]["n"]
     workers = f"{record['workers']} DataLoader workers"
     notes = [
@@ -80,8 +70,6 @@ def _ablation(record: dict[str, Any]) -> Table:
         "Data: of the usual loop, the share of its time spent waiting for batches; of ours, the time of the gather"
         f" alone by that of a step. {_verdict(record['models'])}",
     ]
-    if record["reached"]:
-        notes.append("Busy: share of the time in which a kernel ran, by torch.profiler, which itself takes some time.")
     return Table("throughput", "The usual loop and ours", columns, lines, notes=notes)
 
 
@@ -125,48 +113,3 @@ def _side_by_side(usual: Sequence[float], ours: Sequence[float]) -> dict[str, An
 def _harmonic(rates: Sequence[Sequence[float]]) -> list[float]:
     """Return the harmonic mean over the models, round by round."""
     return [statistics.harmonic_mean(found) for found in zip(*rates, strict=True)]
-
-
-def _starts(starts: list[dict[str, Any]]) -> Table:
-    columns = [Column("Command", "what", wide=True), Column("Seconds", ("seconds.median", "seconds.iqr"), around)]
-    note = f"Median ± half the interquartile range of {starts[0]['seconds']['n']} starts, files in the page cache."
-    return Table("starts", "Start-up", columns, [flatten(line) for line in starts], notes=[note])
-
-
-def _reached(record: dict[str, Any]) -> Table:
-    """Achieved rates of the captured ways against the roofline at the rates measured in the same process."""
-    bandwidth = record["reached"]["bytes_per_second"]["median"]
-    matrix = record["reached"]["flops_per_second"]["median"]
-    lines = []
-    for model in record["models"]:
-        least = max(model["step_bytes"] / bandwidth, model["step_flops"] / matrix)
-        for way in model["ways"]:
-            if way["graph"]:
-                steps = way["images_per_second"]["median"] / record["batch"]
-                lines.append(
-                    {
-                        "row": model["row"],
-                        "way": way["name"],
-                        "milliseconds": 1e3 / steps,
-                        "floor": 1e3 * least,
-                        "share": steps * least,
-                        "gigabytes": steps * model["step_bytes"] / 1e9,
-                        "teraflops": steps * model["step_flops"] / 1e12,
-                    }
-                )
-    columns = [
-        Column("Row", "row", wide=True),
-        Column("Way", "way", wide=True),
-        Column("ms a step", "milliseconds", lambda value: number(value, 3)),
-        Column("Floor, ms", "floor", lambda value: number(value, 3)),
-        Column("Of floor", "share", percentage),
-        Column("GB/s", "gigabytes", whole),
-        Column("TFLOP/s", "teraflops", tenth),
-    ]
-    notes = [
-        f"Floor: the larger of the bytes that a step needs at {bandwidth / 1e12:.2f} TB/s, the rate of a 1 GiB copy,"
-        f" and its operations at {matrix / 1e12:.0f} TFLOP/s, the rate of an 8192-wide bfloat16 matrix product, both"
-        " measured in this process (src/hybridsep/bench/roofline.py says what counts). GB/s and TFLOP/s: those bytes"
-        " and operations by the time taken.",
-    ]
-    return Table("reached", "Achieved on the GPU", columns, lines, notes=notes)

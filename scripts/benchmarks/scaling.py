@@ -1,22 +1,22 @@
-"""`bench scaling`: time and memory of whole commands: `run` over trials and widths, `report` over run folders.
+"""`make bench-scaling`: time and memory of whole commands: `run` over trials and widths, `report` over run folders.
 
 Every command is a process of its own, measured by a small one that waits for it, because Linux counts the memory of
 the process that starts a program to that program's peak.
 """
 
+import argparse
 import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from hybridsep.bench import fabricate, output
-from hybridsep.bench.session import Session
-from hybridsep.bench.settings import BenchSettings, shape
 from hybridsep.errors import ConfigError
 from hybridsep.report.table import Column, Table, byte_count, tenth, times
+from scripts.benchmarks import arguments
 
 _WIDTHS = (16, 32, 64)  # of conf/size/tiny.yaml
 _TRIALS_OF_A_WIDTH = 2
@@ -32,15 +32,34 @@ print(json.dumps([seconds, processor, peak, os.waitstatus_to_exitcode(status)]))
 """
 
 
-def run(session: Session) -> None:
-    """Measure every command once, print the table and write it."""
+def main(words: Sequence[str] | None = None) -> None:
+    """Measure every command once, print the table and write it. Raises ConfigError, RecordError."""
+    parser = arguments.parser("Time and memory of whole commands.", models=False)
+    parser.add_argument("--trials", type=arguments.positive, nargs="+", default=[1, 2, 5, 10])
+    parser.add_argument(
+        "--widths", type=arguments.positive, nargs="+", default=[1, 2, 3], help="times those of size=tiny"
+    )
+    parser.add_argument("--epochs", type=arguments.positive, default=8, help="of a trial")
+    shapes = [(1, 1, 10), (1, 10, 10), (1, 100, 10)]
+    parser.add_argument("--folders", type=shape, nargs="+", default=shapes, help="studies x rows x trials of a report")
+    parser.add_argument("--images", type=arguments.positive, default=10_000, help="test images in each folder")
+    given = parser.parse_args(words)
+    session = arguments.session(given, "scripts.benchmarks.scaling")
     with tempfile.TemporaryDirectory() as folder:
         lines = []
-        for line in _measured(session.settings, Path(folder)):
+        for line in _measured(given, Path(folder)):
             output.say(f"{line['command']}, {line['size']}: {line['seconds']:.1f} s, {byte_count(line['peak_bytes'])}")
             lines.append(line)
     found = {"lines": lines, **session.quiet()}
     session.write("scaling", found, lambda record: [_table(record)])
+
+
+def shape(text: str) -> tuple[int, int, int]:
+    """Return `(studies, rows, trials)` of `1x6x10`. Raises ValueError."""
+    studies, rows, trials = map(int, text.split("x"))
+    if min(studies, rows, trials) < 1:
+        raise ValueError(text)
+    return studies, rows, trials
 
 
 def measure(words: list[str]) -> dict[str, Any]:
@@ -59,8 +78,7 @@ def measure(words: list[str]) -> dict[str, Any]:
     return {"seconds": seconds, "processor_seconds": processor, "peak_bytes": peak}
 
 
-def _measured(settings: BenchSettings, folder: Path) -> Iterator[dict[str, Any]]:
-    given = settings.scaling
+def _measured(given: argparse.Namespace, folder: Path) -> Iterator[dict[str, Any]]:
     training = [
         "data=synthetic",
         "size=tiny",
@@ -68,8 +86,8 @@ def _measured(settings: BenchSettings, folder: Path) -> Iterator[dict[str, Any]]
         f"schedule.epochs={given.epochs}",
         f"schedule.warmup_epochs={min(1, given.epochs - 1)}",
         "schedule.batch_size=64",
-        f"device={settings.device}",
-        f"threads={'null' if settings.threads is None else settings.threads}",
+        f"device={given.device}",
+        f"threads={given.threads or 'null'}",
     ]
 
     def train(place: str, trials: int, *words: str) -> dict[str, Any]:
@@ -84,9 +102,8 @@ def _measured(settings: BenchSettings, folder: Path) -> Iterator[dict[str, Any]]
         found = train(f"width{factor}", _TRIALS_OF_A_WIDTH, f"size.widths=[{widths}]")
         said = f"widths x {factor}, {_TRIALS_OF_A_WIDTH} trials"
         yield {"command": "run", "over": "widths", "size": said, "value": factor, **found}
-    for text in given.folders:
-        studies, rows, trials = shape(text)
-        results = folder / f"report{text}"
+    for studies, rows, trials in given.folders:
+        results = folder / f"report{studies}x{rows}x{trials}"
         count = fabricate.fill(results, studies=studies, rows=rows, trials=trials, images=given.images)
         found = measure(["-m", "hybridsep.report", f"results={results}"])
         said = f"{count} runs ({studies} studies x {rows} rows x {trials} trials)"
@@ -110,6 +127,10 @@ def _table(record: dict[str, Any]) -> Table:
         "Whole commands, from start to end, once each (n = 1): imports, data, training or reading, files. Ratio: to the"
         " first of its kind. Peak memory: largest resident set of the process.",
         "run: size=tiny, the built-in data, rows of `separable`. report: made-up runs of 10,000 images unless set"
-        " otherwise (scaling.images), tables and figures.",
+        " otherwise (--images), tables and figures.",
     ]
     return Table("scaling", "Time and memory", columns, lines, notes=notes)
+
+
+if __name__ == "__main__":
+    arguments.finish(main)

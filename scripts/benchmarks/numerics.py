@@ -1,5 +1,6 @@
-"""`bench numerics`: what bfloat16 autocast changes against float32, per module, on the same weights and batch."""
+"""`make bench-numerics`: what bfloat16 autocast changes against float32, per module, on the same weights and batch."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,6 @@ from torch.func import functional_call
 from torch.nn import functional
 
 from hybridsep.bench import output, rows, variants
-from hybridsep.bench.session import Session
 from hybridsep.bench.workloads import RowWorkloads, TrialLoop
 from hybridsep.config.identity import flatten
 from hybridsep.data import Dataset
@@ -17,31 +17,40 @@ from hybridsep.data.batches import normalise
 from hybridsep.report.table import Column, Table, number
 from hybridsep.train import precision
 from hybridsep.train.step import DeviceData
+from scripts.benchmarks import arguments
 
 _NUDGE = 1e-6  # relative change of every initial weight in a third training, for comparison
 _LAST = 10  # steps whose mean loss tells where a short training has arrived
 
 
-def run(session: Session) -> None:
-    """Measure every model, print the table and write it."""
-    given, size, device = session.settings.numerics, session.size(), session.device
-    configs, dataset = session.configurations(), rows.dataset(train=given.images)
+def main(words: Sequence[str] | None = None) -> None:
+    """Measure every model, print the table and write it. Raises ConfigError, RecordError."""
+    parser = arguments.parser("What bfloat16 autocast changes against float32, per module.")
+    parser.add_argument("--steps", type=arguments.positive, default=100, help="of the short training")
+    parser.add_argument("--learning-rate", type=float, default=0.05)
+    parser.add_argument("--images", type=arguments.positive, default=2048, help="of training; at least two batches")
+    given = parser.parse_args(words)
+    if given.images < 2 * given.batch:
+        parser.error(f"--images {given.images} is too few: at least two batches of --batch {given.batch}")
+    session = arguments.session(given, "scripts.benchmarks.numerics")
+    configs, device = rows.of_models(given.models, size=given.size, batch=given.batch), session.device
+    dataset = rows.dataset(train=given.images)
     lines = []
     for config in configs:
         lines.append(measure(config, dataset, device, steps=given.steps, learning_rate=given.learning_rate))
         cosine = lines[-1]["trained"]["gradient_cosine"]
         output.say(f"{config['row']}: cosine of the gradients after {given.steps} steps {cosine:.5f}")
     found = {
-        "size": size,
-        "batch": session.settings.batch,
+        "size": given.size,
+        "batch": given.batch,
         "steps": given.steps,
         "learning_rate": given.learning_rate,
         "native": session.bfloat16,
         "lines": lines,
     }
     # Numbers of this kind differ little from device to device, but they do.
-    labelled = device.type != "cpu" or session.settings.label is not None
-    session.write(f"numerics-{size}", found, _tables, labelled=labelled)
+    labelled = device.type != "cpu" or given.label is not None
+    session.write(f"numerics-{given.size}", found, _tables, labelled=labelled)
 
 
 def measure(
@@ -178,3 +187,7 @@ def _tables(record: dict[str, Any]) -> list[Table]:
         Table("numerics", "What bfloat16 changes", columns, lines, notes=notes),
         Table("trained", "A short training in either format", ends, list(map(flatten, record["lines"])), notes=[note]),
     ]
+
+
+if __name__ == "__main__":
+    arguments.finish(main)

@@ -1,13 +1,17 @@
-"""How long the commands take to start, each in a process of its own."""
+"""`make bench-startup`: how long the commands take to start, each in a process of its own."""
 
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
+from typing import Any
 
-from hybridsep.bench import scaling
 from hybridsep.bench.timing import spread
+from hybridsep.config.identity import flatten
 from hybridsep.errors import ConfigError
+from hybridsep.report.table import Column, Table, around
+from scripts.benchmarks import arguments, scaling
 
 # One trial of one step.
 _ONE_STEP = (
@@ -22,6 +26,17 @@ _ONE_STEP = (
     "evaluation.images=64",
 )
 _HELPS = ("run", "report", "bench")
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Start every command, print the table and write it. Raises ConfigError, RecordError."""
+    parser = arguments.parser("How long the commands take to start.", models=False)
+    parser.add_argument("--starts", type=arguments.positive, default=3, help="times that each command is started")
+    given = parser.parse_args(words)
+    session = arguments.session(given, "scripts.benchmarks.startup")
+    # Before the session takes a GPU, which is then not there for the processes that are started.
+    found = {"starts": measure(device=given.device, starts=given.starts)}
+    session.write("startup", found | session.quiet(), lambda record: [_table(record["starts"])])
 
 
 def measure(*, device: str, starts: int) -> list[dict[str, object]]:
@@ -59,3 +74,13 @@ def _training(device: str) -> tuple[float, float]:
     if process.returncode or first is None:
         raise ConfigError(f"the run program did not train a step on device={device}: {said.strip()}")
     return first, whole
+
+
+def _table(starts: list[dict[str, Any]]) -> Table:
+    columns = [Column("Command", "what", wide=True), Column("Seconds", ("seconds.median", "seconds.iqr"), around)]
+    note = f"Median ± half the interquartile range of {starts[0]['seconds']['n']} starts, files in the page cache."
+    return Table("starts", "Start-up", columns, [flatten(line) for line in starts], notes=[note])
+
+
+if __name__ == "__main__":
+    arguments.finish(main)

@@ -1,11 +1,11 @@
-"""`bench floor`: a roofline of each row of the paper's figures: the hours that it needs on a chip, on paper.
+"""`make bench-roofline`: a roofline of each row of the paper's figures: the hours that it needs on a chip, on paper.
 
 Between two ends: the floor, at which everything but convolutions is fused away (`Requirements`), and the same step with
 nothing fused, counted operation by operation (`traffic`), at the chip's full bandwidth and matrix rate. The time that
 Python takes to launch the operations one by one stands beside it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,16 +16,14 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from hybridsep.bench import output, rows, variants
-from hybridsep.bench.session import Session
-from hybridsep.bench.settings import BenchSettings, Chip
 from hybridsep.bench.workloads import RowWorkloads
 from hybridsep.config.identity import flatten
 from hybridsep.data import Dataset
-from hybridsep.errors import ConfigError
 from hybridsep.networks.cost import cost_of
 from hybridsep.report.table import Column, Table, count, number
 from hybridsep.train import build
 from hybridsep.train.step import evaluation_batch, logits_of
+from scripts.benchmarks import arguments
 
 _TRIAL_SECONDS = ("floor", "sum", "unfused", "launching")
 _BYTES = 2  # of a bfloat16 value
@@ -47,6 +45,23 @@ _AGAIN = {
 _ONLY_WRITE = ("zero_", "fill_", "copy_", "bernoulli_", "normal_", "uniform_")
 _SELECT = ("index_select", "index")  # read as much as they write, not all they are given
 _PRODUCTS = ("convolution", "addmm", "mm", "bmm")
+
+
+@dataclass(frozen=True)
+class Chip:
+    """Figures of a chip: memory bandwidth, dense bfloat16 matrix rate, and the host's time for one kernel launch."""
+
+    name: str
+    bytes_per_second: float
+    flops_per_second: float
+    seconds_per_launch: float = 5.0e-6  # of a kernel launched from Python, a usual value
+
+
+# NVIDIA's data sheets of the SXM cards: 1,979 TFLOP/s in bfloat16 with sparsity, half of it dense.
+CHIPS = (
+    Chip("NVIDIA H200", bytes_per_second=4.8e12, flops_per_second=9.89e14),
+    Chip("NVIDIA H100", bytes_per_second=3.35e12, flops_per_second=9.89e14),
+)
 
 
 @dataclass(frozen=True)
@@ -164,44 +179,55 @@ def _bytes(tensor: Tensor) -> int:
     return min(tensor.numel() * tensor.element_size(), tensor.untyped_storage().nbytes())
 
 
-def run(session: Session) -> None:
-    """Count every row of the experiments, print the table and write it."""
-    settings, size = session.settings, session.size("paper")
-    settings.device = "cpu"  # where it is counted; a GPU is left to others
+def main(words: Sequence[str] | None = None) -> None:
+    """Count every row of the experiments, print the tables and write them. Raises ConfigError, RecordError."""
+    parser = arguments.parser("Bytes and operations of each row, and hours on a chip, on paper.", models=False)
+    parser.add_argument("--experiments", nargs="+", default=["figure4", "figure5", "figure6"])
+    parser.add_argument("--size", default="paper", help="a file of conf/size")
+    parser.add_argument("--batch", type=arguments.positive, default=128, help="images of a training step")
+    parser.add_argument("--train-images", type=arguments.positive, default=50_000, help="of one epoch")
+    parser.add_argument("--test-images", type=arguments.positive, default=10_000, help="evaluated after each epoch")
+    parser.set_defaults(device="cpu")  # where it is counted; a GPU is left to others
+    given = parser.parse_args(words)
+    if given.train_images < given.batch:
+        parser.error(f"--train-images {given.train_images} is not allowed: at least --batch {given.batch}")
+    session = arguments.session(given, "scripts.benchmarks.roofline")
     lines = []
-    for experiment in settings.floor.experiments:
+    for experiment in given.experiments:
         models, trials = rows.of_experiment(experiment)
         for model in models:
-            words = [f"experiment={experiment}", f"model={model}", f"size={size}"]
-            config = rows.compose([*words, f"schedule.batch_size={settings.batch}"])
-            lines.append({"experiment": experiment, **line(config, trials=trials, settings=settings)})
-            hours = [f"{lines[-1]['row_hours'][kind]:.2f}" for kind in ("floor", "unfused")]
+            overrides = [f"experiment={experiment}", f"model={model}", f"size={given.size}"]
+            config = rows.compose([*overrides, f"schedule.batch_size={given.batch}"])
+            counted = line(config, trials=trials, train_images=given.train_images, test_images=given.test_images)
+            lines.append({"experiment": experiment, **counted})
+            hours = (f"{lines[-1]['chips'][0]['row_hours'][kind]:.2f}" for kind in ("floor", "unfused"))
             output.say(f"{experiment}, {config['row']}: {' to '.join(hours)} h for {trials} trials")
-    found = {"size": size, "batch": settings.batch, "chip": vars(settings.chip), "lines": lines}
+    found = {"size": given.size, "batch": given.batch, "chips": list(map(vars, CHIPS)), "lines": lines}
     # Counted, so the numbers are no machine's.
-    session.write(f"floor-{size}", found, _tables, labelled=False)
+    session.write(f"floor-{given.size}", found, _tables, labelled=False)
 
 
-def line(config: dict[str, Any], *, trials: int, settings: BenchSettings) -> dict[str, Any]:
-    """Return the needs of one row and its times on the chip: of a step (seconds), and of all trials (hours)."""
-    batch, epochs, given = config["schedule"]["batch_size"], config["schedule"]["epochs"], settings.floor
+def line(config: dict[str, Any], *, trials: int, train_images: int, test_images: int) -> dict[str, Any]:
+    """Return the needs of one row and, for each of `CHIPS`, its times: of a step (seconds), of all trials (hours)."""
+    batch, epochs = config["schedule"]["batch_size"], config["schedule"]["epochs"]
     at_once = evaluation_batch(torch.device("cuda"))
     # Two steps an epoch, so that the second one draws no plan.
     dataset = rows.dataset(train=max(10, 2 * batch), test=at_once)
     least = requirements(config, classes=len(dataset.classes), height=dataset.train_images.shape[1])
     training, evaluating = unfused(config, dataset)
-    steps = given.train_images // batch
-    if steps == 0:
-        raise ConfigError(f"batch={batch} is not allowed: at most floor.train_images={given.train_images}")
-    step, evaluation = (
-        seconds(settings.chip, floor_bytes=floor_bytes, flops=flops, real=real)
-        for floor_bytes, flops, real in (
-            (least.training_bytes(batch), least.training_flops(batch), training),
-            (least.evaluation_bytes(at_once), least.evaluation_flops(at_once), evaluating),
+    steps, evaluations = train_images // batch, test_images / at_once
+    chips = []
+    for chip in CHIPS:
+        step, evaluation = (
+            seconds(chip, floor_bytes=floor_bytes, flops=flops, real=real)
+            for floor_bytes, flops, real in (
+                (least.training_bytes(batch), least.training_flops(batch), training),
+                (least.evaluation_bytes(at_once), least.evaluation_flops(at_once), evaluating),
+            )
         )
-    )
-    evaluations = given.test_images / at_once
-    trial = {kind: epochs * (steps * step[kind] + evaluations * evaluation[kind]) for kind in _TRIAL_SECONDS}
+        trial = {kind: epochs * (steps * step[kind] + evaluations * evaluation[kind]) for kind in _TRIAL_SECONDS}
+        hours = {kind: trials * value / 3600 for kind, value in trial.items()}
+        chips.append({"name": chip.name, "step_seconds": step, "row_hours": hours})
     return {
         "row": config["row"],
         "title": config["model"]["title"],
@@ -212,8 +238,7 @@ def line(config: dict[str, Any], *, trials: int, settings: BenchSettings) -> dic
         "params": least.params,
         "step_bytes": {"floor": least.training_bytes(batch), "unfused": training.read + training.written},
         "launches": training.launches,
-        "step_seconds": step,
-        "row_hours": {kind: trials * value / 3600 for kind, value in trial.items()},
+        "chips": chips,
     }
 
 
@@ -258,12 +283,6 @@ def _milli(value: float) -> str:
 
 
 def _tables(record: dict[str, Any]) -> list[Table]:
-    chip = record["chip"]
-    lines = []
-    for experiment in dict.fromkeys(entry["experiment"] for entry in record["lines"]):
-        own = [flatten(entry) for entry in record["lines"] if entry["experiment"] == experiment]
-        total = {f"row_hours.{kind}": sum(entry[f"row_hours.{kind}"] for entry in own) for kind in _TRIAL_SECONDS}
-        lines += [*own, {"experiment": experiment, "row": f"{experiment}, all rows", **total}]
     names = [Column("Experiment", "experiment", wide=True, place="files"), Column("Row", "row", wide=True)]
     needs = [
         *names,
@@ -274,7 +293,37 @@ def _tables(record: dict[str, Any]) -> list[Table]:
         Column("GB, unfused", "step_bytes.unfused", _giga),
         Column("Launches", "launches"),
     ]
-    times = [
+    example = record["lines"][0]
+    work = (
+        f"A row: {example['trials']} trials x {example['epochs']} epochs x {example['steps_per_epoch']} steps of "
+        f"{record['batch']} images, and an evaluation of the test images after each epoch. Size {record['size']}."
+    )
+    chips = [Chip(**chip) for chip in record["chips"]]
+    heading = (
+        *output.head(record)[:1],
+        "Bytes, operations and launches are counted; bandwidth and matrix rate are of data sheets; none is measured.",
+        *(
+            f"{chip.name}: {chip.bytes_per_second / 1e12:g} TB/s, {chip.flops_per_second / 1e12:g} TFLOP/s in bfloat16."
+            for chip in chips
+        ),
+        work,
+    )
+    lines = [flatten({key: value for key, value in entry.items() if key != "chips"}) for entry in record["lines"]]
+    times = [_times(record, place, chip, names) for place, chip in enumerate(chips)]
+    return [Table("needs", "What one image and one training step need", needs, lines, heading=heading), *times]
+
+
+def _times(record: dict[str, Any], place: int, chip: Chip, names: list[Column]) -> Table:
+    lines = []
+    for experiment in dict.fromkeys(entry["experiment"] for entry in record["lines"]):
+        own = [
+            {"experiment": experiment, "row": entry["row"], **flatten(entry["chips"][place])}
+            for entry in record["lines"]
+            if entry["experiment"] == experiment
+        ]
+        total = {f"row_hours.{kind}": sum(entry[f"row_hours.{kind}"] for entry in own) for kind in _TRIAL_SECONDS}
+        lines += [*own, {"experiment": experiment, "row": f"{experiment}, all rows", **total}]
+    columns = [
         *names,
         Column("Memory, ms", "step_seconds.memory", _milli),
         Column("Matrix, ms", "step_seconds.matrix", _milli),
@@ -284,30 +333,20 @@ def _tables(record: dict[str, Any]) -> list[Table]:
         Column("Unfused, h", "row_hours.unfused", number),
         Column("Launch, h", "row_hours.launching", number),
     ]
-    example = record["lines"][0]
-    work = (
-        f"A row: {example['trials']} trials x {example['epochs']} epochs x {example['steps_per_epoch']} steps of "
-        f"{record['batch']} images, and an evaluation of the test images after each epoch."
-    )
     notes = (
         "Floor: every convolution's output written and read once forward, read once more backward, its gradient written"
         " and read once, 2 bytes each; 24 bytes a parameter; everything else fused away"
-        " (src/hybridsep/bench/roofline.py). Matrix: 6 operations a MAC in training. Hours of a row: floor takes the"
+        " (scripts/benchmarks/roofline.py). Matrix: 6 operations a MAC in training. Hours of a row: floor takes the"
         " larger of memory and matrix time, sum adds them.",
         "Unfused: what the operations of the actual step, as PyTorch calls them on a CPU, read and write one by one,"
         " plus the matrix time. What a captured graph reaches lies between sum and unfused where kernels run at the"
         " chip's rates, and above where they do not (depthwise and grouped convolutions).",
-        f"Launch: operations of a step x {chip['seconds_per_launch'] * 1e6:g} us each, if Python launches them one by"
+        f"Launch: operations of a step x {chip.seconds_per_launch * 1e6:g} us each, if Python launches them one by"
         " one; a captured graph takes that away.",
     )
-    heading = (
-        *output.head(record)[:1],
-        f"Counted, not measured. {chip['name']}: {chip['bytes_per_second'] / 1e12:g} TB/s,"
-        f" {chip['flops_per_second'] / 1e12:g} TFLOP/s in bfloat16. Size {record['size']}.",
-        work,
-    )
-    needed = [entry for entry in lines if "params" in entry]
-    return [
-        Table("needs", "What one image and one training step need", needs, needed, heading=heading),
-        Table("hours", f"Times on {chip['name']}", times, lines, notes=notes),
-    ]
+    last = place == len(record["chips"]) - 1
+    return Table(chip.name.split()[-1].lower(), f"Times on {chip.name}", columns, lines, notes=notes if last else ())
+
+
+if __name__ == "__main__":
+    arguments.finish(main)

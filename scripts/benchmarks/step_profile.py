@@ -1,4 +1,4 @@
-"""`bench profile`: where the time of our training step goes, per kind of operation; what to speed up next.
+"""`make bench-profile`: where the time of our training step goes, per kind of operation; what to speed up next.
 
 The step runs operation by operation under torch.profiler. On a GPU only the time of its kernels counts, which a
 captured graph replays; on a CPU the own time of the operations.
@@ -12,10 +12,10 @@ from typing import Any
 import torch
 
 from hybridsep.bench import output, rows, variants
-from hybridsep.bench.session import Session
 from hybridsep.bench.timing import Workload, time_block
 from hybridsep.bench.workloads import RowWorkloads
 from hybridsep.report.table import Column, Table, percentage, tenth
+from scripts.benchmarks import arguments
 
 _CONVOLUTIONS = ("depthwise", "grouped", "1x1", "3x3")
 
@@ -38,10 +38,17 @@ KINDS = (*(direction for kind in _CONVOLUTIONS for direction in _both(kind)), *_
 _FILLING = 3  # profiled steps that do not count
 
 
-def run(session: Session) -> None:
-    """Profile every model, print the table and write it."""
-    given, size, batch = session.settings.profile, session.size(), session.settings.batch
-    configs, dataset = session.configurations(), rows.dataset(train=max(10, 4 * batch))
+def main(words: Sequence[str] | None = None) -> None:
+    """Profile every model, print the table and write it. Raises ConfigError, RecordError."""
+    parser = arguments.parser("Where the time of a training step goes, per kind of operation.")
+    parser.add_argument("--steps", type=arguments.positive, default=10, help="profiled ones")
+    parser.add_argument(
+        "--untimed", type=arguments.positive, default=5, help="steps before; they fill memory and caches"
+    )
+    given = parser.parse_args(words)
+    session = arguments.session(given, "scripts.benchmarks.step_profile")
+    configs = rows.of_models(given.models, size=given.size, batch=given.batch)
+    dataset = rows.dataset(train=max(10, 4 * given.batch))
     variant = variants.ours(bfloat16=session.bfloat16, fast=session.device.type == "cpu")
     lines = []
     for config in configs:
@@ -50,13 +57,13 @@ def run(session: Session) -> None:
         lines.append({"row": config["row"], "title": config["model"]["title"], **found})
         output.say(f"{config['row']}: {lines[-1]['milliseconds']:.1f} ms a step")
     found = {
-        "size": size,
-        "batch": batch,
+        "size": given.size,
+        "batch": given.batch,
         "steps": given.steps,
         "lines": lines,
         **session.quiet(),
     }
-    session.write(f"profile-{size}", found, lambda record: [_table(record)])
+    session.write(f"profile-{given.size}", found, lambda record: [_table(record)])
 
 
 def shares(loop: Workload, device: torch.device, *, steps: int, untimed: int) -> dict[str, Any]:
@@ -138,3 +145,7 @@ def _table(record: dict[str, Any]) -> Table:
         " changes of layout, concatenation.",
     ]
     return Table("profile", "Where the time of a step goes", columns, lines, notes=notes)
+
+
+if __name__ == "__main__":
+    arguments.finish(main)

@@ -1,0 +1,1 @@
+"""Benchmarks for developers: `make bench-NAME`, or `python -m scripts.benchmarks.NAME`; each has `--help`."""

@@ -1,0 +1,39 @@
+"""The command line: one line for what is wrong, help without torch."""
+
+import subprocess
+import sys
+
+import pytest
+
+from hybridsep.bench.__main__ import COMMANDS, main
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["thruput"], "'thruput' is not key=value, or one of throughput"),
+        (["throughput.round=3"], "did you mean throughput.rounds?"),
+        (["batch=1"], "batch=1 is not allowed: a whole number from 2"),
+        (["throughput.seconds=nan"], "throughput.seconds=nan is not allowed: a finite number above 0"),
+        (["throughput.rounds=many"], "throughput.rounds=many is not allowed: a whole number from 1 to 1000000"),
+        (["label=../x"], "label=../x is not allowed"),
+        (["throughput.images=100"], "throughput.images=100 is not allowed: a whole number from 128"),
+        (["size=huge"], "huge"),
+        (["models=[separable,nope]"], "nope"),
+        (["device=cuda:99"], "cuda:99"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(tmp_path, capsys, words, said):
+    assert main([*words, f"results={tmp_path / 'results'}"]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1 and lines[0].startswith("hybridsep.bench: ") and said in lines[0]
+    assert not (tmp_path / "results").exists()
+
+
+def test_help_names_every_key_without_torch():
+    code = "import sys; from hybridsep.bench.__main__ import main; main(['--help']); assert 'torch' not in sys.modules"
+    called = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert called.returncode == 0, called.stderr
+    for command in COMMANDS:
+        assert f"python -m hybridsep.bench {command}" in called.stdout or command == "throughput"
+    assert "  throughput.rounds=9\n" in called.stdout and "  models=[separable," in called.stdout
