@@ -2,6 +2,8 @@
 
 import csv
 import json
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +13,13 @@ from hybridsep.bench import fabricate
 from hybridsep.config import config_dir
 from hybridsep.config.identity import identity
 from hybridsep.config.overrides import read_yaml
+from hybridsep.errors import ConfigError
 from hybridsep.report import __main__ as command
-from hybridsep.report import settings, speed, verdicts
-from hybridsep.report.settings import Claim
+from hybridsep.report import claims, conditions, settings, speed, verdicts
+from hybridsep.report.settings import Claim, RowSpec
 
-PAPERS = {"size.name": "paper", "schedule.name": "paper"}
+# Runs as the paper's are, with the configuration that the experiment composes, but for the number of images.
+PAPERS = {"images": 2000, "data": "cifar10"}
 # The paper's world: hybrid and control equal the baseline, the others are worse by 0.8 points.
 AS_CLAIMED = {
     "separable": 6.0,
@@ -29,8 +33,20 @@ AS_CLAIMED = {
 OPPOSED = AS_CLAIMED | {"hybrid": 7.5, "inception": 6.0}
 
 
+@pytest.fixture(autouse=True)
+def small_images(monkeypatch):
+    """Take a fifth of CIFAR-10's images for all of them, so that a test takes a second."""
+    data = settings.paper().data
+    assert (data.train, data.test) == (50_000, 10_000)
+    monkeypatch.setattr(data, "train", 10_000)
+    monkeypatch.setattr(data, "test", 2000)
+
+
 def verdict_of(results: Path, study: str) -> dict[str, dict[str, str]]:
-    assert command.main([f"results={results}", f"study={study}", "report.subset=all", "report.draw=false"]) == 0
+    words = ["report.subset=all", "report.draw=false", "report.redraws=1", "report.groups=500", "report.resamples=499"]
+    assert command.main([f"results={results}", f"study={study}", *words]) == 0
+    if not (results / "tables" / study / "verdicts.csv").exists():
+        return {}
     with open(results / "tables" / study / "verdicts.csv", encoding="utf-8") as file:
         return {line["claim"]: line for line in csv.DictReader(file)}
 
@@ -43,11 +59,7 @@ def world(results: Path, rows: dict[str, float], *, data: str = "cifar10", **opt
         trials=6,
         spread=0.08,
         shared=0.5,
-        images=2000,
-        epochs=190,
-        data=data,
-        change=PAPERS,
-        **options,
+        **PAPERS | {"experiment": "figure4", "data": data} | options,
     )
     return verdict_of(results, "w")
 
@@ -71,20 +83,24 @@ def test_the_opposite_world_contradicts(tmp_path):
 def test_other_conditions_leave_every_claim_open(tmp_path):
     found = world(tmp_path, AS_CLAIMED, data="synthetic")
     assert {line["verdict"] for line in found.values()} == {"inconclusive"}
-    assert found["hybrid"]["here"] == "reproduced" and "data.name is synthetic" in found["hybrid"]["because"]
+    assert (
+        found["hybrid"]["here"] == "reproduced"
+        and "the dataset is synthetic (fabricated) in place of CIFAR-10" in found["hybrid"]["because"]
+    )
 
 
 def test_claims_are_judged_again_at_equal_parameters(tmp_path):
     # Inception's gain is one of parameters: at as many as the baseline's it is gone. Figure 4's rows are there too.
     narrowed = {"inception_matched": 6.0, "resnext_matched": 6.8, "reformulated_inception_matched": 6.8}
-    options = {"trials": 6, "spread": 0.08, "shared": 0.5, "images": 2000, "epochs": 190, "data": "cifar10"}
-    fabricate.study(tmp_path, "w", AS_CLAIMED | narrowed | {"hybrid_matched": 6.0}, change=PAPERS, **options)
+    options = {"trials": 6, "spread": 0.08, "shared": 0.5, "experiment": "figure4"}
+    fabricate.study(tmp_path, "w", AS_CLAIMED | narrowed | {"hybrid_matched": 6.0}, **PAPERS | options)
     for path in (tmp_path / "runs" / "w").glob("*_matched/*/record.json"):
         record = json.loads(path.read_text())
         record["config"]["match"] = "params"
         record["identity"] = identity(record["config"], record["trial"])
         path.write_text(json.dumps(record))
     found = verdict_of(tmp_path, "w")
+    assert not found["hybrid_equal_parameters"]["because"], found["hybrid_equal_parameters"]
     assert found["hybrid_equal_parameters"]["where"] == "Figure 4, section 3, at equal parameters"
     assert found["hybrid"]["here"] == found["hybrid_equal_parameters"]["here"] == "reproduced"
     assert found["ordering"]["here"] == "reproduced" and found["ordering_equal_parameters"]["here"] == "inconclusive"
@@ -95,15 +111,116 @@ def test_claims_are_judged_again_at_equal_parameters(tmp_path):
     lines = {line.split(" | ")[0]: line.split(" | ") for line in beside.splitlines() if line.startswith("| ")}
     assert lines["| Inception"][4] == "undecided" and lines["| Inception"][8].startswith("same")
     assert lines["| Separable (baseline)"][3:5] == ["", ""]
-    assert "| match | match = none or params |" in text and "match none or params." in text
-    assert "| match | as chosen |" in text  # of Figure 4's own table
+    assert "parameter count | match = none or params |" in text and "match none or params." in text
+    assert "parameter count | as chosen |" in text  # of Figure 4's own table
 
 
 def test_an_accepted_stand_in_is_judged_and_named(tmp_path):
     found = world(tmp_path, AS_CLAIMED, data="cifar10-jpeg")
     assert found["hybrid"]["verdict"] == "reproduced"
-    assert found["hybrid"]["because"] == "data.name is cifar10-jpeg in place of cifar10"
+    assert found["hybrid"]["because"] == "the dataset is cifar10-jpeg (fabricated) in place of CIFAR-10"
     assert "Not quite the paper's experiment" in (tmp_path / "tables" / "w" / "report.md").read_text()
+
+
+def world_changed(results: Path, key: str, value, row: str = "hybrid") -> dict[str, dict[str, str]]:
+    """The paper's world with one key of one row's configuration changed."""
+    fabricate.study(results, "w", {"separable": 6.0, "hybrid": 6.0}, trials=3, experiment="figure4", **PAPERS)
+    rows = [row] if key.startswith("model.module") else ["separable", "hybrid"]
+    for path in (path for name in rows for path in (results / "runs/w" / name).glob("*/record.json")):
+        record = json.loads(path.read_text())
+        node = record if key.startswith("dataset") else record["config"]
+        *above, last = key.split(".")
+        for part in above:
+            node = node[part]
+        node[last] = value
+        record["identity"] = identity(record["config"], record["trial"])
+        path.write_text(json.dumps(record))
+    return verdict_of(results, "w")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "named"),
+    [
+        ("model.network.widths", [4, 4], "model.network.widths is 4-4 in place of 128-256-512"),
+        ("model.network.depth", 1, "model.network.depth is 1 in place of 3"),
+        ("model.module.identity", True, "model.module.identity is true in place of false (hybrid)"),
+        ("schedule.learning_rate", 0.01, "schedule.learning_rate is 0.01 in place of 0.1"),
+        ("augmentation.padding", 2, "augmentation.padding is 2 in place of 4"),
+        ("dataset.train", 80, "the dataset is cifar10 (fabricated) (80 training and 2000 test images)"),
+    ],
+)
+def test_conditions_are_what_was_run_and_not_its_names(tmp_path, key, value, named):
+    found = world_changed(tmp_path, key, value)
+    if key.startswith("dataset"):  # somebody else's images: no claim is held against them at all
+        assert not found
+    else:
+        assert found["hybrid"]["verdict"] == "inconclusive" and found["hybrid"]["because"] == named
+    text = (tmp_path / "tables/w/report.md").read_text()
+    assert "NOT the paper's experiment" in text and named in text
+
+
+def test_a_dataset_is_known_by_its_content_and_not_by_its_name(tmp_path):
+    fabricate.study(tmp_path, "w", {"separable": 6.0, "hybrid": 6.0}, trials=2, experiment="figure4", **PAPERS)
+    for path in (tmp_path / "runs/w").glob("*/*/record.json"):
+        record = json.loads(path.read_text())
+        record["config"]["data"] |= {"name": "cifar10", "source": {"_target_": "hybridsep.data.imagefolder.load"}}
+        record["identity"] = identity(record["config"], record["trial"])
+        path.write_text(json.dumps(record))
+    assert command.main([f"results={tmp_path}", "study=w", "report.draw=false", "report.redraws=1"]) == 0
+    assert "these numbers say nothing about the paper: the dataset is" in (tmp_path / "tables/w/report.md").read_text()
+
+
+def test_every_row_of_the_paper_has_a_configuration_to_be_held_against():
+    paper = settings.paper()
+    for spec in paper.tables.values():
+        for row in spec.rows:
+            assert conditions.composed(spec.experiment, spec.model(row))["model"]["name"] == spec.model(row)
+
+
+def test_a_claim_s_own_margin_is_used_by_every_rule(tmp_path, monkeypatch):
+    """Two points of difference are the same within three, whatever the report's margin."""
+    rows = {"separable": 6.0, "hybrid": 8.0, "inception": 8.0}
+    fabricate.study(tmp_path, "w", rows, trials=6, spread=0.1, experiment="figure4", **PAPERS)
+    claims_of = {
+        rule: Claim(where=rule, table="figure4", rule=rule, rows=["hybrid"], against=against, margin=3.0)
+        for rule, against in (("equivalent", []), ("different", []), ("lower_error", ["separable"]))
+    }
+    claims_of["same_error"] = replace(claims_of["lower_error"], rule="same_error")
+    claims_of["closer"] = replace(claims_of["lower_error"], rule="closer", against=["inception"])
+    monkeypatch.setattr(settings.paper(), "claims", claims_of)
+    found = verdict_of(tmp_path, "w")
+    assert {line["shows"] for line in found.values()} == {"same (±3)"}
+    assert (found["equivalent"]["here"], found["different"]["here"]) == ("reproduced", "contradicted")
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"rule": "smaller"}, "rule smaller: there are equivalent, different"),
+        ({"table": "figure7"}, "table figure7: there are figure4"),
+        ({"rows": ["nobody"]}, "rows nobody: not all stand in its table"),
+        ({"margin": 0.0}, "margin 0.0: a number of points above 0"),
+        ({"rule": "faster", "margin": 1.0}, "margin 1.0: in points of test error, and rule faster has none"),
+        ({"rule": "same_error", "against": ["inception", "resnext"]}, "rule same_error takes as many rows as against"),
+    ],
+)
+def test_a_claim_that_cannot_be_judged_is_refused_by_name(change, says):
+    paper = replace(settings.paper(), claims={"mine": replace(settings.paper().claims["hybrid"], **change)})
+    with pytest.raises(ConfigError, match="claim mine: " + re.escape(says)):
+        claims.judge({}, speed.Measured("s", [], {}, {}), paper, settings.load([]).report)
+
+
+def test_a_seventh_row_of_figure_4_is_a_row(tmp_path, monkeypatch):
+    spec = settings.paper().tables["figure4"]
+    monkeypatch.setitem(spec.rows, "dense", RowSpec(title="Dense Modules", label="Dense"))
+    rows = {"separable": 6.0, "hybrid": 6.0, "hybrid_matched": 6.1, "dense": 5.0}
+    fabricate.study(tmp_path, "w", rows, trials=3, images=500)
+    monkeypatch.setattr(settings.paper().claims["others"], "rows", ["inception", "dense"])
+    assert "others_equal_parameters" not in verdict_of(tmp_path, "w")
+    text = (tmp_path / "tables/w/report.md").read_text()
+    assert "| Dense Modules | - |" in text
+    beside = text.split("and at equal parameters")[1].split("<a id")[0]
+    assert next(line for line in beside.splitlines() if line.startswith("| Dense |")).endswith(" |  |  |  |  |")
 
 
 def test_figure_5_has_its_own_table_with_the_papers_errors(tmp_path):
@@ -114,10 +231,8 @@ def test_figure_5_has_its_own_table_with_the_papers_errors(tmp_path):
         rows,
         trials=3,
         spread=0.1,
-        images=1000,
-        data="cifar10",
-        epochs=190,
-        change=PAPERS,
+        experiment="figure5",
+        **PAPERS,
     )
     found = verdict_of(tmp_path, "figure5-cifar10-190ep")
     assert found["fractalnet"]["verdict"] == "reproduced"
@@ -133,8 +248,10 @@ def test_figure_5_has_its_own_table_with_the_papers_errors(tmp_path):
 )
 def test_the_gains_of_two_tables_of_one_study_are_compared(tmp_path, darknet, verdict, shown):
     rows = {"fractalnet_separable": 6.0, "fractalnet": 8.0, "darknet_separable": 6.0, "darknet": darknet}
-    words = {"trials": 5, "spread": 0.3, "images": 2000, "data": "cifar10", "epochs": 190, "change": PAPERS}
-    fabricate.study(tmp_path, "both", rows, **words)
+    for index, (row, error) in enumerate(rows.items()):
+        words = PAPERS | {"experiment": "figure6" if row.startswith("darknet") else "figure5", "index": index}
+        for trial, noise in enumerate(0.2 * np.random.default_rng([13, index]).standard_normal(5)):
+            fabricate.run(tmp_path, "both", row, trial, error=error + noise, **words)
     found = verdict_of(tmp_path, "both")["greater_gain"]
     assert (found["verdict"], found["shows"]) == (verdict, shown)
     assert found["n"] == "5"
@@ -142,7 +259,7 @@ def test_the_gains_of_two_tables_of_one_study_are_compared(tmp_path, darknet, ve
 
 def test_a_gain_needs_both_tables(tmp_path):
     rows = {"darknet_separable": 6.0, "darknet": 11.0}
-    fabricate.study(tmp_path, "one", rows, trials=3, images=500, data="cifar10", epochs=190, change=PAPERS)
+    fabricate.study(tmp_path, "one", rows, trials=3, experiment="figure6", **PAPERS)
     found = verdict_of(tmp_path, "one")["greater_gain"]
     assert found["here"] == "not run" and "no trials in common in this study" in found["measured"]
 

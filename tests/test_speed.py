@@ -1,9 +1,10 @@
 """`task=speed`: what is measured and kept, memory against counting by hand, and the table made from it."""
 
+import copy
 import json
 
 from hybridsep.bench.timing import spread
-from hybridsep.report import claims, settings, speed
+from hybridsep.report import claims, conditions, settings, speed
 
 
 def record_of(row: str, training: float, **changes) -> dict:
@@ -93,6 +94,9 @@ def timed(row: str, training: list[float], inference: list[float], size: str = "
     """A record with the blocks that were timed: of training, and of inference of one image."""
     record = record_of(row, 1.0)
     record["config"]["size"]["name"] = size
+    record["config"]["model"] = copy.deepcopy(conditions.composed("speed", row)["model"])
+    if size == "small":
+        record["config"]["model"]["network"]["widths"] = [32, 64, 128]
     record["measurements"] = record["measurements"][:2]
     for entry, blocks in zip(record["measurements"], (training, inference), strict=True):
         entry["images_per_second"] = {**spread(blocks), "blocks": blocks}
@@ -122,7 +126,7 @@ def test_faster_is_judged_in_training_and_inference_against_the_plain_convolutio
     assert found["here"] == "inconclusive" and "undecided: Dense (inference of one image)" in found["shows"]
     found = claim_of(tmp_path / "small", *rows(dense=[8.0, 8.1, 7.9], size="small"))
     assert (found["here"], found["verdict"]) == ("reproduced", "inconclusive")
-    assert found["because"] == "size.name is small (paper: paper)"
+    assert found["because"] == "model.network.widths is 32-64-128 in place of 128-256-512"
 
 
 def test_faster_is_not_judged_without_the_blocks_that_were_timed(tmp_path):

@@ -8,15 +8,32 @@ import numpy as np
 
 from hybridsep.config.identity import identity
 from hybridsep.data.subset import evaluation_subset
+from hybridsep.report import conditions
 from hybridsep.runs import records
 
 CLASSES = 10
 WHEN = "2026-01-01T00:00:00+00:00"
 
 
-def run_config(study: str, row: str, trial: int, *, images: int, epochs: int, data: str) -> dict[str, Any]:
-    """Return a resolved configuration as run folders hold it."""
-    return {
+# What a record says of the datasets that the report knows: the source, and the content hash.
+SOURCES = {"cifar10": "hybridsep.data.cifar10.load", "synthetic": "hybridsep.data.synthetic.load"}
+MODULES = {
+    "separable": "Separable",
+    "inception": "Inception",
+    "resnext": "ResNeXt",
+    "reformulated_inception": "ReformulatedInception",
+    "separable_equivalent": "SeparableEquivalent",
+    "hybrid": "Hybrid",
+}
+JPEG_COPY = "aa5a453d17f6c7218045d85f08b25804d7723885eeb5a398b83c66c80e7bb3b4"
+
+
+def run_config(
+    study: str, row: str, trial: int, *, images: int, epochs: int, data: str, experiment: str = ""
+) -> dict[str, Any]:
+    """Return a resolved configuration as run folders hold it; with `experiment` as that one composes it for the row."""
+    source = {"_target_": SOURCES.get(data, "fabricated")}
+    config = {
         "seed": 0,
         "study": study,
         "row": row,
@@ -25,10 +42,14 @@ def run_config(study: str, row: str, trial: int, *, images: int, epochs: int, da
             "name": row,
             "title": row,
             "network": {"_target_": "hybridsep.networks.Stack", "widths": [16, 32, 64], "depth": 1},
-            "module": {"_target_": f"hybridsep.modules.{row}", "inner_ratio": 1.0},
+            "module": {"_target_": f"hybridsep.modules.{MODULES.get(row, row)}", "inner_ratio": 1.0},
         },
         "size": {"name": "tiny", "widths": [16, 32, 64], "depth": 1},
-        "data": {"name": data, "title": f"{data} (fabricated)", "source": {"_target_": "fabricated"}},
+        "data": {
+            "name": data,
+            "title": f"{data} (fabricated)",
+            "source": source,
+        },
         "augmentation": {"kind": "crop_flip", "padding": 4, "cutout": 8},
         "schedule": {"name": "quick", "epochs": epochs, "batch_size": 64, "learning_rate": 0.1, "weight_decay": 5e-4},
         "evaluation": {"subset": "paper", "images": images * 6 // 10},
@@ -38,6 +59,11 @@ def run_config(study: str, row: str, trial: int, *, images: int, epochs: int, da
         "results": "results",
         "device": "cpu",
     }
+    if experiment:
+        kept = ("model", "schedule", "augmentation", "match", "paired")
+        model = row.removesuffix("_matched")
+        config |= {key: value for key, value in conditions.composed(experiment, model).items() if key in kept}
+    return config
 
 
 def logits(*, images: int, error: float, trial: int, row: int, agreement: float = 0.8) -> tuple[np.ndarray, np.ndarray]:
@@ -82,9 +108,14 @@ def run(
     index: int = 0,
     agreement: float = 0.8,
     change: Mapping[str, Any] | None = None,
+    experiment: str = "",
 ) -> Path:
-    """Write one run folder and return it. `change` maps dotted configuration keys to other values."""
-    config = run_config(study, row, trial, images=images, epochs=epochs, data=data)
+    """Write one run folder and return it. `change` maps dotted configuration keys to other values.
+
+    With `experiment` and 10,000 images, a run of `data` cifar10 or cifar10-jpeg is made as the paper's are.
+    """
+    config = run_config(study, row, trial, images=images, epochs=epochs, data=data, experiment=experiment)
+    epochs = config["schedule"]["epochs"]
     for key, value in (change or {}).items():
         *path, last = key.split(".")
         node = config
@@ -123,8 +154,8 @@ def run(
         "dataset": {
             "name": data,
             "title": config["data"]["title"],
-            "sha256": "ab" * 32,
-            "train": 4 * images,
+            "sha256": JPEG_COPY if data == "cifar10-jpeg" else "ab" * 32,
+            "train": (5 if experiment else 4) * images,
             "test": images,
             "classes": [str(number) for number in range(CLASSES)],
             "height": 32,

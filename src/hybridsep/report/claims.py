@@ -8,14 +8,13 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from hybridsep.config.identity import flatten
 from hybridsep.errors import ConfigError
-from hybridsep.report import heading, speed, verdicts
+from hybridsep.report import conditions, speed, verdicts
 from hybridsep.report.compare import Comparison
 from hybridsep.report.runset import RunSet
 from hybridsep.report.settings import AnalysisOptions, Claim, Paper
 from hybridsep.report.speed import Measured
-from hybridsep.report.table import Column, Table, dash, percent
+from hybridsep.report.table import Column, Table, percent
 
 
 def judge(
@@ -23,16 +22,13 @@ def judge(
 ) -> list[dict[str, Any]]:
     """Return one entry per claim of the paper, judged on its table of `tables`, or on what was measured of speed.
 
-    A table that is the counterpart of another one judges the claims of that one again. Raises ConfigError for an
-    unknown rule.
+    A table that is the counterpart of another one judges the claims of that one again. Raises ConfigError for a
+    claim that cannot be judged.
     """
     there = {*tables, *([speed.TABLE] if measured.records else [])}
     entries = []
     for name, claim in _with_counterparts(paper, there).items():
-        if claim.rule not in verdicts.RULES:
-            raise ConfigError(
-                f"conf/paper.yaml: claim {name} has rule '{claim.rule}'; there are {', '.join(verdicts.RULES)}"
-            )
+        _check(name, claim, paper)
         case = verdicts.Case(claim, tables, measured, choices)
         entry: dict[str, Any] = {
             "claim": name,
@@ -48,14 +44,45 @@ def judge(
     return entries
 
 
+def _check(name: str, claim: Claim, paper: Paper) -> None:
+    """Raise ConfigError for a claim of conf/paper.yaml that names no rule, no table or no row, or a margin in vain."""
+    table = paper.tables.get(claim.table)
+    known = {row for spec in paper.tables.values() for row in spec.rows}
+    pairs = len(claim.rows) == len(claim.against)
+    wrong = {
+        f"rule {claim.rule}: there are {', '.join(verdicts.RULES)}": claim.rule not in verdicts.RULES,
+        f"table {claim.table}: there are {', '.join([*paper.tables, speed.TABLE])}": table is None
+        and claim.table != speed.TABLE,
+        f"rows {', '.join(claim.rows)}: not all stand in its table": table is not None
+        and not set(claim.rows) <= table.rows.keys(),
+        f"against {', '.join(claim.against)}: not all stand in a table": table is not None
+        and not set(claim.against) <= known,
+        f"rule {claim.rule} takes as many rows as against": claim.rule == "same_error" and not pairs,
+        f"rule {claim.rule} takes two rows and two against": claim.rule == "greater_gain"
+        and not (pairs and len(claim.rows) == 2),
+        f"margin {claim.margin}: a number of points above 0 and below 100": claim.margin is not None
+        and not 0 < claim.margin < 100,
+        f"margin {claim.margin}: in points of test error, and rule {claim.rule} has none": claim.margin is not None
+        and claim.rule == "faster",
+    }
+    for text, holds in wrong.items():
+        if holds:
+            raise ConfigError(f"conf/paper.yaml: claim {name}: {text}")
+
+
 def _with_counterparts(paper: Paper, there: Collection[str]) -> dict[str, Claim]:
-    """Return the claims, and after each those of the tables that repeat its own under another condition."""
+    """Return the claims, and after each those of the tables that repeat its own under another condition.
+
+    A table that does not repeat all rows of a claim does not judge it.
+    """
     claims = {}
     for name, claim in paper.claims.items():
         claims[name] = claim
         for table, spec in paper.tables.items():
             if table in there and spec.counterpart == claim.table:
                 rows, against = ([spec.row_for(row) for row in part] for part in (claim.rows, claim.against))
+                if None in (*rows, *against):
+                    continue
                 where = f"{claim.where}, {spec.condition}"
                 claims[f"{name}_{table}"] = replace(claim, where=where, table=table, rows=rows, against=against)
     return claims
@@ -64,11 +91,10 @@ def _with_counterparts(paper: Paper, there: Collection[str]) -> dict[str, Claim]
 def _judge(case: verdicts.Case, paper: Paper) -> dict[str, Any]:
     findings = verdicts.find(case)
     here = verdicts.judge([finding.outcome for finding in findings])
-    of_speed = case.claim.table == speed.TABLE
-    conditions = case.measured.conditions if of_speed else heading.conditions(case.runset, paper)
-    deviations = heading.deviations(conditions, paper)
-    verdict = verdicts.UNDECIDED if deviations or here == verdicts.NOT_RUN else here
-    reasons = deviations + heading.remarks(conditions, paper)
+    found = _deviations(case, paper)
+    open_ = any(not one.accepted for one in found)
+    verdict = verdicts.UNDECIDED if open_ or here == verdicts.NOT_RUN else here
+    reasons = list(map(str, sorted(found, key=lambda one: one.accepted)))
     if not reasons and here == verdicts.NOT_RUN:
         reasons = [here]
     return {
@@ -79,6 +105,23 @@ def _judge(case: verdicts.Case, paper: Paper) -> dict[str, Any]:
         "verdict": verdict,
         "because": "; ".join(reasons),
     }
+
+
+def _deviations(case: verdicts.Case, paper: Paper) -> list[conditions.Deviation]:
+    """Return what is not as in the paper of the rows that a claim rests on, also those of another table."""
+    rows = {*case.claim.rows, *case.claim.against}
+    if case.claim.table == speed.TABLE:
+        return conditions.concerning(case.measured.deviations, rows)
+    holding = [
+        runset for runset, _ in case.tables.values() if runset is case.runset or rows & _only_there(case, runset)
+    ]
+    found = [conditions.concerning(conditions.of_table(runset, paper), {*rows, runset.baseline}) for runset in holding]
+    return list(dict.fromkeys(one for some in found for one in some))
+
+
+def _only_there(case: verdicts.Case, runset: RunSet) -> set[str]:
+    """Return the finished rows of a table that the claim's own table does not have."""
+    return {row for row, trials in runset.runs.items() if trials} - set(case.runset.rows)
 
 
 def _shown(findings: Sequence[verdicts.Finding], margin: float) -> str:
@@ -132,22 +175,23 @@ def table(entries: Sequence[dict[str, Any]], choices: AnalysisOptions, study: st
 
 def protocol_deviations(runset: RunSet, paper: Paper) -> Table:
     """Return what the paper leaves open, our choice, and where this study chose otherwise."""
-    flat = flatten(runset.first.record["config"])
+    chosen = conditions.chosen()
     lines = []
     for point in paper.open_points:
-        value = flat.get(point.key, "unknown") if point.key else None
-        if point.key in runset.spec.vary and len(found := runset.values(point.key)) > 1:
-            value = " or ".join(found)
-        same = value is None or value == point.default
-        here = "as chosen" if same else f"{point.key} = {value}"
-        lines.append({"point": point.point, "choice": point.choice, "key": point.key or None, "here": here})
+        other = []
+        for key in point.keys:
+            default = chosen.get(key, "absent") if point.default is None else str(point.default)
+            found = runset.values(key)
+            if found != [default]:
+                other.append(f"{key} = {' or '.join(found)}")
+        line = {"point": point.point, "choice": point.choice, "key": ", ".join(point.keys) or None}
+        lines.append(line | {"here": "; ".join(other) or "as chosen"})
     return Table(
         name=f"{runset.table}-deviations",
         title="What the paper leaves open, and what this study did",
         columns=[
             Column("The paper leaves open", "point", wide=True),
             Column("Choice", "choice", wide=True),
-            Column("Key", "key", dash),
             Column("This study", "here", wide=True),
         ],
         lines=lines,

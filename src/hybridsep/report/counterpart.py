@@ -17,9 +17,11 @@ def side_by_side(
     keys = ("row", "n", "params", "mean", "low", "high", "mean_absolute")
     lines = []
     for entry in comparison.rows:
-        other = there[repeated.spec.row_for(entry["row"])]
+        other = there.get(repeated.spec.row_for(entry["row"]))
         line = {"label": entry["label"]}
         for prefix, own in (("", entry), ("other_", other)):
+            if own is None:  # the row is not repeated
+                continue
             line |= {prefix + key: own[key] for key in keys}
             blank = own["is_baseline"] or own["mean"] is None
             line[f"{prefix}shows"] = "" if blank else verdicts.shows(own, choices.alpha)

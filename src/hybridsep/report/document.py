@@ -8,6 +8,7 @@ from hybridsep.report import (
     claims,
     compare,
     conclusion,
+    conditions,
     figure_data,
     folders,
     heading,
@@ -22,6 +23,7 @@ from hybridsep.report.figure_data import FigureData
 from hybridsep.report.folders import Problem
 from hybridsep.report.runset import OWN_ROWS, RunSet
 from hybridsep.report.settings import AnalysisOptions, Paper
+from hybridsep.report.sketches import Sketch, of_module
 from hybridsep.report.table import Table
 
 
@@ -38,6 +40,7 @@ class Section:
     conclusion: list[str]
     rows: list[str]
     caption: str
+    sketches: list[Sketch]
 
 
 @dataclass(frozen=True)
@@ -85,8 +88,9 @@ def make(results: Path, study: str, paper: Paper, choices: AnalysisOptions) -> D
     measured, unusable = speed.load(results, study, paper)
     if measured.records:
         table = speed.table(measured, choices)
-        sections.append(Section(table.title, list(table.heading), table.warning, [table], [], [], [], [], ""))
-    verdicts = claims.table(claims.judge(by_table, measured, paper, choices), choices, study)
+        sections.append(Section(table.title, list(table.heading), table.warning, [table], [], [], [], [], "", []))
+    of_paper = {name: both for name, both in by_table.items() if paper.data.known(both[0].first.record)}
+    verdicts = claims.table(claims.judge(of_paper, measured, paper, choices), choices, study)
     problems += [*refused, *unusable]
     if not sections and not problems:
         problems.append(Problem(study, None, f"{study}: no run folders"))
@@ -98,17 +102,24 @@ def _section(
 ) -> tuple[Section, list[Problem]]:
     figures, unread = figure_data.build(runset, comparison)
     details = tables.detail_tables(runset, comparison, sensitivity.analyse(runset, choices), choices)
-    if runset.table != OWN_ROWS:
+    if runset.table != OWN_ROWS and paper.data.known(runset.first.record):
         details.append(claims.protocol_deviations(runset, paper))
     section = Section(
         title=runset.spec.title,
         heading=heading.lines(runset, choices),
-        warning=heading.warning(runset, paper),
+        warning=conditions.warning(runset, paper),
         main=tables.main_tables(runset, comparison, choices),
         details=details,
         figures=figures,
         conclusion=conclusion.sentences(runset, comparison, choices),
         rows=[row for row in runset.rows if runset.runs[row]],
         caption=heading.caption(runset),
+        sketches=_sketches(runset),
     )
     return section, unread
+
+
+def _sketches(runset: RunSet) -> list[Sketch]:
+    """Return the sketch of every module that was trained, once each."""
+    modules = (next(iter(trials.values())).record["config"]["model"] for trials in runset.runs.values() if trials)
+    return list(dict.fromkeys(sketch for model in modules if (sketch := of_module(model.get("module") or {}))))

@@ -155,10 +155,11 @@ def _subset(mode: str, images: int, available: int, study_seed: int, trial: int)
 
 
 def _without_duplicates(runs: list[Run]) -> tuple[list[Run], list[Problem]]:
-    first: dict[tuple[str, str], Run] = {}
+    """Leave out what was trained before: of one study, the same configuration, trial and images."""
+    first: dict[tuple[str, str, str], Run] = {}
     problems = []
     for run in runs:
-        same = first.setdefault((run.study, run.record["identity"]), run)
+        same = first.setdefault((run.study, run.record["identity"], run.record["dataset"]["sha256"]), run)
         if same is not run:
             message = (
                 f"{run.folder}: the same run as {same.folder} (identity {run.record['identity']}); this one is left out"

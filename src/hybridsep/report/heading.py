@@ -1,13 +1,12 @@
-"""What stands above every table: where the numbers are from, and what is not as in the paper."""
+"""What stands above every table: where the numbers are from."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
-from hybridsep.config.identity import flatten
 from hybridsep.report.folders import Run
-from hybridsep.report.runset import OWN_ROWS, RunSet
-from hybridsep.report.settings import AnalysisOptions, Paper
+from hybridsep.report.runset import RunSet
+from hybridsep.report.settings import AnalysisOptions
 
 
 def lines(runset: RunSet, choices: AnalysisOptions) -> list[str]:
@@ -116,41 +115,3 @@ def _machine(machine: dict[str, Any]) -> str:
     if not threads:
         return str(processor)
     return f"{processor}, {threads} thread" if threads == 1 else f"{processor}, {threads} threads"
-
-
-def conditions(runset: RunSet, paper: Paper) -> dict[str, Any]:
-    """Return the values of which `Paper.conditions` says what they must be."""
-    flat = flatten(runset.first.record["config"]) | {"data.name": runset.first.record["dataset"]["name"]}
-    return {key: flat.get(key) for key in paper.conditions}
-
-
-def _differing(values: Mapping[str, Any], paper: Paper) -> dict[str, tuple[Any, list[Any]]]:
-    known = {key: allowed for key, allowed in paper.conditions.items() if key in values}
-    return {key: (values[key], allowed) for key, allowed in known.items() if values[key] != allowed[0]}
-
-
-def deviations(values: Mapping[str, Any], paper: Paper) -> list[str]:
-    """Return what forbids a verdict on the paper: values that are neither the paper's own nor accepted in its place."""
-    found = _differing(values, paper).items()
-    return [f"{key} is {value} (paper: {allowed[0]})" for key, (value, allowed) in found if value not in allowed]
-
-
-def remarks(values: Mapping[str, Any], paper: Paper) -> list[str]:
-    """Return what differs from the paper and is accepted in its place (conf/paper.yaml, `conditions`)."""
-    found = _differing(values, paper).items()
-    return [f"{key} is {value} in place of {allowed[0]}" for key, (value, allowed) in found if value in allowed]
-
-
-def warning(runset: RunSet, paper: Paper) -> str | None:
-    """Return the line that must not be overlooked, or None when the runs are made as the paper's were."""
-    if runset.table == OWN_ROWS:
-        return None
-    values = conditions(runset, paper)
-    found, accepted = deviations(values, paper), remarks(values, paper)
-    if not found:
-        return f"Not quite the paper's experiment: {'; '.join(accepted)}." if accepted else None
-    synthetic = runset.first.record["dataset"]["name"] in paper.synthetic
-    verdict = (
-        "these numbers say nothing about the paper" if synthetic else "read them as a trend, not as a reproduction"
-    )
-    return f"NOT the paper's experiment, {verdict}: {'; '.join(found + accepted)}."

@@ -101,13 +101,12 @@ def page(document: Document, pictures: Mapping[str, bytes], links: Callable[[str
     `pictures` has the SVG of every figure by name; `links` gives the address of a row's run folder or a file.
     """
     environment = _environment(autoescape=True)
-    rows = dict.fromkeys(row for section in document.sections for row in section.rows)
-    drawn = {row: Markup(picture) for row in rows if (picture := sketches.svg(row))}
+    drawn = dict.fromkeys(sketch for section in document.sections for sketch in section.sketches)
     return environment.get_template("index.html.j2").render(
         document=document,
         warnings=list(dict.fromkeys(section.warning for section in document.sections if section.warning)),
         style=Markup((_TEMPLATES / "page.css").read_text(encoding="utf-8")),
-        sketches={sketches.SKETCHES[row].title: picture for row, picture in drawn.items()},
+        sketches={sketch.title: Markup(sketches.svg(sketch)) for sketch in drawn},
         pictures={name: Markup(inline(name, svg)) for name, svg in pictures.items()},
         link=links,
     )

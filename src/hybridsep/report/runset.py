@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, reduce
 from typing import Any
 
@@ -156,11 +156,11 @@ def split(
     placed: set[str] = set()
     # A study that is called like a table is that table; any other is recognised by its rows.
     candidates = {study: paper.tables[study]} if study in paper.tables else paper.tables
-    # Somebody's own data are not held against the paper: their rows are compared with their baseline, no more.
-    known = {*paper.conditions.get("data.name", []), *paper.synthetic}
-    if runs and not {(run.record.get("dataset") or {}).get("name") for run in runs} & known:
-        candidates = {}
+    # Images that are not the paper's are not held against its numbers: its rows and their order, no more.
+    other = next((run.record for run in runs if not paper.data.known(run.record)), None)
     for name, spec in candidates.items():
+        if other is not None:
+            spec = _on_other_images(spec, str(other["dataset"].get("title")))
         present = [row for row in spec.rows if row in by_row]
         new = [row for row in present if row != spec.baseline and row not in placed]
         if new or (present and len(by_row) == 1 and not plans):
@@ -179,6 +179,13 @@ def split(
         except UserError as error:
             problems.append(Problem(study, None, f"{study}: no {name} table: {error}"))
     return runsets, problems
+
+
+def _on_other_images(spec: TableSpec, title: str) -> TableSpec:
+    """Return a table of the paper for other images: the same rows and order, without the paper's numbers."""
+    first, _, rest = spec.title.partition(":")
+    rows = {row: replace(entry, paper=None) for row, entry in spec.rows.items()}
+    return replace(spec, title=f"{first} on {title}:{rest}" if rest else f"{first} on {title}", rows=rows)
 
 
 def _build(study: str, name: str, spec: TableSpec, by_row: dict[str, list[Run]], choices: AnalysisOptions) -> RunSet:

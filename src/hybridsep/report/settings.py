@@ -1,5 +1,6 @@
 """What the report takes from `conf/report.yaml`, `conf/paper.yaml` and the command line, typed and checked."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Annotated, Any
@@ -16,6 +17,9 @@ from hybridsep.errors import ConfigError
 
 SUBSETS = ("recorded", "paper", "fixed", "all")
 PAIRINGS = ("paired", "unpaired")
+QUANTITIES = ("mean_abs_difference", "test_error")
+# What a dataset is to the paper; a copy is named by its hash.
+ORIGINAL, STAND_IN, OTHER = "original", "stand-in", "other"
 
 
 @dataclass
@@ -87,6 +91,7 @@ class RowSpec:
 class TableSpec:
     """A table of the paper. `quantity` is what the paper's number is: mean_abs_difference or test_error.
 
+    `experiment` of conf/experiment is the one whose configuration is held to be the paper's for its rows.
     `vary` names the configuration keys in which its rows may differ, apart from the module under test. A table that
     repeats another under a `condition` names that as its `counterpart`: its claims are judged under both.
     """
@@ -94,6 +99,7 @@ class TableSpec:
     title: str = ""
     quantity: str = "mean_abs_difference"
     baseline: str = ""
+    experiment: str = ""
     trials: int = 10
     paper_trials: int = 10
     vary: list[str] = field(default_factory=list)
@@ -101,9 +107,13 @@ class TableSpec:
     condition: str = ""
     rows: dict[str, RowSpec] = field(default_factory=dict)
 
-    def row_for(self, counterpart: str) -> str:
-        """Return the row that stands for one of the counterpart's rows. Raises StopIteration when none does."""
-        return next(row for row, spec in self.rows.items() if spec.counterpart == counterpart)
+    def row_for(self, counterpart: str) -> str | None:
+        """Return the row that stands for one of the counterpart's rows, if there is one."""
+        return next((row for row, spec in self.rows.items() if spec.counterpart == counterpart), None)
+
+    def model(self, row: str) -> str:
+        """Return the model of conf/model that a row trains: that of its counterpart where it stands for one."""
+        return (self.rows[row].counterpart if row in self.rows else "") or row
 
 
 @dataclass
@@ -124,23 +134,53 @@ class Claim:
 
 @dataclass
 class OpenPoint:
-    """Something the paper leaves open (PROTOCOL.md): our choice, and its configuration key and default."""
+    """Something the paper leaves open (PROTOCOL.md): our choice, and the configuration keys that say it.
+
+    The choice is what experiment=figure4 composes for the baseline; `default` is for a key that it leaves to the data.
+    """
 
     point: str = ""
     choice: str = ""
-    key: str = ""
+    keys: list[str] = field(default_factory=list)
     default: Any = None
 
 
 @dataclass
-class Paper:
-    """What the paper says (conf/paper.yaml).
+class PaperData:
+    """The images of the paper: `source` is the function that gives the original, `copies` the hashes of accepted ones.
 
-    `conditions` are the configuration values under which its numbers can be judged.
+    The original is known by its source, which checks the files' published checksums, and by its sizes: whoever has not
+    got the files cannot compute the hash of their images. `stand_in` is the source of images that need no download.
     """
 
-    conditions: dict[str, Any] = field(default_factory=dict)
-    synthetic: list[str] = field(default_factory=list)
+    title: str = ""
+    source: str = ""
+    train: int = 0
+    test: int = 0
+    copies: dict[str, str] = field(default_factory=dict)
+    stand_in: str = ""
+
+    def kind(self, record: Mapping[str, Any]) -> str:
+        """Return what the images of a record are: ORIGINAL, the hash of a copy, STAND_IN or OTHER."""
+        dataset, source = record["dataset"], record["config"]["data"]["source"].get("_target_")
+        if source == self.stand_in:
+            return STAND_IN
+        if (dataset.get("train"), dataset.get("test")) != (self.train, self.test):
+            return OTHER
+        if source == self.source:
+            return ORIGINAL
+        return dataset["sha256"] if dataset["sha256"] in self.copies else OTHER
+
+    def known(self, record: Mapping[str, Any]) -> bool:
+        """Return whether the paper's numbers may stand beside those of a record's images."""
+        return self.kind(record) != OTHER
+
+
+@dataclass
+class Paper:
+    """What the paper says (conf/paper.yaml)."""
+
+    data: PaperData = field(default_factory=PaperData)
     tables: dict[str, TableSpec] = field(default_factory=dict)
     claims: dict[str, Claim] = field(default_factory=dict)
     open_points: list[OpenPoint] = field(default_factory=list)
@@ -172,9 +212,26 @@ def paper() -> Paper:
     path = config_dir() / "paper.yaml"
     try:
         text = OmegaConf.create(overrides.read_yaml(path))
-        return OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Paper), text))
+        paper = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Paper), text))
+        for name, table in paper.tables.items():
+            _check_table(name, table, paper)
+        return paper
     except (OSError, ValueError, yaml.YAMLError, OmegaConfBaseException) as error:
         raise ConfigError(f"{path} cannot be used: {str(error).splitlines()[0]}") from None
+
+
+def _check_table(name: str, table: TableSpec, paper: Paper) -> None:
+    """Raise ConfigError for a table whose baseline, quantity or counterparts are not there."""
+    there = paper.tables[table.counterpart].rows if table.counterpart in paper.tables else {}
+    strange = [row for row, spec in table.rows.items() if spec.counterpart and spec.counterpart not in there]
+    for text, holds in {
+        f"baseline {table.baseline} is none of its rows": table.baseline not in table.rows,
+        f"quantity {table.quantity}: there are {', '.join(QUANTITIES)}": table.quantity not in QUANTITIES,
+        f"counterpart {table.counterpart} is no table": table.counterpart not in ("", *paper.tables),
+        f"counterparts of {', '.join(strange)} are no rows of table {table.counterpart}": bool(strange),
+    }.items():
+        if holds:
+            raise ConfigError(f"table {name}: {text}")
 
 
 def describe() -> str:

@@ -1,70 +1,118 @@
-"""A small picture of each module of the paper's table: its branches, top to bottom, and how they are joined."""
+"""A small picture of a module as it was configured: its branches, top to bottom, what joins them, what follows."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from html import escape
+from typing import Any
 
 
 @dataclass(frozen=True)
 class Sketch:
-    """A module: its branches, each the layers from input to output, what joins them, and what follows."""
+    """A module: the layers before its branches, each branch from input to output, what joins them, what follows."""
 
     title: str
     branches: tuple[tuple[str, ...], ...]
     join: str = ""
+    before: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
 
 
-SKETCHES = {
-    "separable": Sketch("Separable", (("3x3 per channel", "1x1"),)),
-    "inception": Sketch(
-        "Inception", (("1x1",), ("1x1", "3x3"), ("1x1", "3x3", "3x3"), ("average", "1x1")), "concatenate"
-    ),
-    "resnext": Sketch("ResNeXt", (("1x1", "3x3 in 32 groups", "1x1"), ("identity",)), "add"),
-    "reformulated_inception": Sketch(
-        "Re-formulated Inception", (("3x3",), ("3x3",), ("3x3",)), "concatenate", ("1x1",)
-    ),
-    "separable_equivalent": Sketch("Separable equivalent", (("3x3", "1x1"), ("3x3", "1x1"), ("...",)), "add"),
-    "hybrid": Sketch("Hybrid", (("1x1", "3x3 per channel", "1x1"),)),
-}
-# These begin with one layer for all branches, where the others end with one.
-_FIRST = {"reformulated_inception"}
+_ACTIVATIONS = {"relu": "ReLU", "elu": "ELU"}
+_MOST_BRANCHES = 6  # that are drawn; of more, the first three and how many there are
 _STEP, _BOX, _GAP = 30, 20, 6
 
 
-def svg(row: str) -> str:
-    """Return the sketch of a row's module as SVG; empty for a row that has none."""
-    sketch = SKETCHES.get(row)
-    if sketch is None:
-        return ""
-    first, after = (sketch.after, ()) if row in _FIRST else ((), sketch.after)
-    longest = max(map(len, sketch.branches))
-    wide = max(len(layer) for branch in (*sketch.branches, first, after) for layer in branch) * 6.6 + 12
-    width = max(len(sketch.branches) * (wide + _GAP) - _GAP, 90)
-    parts: list[str] = []
-    top = 16
-    for layer in first:
-        parts += _box(0, top, width, layer)
+def of_module(module: Mapping[str, Any]) -> Sketch | None:
+    """Return the sketch of a module's configuration; None for a module that is not of this project."""
+    name = str(module.get("_target_", "")).rpartition(".")[2]
+    build = _SKETCHES.get(name)
+    return build(module) if build else None
+
+
+def _separable(module: Mapping[str, Any]) -> Sketch:
+    between = _ACTIVATIONS.get(str(module.get("intermediate_activation")))
+    title = f"Separable, {between} in between" if between else "Separable"
+    return Sketch(title, (("3x3 per channel", *([between] if between else []), "1x1"),))
+
+
+def _hybrid(module: Mapping[str, Any]) -> Sketch:
+    lead = ["1x1"] if module.get("leading_pointwise", True) else []
+    lead += ["BatchNorm, ReLU"] if module.get("leading_norm_act") else []
+    branch = (*lead, "3x3 per channel", "1x1")
+    if module.get("identity"):
+        return Sketch("Hybrid with identity", (branch, ("identity",)), "add")
+    return Sketch("Hybrid with BatchNorm, ReLU" if module.get("leading_norm_act") else "Hybrid", (branch,))
+
+
+def _resnext(module: Mapping[str, Any]) -> Sketch:
+    groups = str(module.get("cardinality", "")).replace("<=", "up to ")
+    return Sketch("ResNeXt", (("1x1", f"3x3 in {groups} groups", "1x1"), ("identity",)), "add")
+
+
+def _reformulated(module: Mapping[str, Any]) -> Sketch:
+    segments = module.get("segments")
+    branches: tuple[tuple[str, ...], ...] = (("3x3",),) * min(segments if isinstance(segments, int) else 3, 3)
+    if isinstance(segments, int) and segments <= _MOST_BRANCHES:
+        branches = (("3x3",),) * segments
+    elif segments != 3:
+        branches = (*branches, (f"... {segments} segments",))
+    norm = ("BatchNorm, ReLU",) if module.get("norm_act") else ()
+    return Sketch("Re-formulated Inception", branches, "concatenate", before=("1x1", *norm))
+
+
+_INCEPTION = Sketch("Inception", (("1x1",), ("1x1", "3x3"), ("1x1", "3x3", "3x3"), ("average", "1x1")), "concatenate")
+_EQUIVALENT = Sketch("Separable equivalent", (("3x3", "1x1"), ("3x3", "1x1"), ("... per channel",)), "add")
+_SKETCHES = {
+    "Separable": _separable,
+    "Inception": lambda module: _INCEPTION,
+    "ResNeXt": _resnext,
+    "ReformulatedInception": _reformulated,
+    "SeparableEquivalent": lambda module: _EQUIVALENT,
+    "Hybrid": _hybrid,
+    "Dense": lambda module: Sketch("Dense", (("3x3",),)),
+}
+
+
+def svg(sketch: Sketch) -> str:
+    """Return a sketch as SVG; its colours are the page's (classes box, join and line of page.css)."""
+    branches = sketch.branches
+    longest = max(map(len, branches))
+    names = [layer for branch in (*branches, sketch.before, sketch.after) for layer in branch]
+    wide = max(map(len, names)) * 6.6 + 12
+    width = max(len(branches) * (wide + _GAP) - _GAP, 90)
+    each = (width - _GAP * (len(branches) - 1)) / len(branches)
+    middles = [index * (each + _GAP) + each / 2 for index in range(len(branches))]
+    parts, top = [], 14
+    for layer in sketch.before:
+        parts += [_line(width / 2, top - 10, top), *_box(0, top, width, layer)]
         top += _STEP
-    each = (width - _GAP * (len(sketch.branches) - 1)) / len(sketch.branches)
-    for index, branch in enumerate(sketch.branches):
-        left = index * (each + _GAP)
-        middle = left + each / 2
-        parts.append(f'<path d="M{middle:.1f} {top - 10}V{top + longest * _STEP}" stroke="#555"/>')
+    # One input for all branches, and one output of them.
+    fork, foot = top - 6, top + longest * _STEP - 4
+    parts.append(_line(width / 2, top - 12 if not sketch.before else top - 10, fork))
+    parts += [f'<path class="line" d="M{middles[0]:.1f} {y}H{middles[-1]:.1f}"/>' for y in (fork, foot)]
+    for index, (branch, middle) in enumerate(zip(branches, middles, strict=True)):
+        parts.append(_line(middle, fork, foot))
         for place, layer in enumerate(branch):
-            parts += _box(left, top + place * _STEP, each, layer)
-    top += longest * _STEP
-    for layer in (*((sketch.join,) if sketch.join else ()), *after):
-        parts += _box(0, top, width, layer, join=layer == sketch.join)
+            parts += _box(index * (each + _GAP), top + place * _STEP, each, layer)
+    top = foot + 6
+    for layer in (*((sketch.join,) if sketch.join else ()), *sketch.after):
+        parts += [_line(width / 2, top - 10, top), *_box(0, top, width, layer, join=layer == sketch.join)]
         top += _STEP
+    parts.append(_line(width / 2, top - 10, top + 4))
     return (
-        f'<svg viewBox="-1 0 {width + 2:.0f} {top:.0f}" width="{width + 2:.0f}" height="{top:.0f}" role="img"'
+        f'<svg viewBox="-1 0 {width + 2:.0f} {top + 5:.0f}" width="{width + 2:.0f}" height="{top + 5:.0f}" role="img"'
         f' aria-label="{escape(sketch.title)}">{"".join(parts)}</svg>'
     )
 
 
+def _line(x: float, top: float, foot: float) -> str:
+    return f'<path class="line" d="M{x:.1f} {top:.0f}V{foot:.0f}"/>'
+
+
 def _box(left: float, top: float, width: float, layer: str, *, join: bool = False) -> list[str]:
-    fill = "#fff3d6" if join else "#e8f1fa"
+    middle = f'x="{left + width / 2:.1f}" y="{top + 14:.0f}"'
     return [
-        f'<rect x="{left:.1f}" y="{top}" width="{width:.1f}" height="{_BOX}" rx="3" fill="{fill}" stroke="#555"/>',
-        f'<text x="{left + width / 2:.1f}" y="{top + 14}" text-anchor="middle" font-size="11">{escape(layer)}</text>',
+        f'<rect class="{"join" if join else "box"}" x="{left:.1f}" y="{top:.0f}" width="{width:.1f}"'
+        f' height="{_BOX}" rx="3"/>',
+        f'<text {middle} text-anchor="middle" font-size="11">{escape(layer)}</text>',
     ]

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from hybridsep.config.identity import flatten
+from hybridsep.report import conditions
 from hybridsep.report.folders import Problem
 from hybridsep.report.settings import AnalysisOptions, Paper
 from hybridsep.report.table import Column, Table, byte_count, count, rate, times
@@ -63,9 +64,9 @@ class Measured:
         }
 
     @property
-    def conditions(self) -> dict[str, Any]:
-        """The values of which `Paper.conditions` says what they must be."""
-        return {"size.name": (self.records[0]["config"].get("size") or {}).get("name")}
+    def deviations(self) -> list[conditions.Deviation]:
+        """What is not as in the paper, of networks and modules."""
+        return conditions.of_speed({record["row"]: record["config"] for record in self.records})
 
 
 def load(results: Path, study: str, paper: Paper) -> tuple[Measured, list[Problem]]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from hybridsep.report.compare import Comparison
+from hybridsep.report.compare import Comparison, samples_of
 from hybridsep.report.runset import RunSet
 from hybridsep.report.settings import AnalysisOptions, Claim
 from hybridsep.report.speed import Measured
@@ -49,7 +49,7 @@ class Case:
     @property
     def margin(self) -> float:
         """The claim's own margin, else the report's."""
-        return self.claim.margin or self.choices.margin
+        return self.choices.margin if self.claim.margin is None else self.claim.margin
 
 
 @dataclass(frozen=True)
@@ -149,14 +149,19 @@ def _missing(label: str, text: str) -> Entry:
 
 
 def _against_baseline(case: Case) -> list[Entry]:
-    """The rows against the table's baseline."""
-    runset, comparison = case.runset, case.comparison
-    return [
-        {**comparison.of(row), "n": comparison.of(row)["pairs"]}
-        if row in runset.rows and runset.paired(row)
-        else _missing(row, "no trials")
-        for row in case.claim.rows
-    ]
+    """The rows against the table's baseline, with equivalence within the claim's own margin."""
+    runset, comparison, choices = case.runset, case.comparison, case.choices
+    entries = []
+    for row in case.claim.rows:
+        if row not in runset.rows or not runset.paired(row):
+            entries.append(_missing(row, "no trials"))
+            continue
+        entry = comparison.of(row)
+        if case.margin != choices.margin:
+            samples, _ = samples_of(runset.errors(row), runset.errors(runset.baseline), choices.pairing)
+            entry = {**entry, "equivalent": difference.equivalence(samples, case.margin, choices.alpha).equivalent}
+        entries.append({**entry, "n": entry["pairs"]})
+    return entries
 
 
 def _pairwise(case: Case, pairs: Sequence[tuple[str, str]], values: Callable[[str], dict[int, float]]) -> list[Entry]:
