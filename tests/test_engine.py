@@ -5,6 +5,7 @@ import platform
 import subprocess
 import sys
 import threading
+import types
 
 import pytest
 import torch
@@ -144,11 +145,13 @@ def test_the_first_error_is_raised_and_nothing_is_begun_after_it():
 class Recorder:
     """Stands for torch.cuda: what is called while a graph records is done by every replay of it, and not before.
 
-    With `fails` the capture ends as one does that was spoilt: recorded, and an error at its end.
+    With `fails` the capture ends as one does that was spoilt: recorded, and an error at its end. Nothing here waits for
+    the device: there is no `synchronize` and no `graph`, which begins with one.
     """
 
     def __init__(self, *, fails: bool = False):
         self.recording, self.recorded, self.done, self.generators = False, [], [], []
+        self.free_bytes, self.emptied, self.resets = 100, 0, 0
         self._fails = fails
 
     def CUDAGraph(self):
@@ -160,18 +163,38 @@ class Recorder:
     def stream(self, stream):
         return contextlib.nullcontext()
 
-    @contextlib.contextmanager
-    def graph(self, captured, *, stream, capture_error_mode):
-        assert captured is self and self.generators and capture_error_mode == "thread_local"
+    def mem_get_info(self):
+        return self.free_bytes, 100
+
+    def empty_cache(self):
+        self.emptied += 1
+
+    def memory_reserved(self):
+        return 40 * len(self.recorded)
+
+    def capture_begin(self, *, capture_error_mode):
+        assert graph._EAGER.locked() and capture_error_mode == "thread_local"
         self.recording = True
-        yield
+
+    def capture_end(self):
         self.recording = False
         if self._fails:
-            self.generators[-1].draws = -1
+            if self.generators:
+                self.generators[-1].draws = -1
             raise RuntimeError("CUDA error: operation failed\ndue to a previous error during capture")
 
     def replay(self):
         self.done += self.recorded
+
+    def reset(self):
+        assert graph._EAGER.locked(), "another trial may be capturing"
+        self.resets += 1
+
+
+@pytest.fixture(autouse=True)
+def fresh_process(monkeypatch):
+    """Nothing is known of captures yet."""
+    monkeypatch.setattr(graph, "_captures", graph._Captures())
 
 
 class Draws:
@@ -208,19 +231,17 @@ def test_a_trial_whose_capture_fails_says_so_notes_it_and_ends_with_the_same_bit
     overrides = ("schedule.epochs=6", "size.dropout=0.2")
     Trainer(*overrides)(tmp_path / "as ever")
     cuda = Recorder(fails=True)
-    monkeypatch.setattr(torch.cuda, "stream", cuda.stream)
-    monkeypatch.setattr(torch.cuda, "CUDAGraph", cuda.CUDAGraph)
-    monkeypatch.setattr(torch.cuda, "graph", cuda.graph)
+    for name in ("stream", "CUDAGraph", "mem_get_info", "memory_reserved", "empty_cache"):
+        monkeypatch.setattr(torch.cuda, name, getattr(cuda, name))
 
-    def stepper(self, step, *, generator=None):
+    def training(self, step, *, generator=None):
         def recorded() -> None:
             if not cuda.recording:
                 step()
 
-        cuda.generators = [Draws()]
         return graph.GraphRunner(recorded, generator=None, stream="a stream", on_failure=self._failed)
 
-    monkeypatch.setattr(graph.TrialStream, "stepper", stepper)
+    monkeypatch.setattr(graph.TrialStream, "training", training)
     trainer = Trainer(*overrides)
     trainer(tmp_path / "spoilt")
     said = [line for line in trainer.listener.lines if "CUDA graph" in line]
@@ -245,10 +266,94 @@ def test_every_call_of_a_replayed_step_is_done_exactly_once(monkeypatch):
     assert len(calls) == 4  # three as they are, one recorded
 
 
+def gpu_stream(cuda, monkeypatch, **options) -> graph.TrialStream:
+    """A trial's stream on a GPU that `cuda` stands for."""
+    monkeypatch.setattr(torch, "cuda", cuda)
+    cuda.Stream = lambda device=None: types.SimpleNamespace(synchronize=lambda: None)
+    return graph.TrialStream(torch.device("cuda"), cuda_graph=True, **options)
+
+
+def test_an_evaluation_is_captured_after_one_call_and_what_a_trial_captured_ends_with_it(monkeypatch):
+    cuda, calls = Recorder(), []
+    stream = gpu_stream(cuda, monkeypatch)
+    step, evaluate = (make(lambda: calls.append("called")) for make in (stream.training, stream.evaluation))
+    for call in (evaluate, step):
+        for _ in range(6):
+            call()
+    assert len(calls) == 2 + 4
+    stream.close()
+    assert cuda.resets == 2
+    step()
+    assert len(calls) == 7, "what is called after the end is done as it is"
+
+
+def test_memory_is_given_back_before_a_capture_only_where_it_may_be_short(monkeypatch):
+    cuda = Recorder()
+    monkeypatch.setattr(torch, "cuda", cuda)
+    emptied = []
+    for free in (100, 49, 47):
+        cuda.free_bytes = free
+        run = graph.GraphRunner(lambda: cuda.recorded.append("done"), eager_calls=0, generator=None, stream="a stream")
+        run()
+        emptied.append(cuda.emptied)
+    # 40 bytes were taken by the first: 48 are enough for the next.
+    assert emptied == [1, 1, 2]
+
+
+@pytest.mark.parametrize(("version", "goes_on"), [("2.11.0+cu130", False), ("2.12.0", True), ("3.0", True)])
+def test_after_a_failed_capture_older_torch_captures_no_more_and_wants_a_new_process(monkeypatch, version, goes_on):
+    cuda, told = Recorder(fails=True), []
+    monkeypatch.setattr(torch, "cuda", cuda)
+    monkeypatch.setattr(torch, "__version__", version)
+    begin = cuda.capture_begin
+    begun = []
+    cuda.capture_begin = lambda **options: (begun.append(1), begin(**options))
+    for _ in range(2):
+        run = graph.GraphRunner(lambda: None, eager_calls=0, generator=None, stream="a stream", on_failure=told.append)
+        run()
+    assert len(begun) == 1 + goes_on and len(told) == 2
+    assert bool(graph.new_process_needed()) is not goes_on
+    if not goes_on:
+        assert "torch 2.11.0+cu130 needs a new process" in graph.new_process_needed()
+        assert told[1].startswith("an earlier capture of this process failed: CUDA error")
+
+
+def test_a_row_whose_capture_spoilt_the_process_is_finished_and_the_next_is_not_begun(tmp_path, monkeypatch):
+    trainer = Trainer("trials_at_once=2")
+    monkeypatch.setattr(graph, "_captures", graph._Captures(broken="made up"))
+    trainer(tmp_path, trials=range(3))
+    assert trainer.outcome.finished == 3 and not trainer.outcome.stopped
+    assert trainer.stop.requested() and trainer.stop.reason == graph.new_process_needed()
+
+
+def test_no_trial_replays_before_all_have_captured(monkeypatch):
+    cuda, gate = Recorder(), graph.Gate()
+    replayed = threading.Event()
+    cuda.replay = replayed.set
+    first, second = (gpu_stream(cuda, monkeypatch, gate=gate) for _ in range(2))
+    thread = threading.Thread(target=lambda: [step() for step in [first.training(lambda: None)] * 4])
+    thread.start()
+    assert not replayed.wait(0.2), "the second trial has still to capture"
+    step = second.training(lambda: None)
+    for _ in range(4):
+        step()
+    thread.join(10)
+    assert replayed.is_set() and not thread.is_alive()
+
+
+def test_a_trial_that_ends_before_its_capture_holds_nobody_up(monkeypatch):
+    cuda, gate = Recorder(), graph.Gate()
+    first, second = (gpu_stream(cuda, monkeypatch, gate=gate) for _ in range(2))
+    second.close()
+    step = first.training(lambda: None)
+    for _ in range(5):
+        step()
+
+
 def test_step_and_evaluation_are_what_a_stream_replays(tmp_path, monkeypatch):
     made, places, evaluate = [], [], Evaluation.__call__
 
-    def stepper(self, step, *, generator=None):
+    def kept(self, step, *, generator=None):
         made.append(step)
         return step
 
@@ -256,7 +361,8 @@ def test_step_and_evaluation_are_what_a_stream_replays(tmp_path, monkeypatch):
         evaluate(self)
         places.append(self.logits.data_ptr())
 
-    monkeypatch.setattr(graph.TrialStream, "stepper", stepper)
+    monkeypatch.setattr(graph.TrialStream, "training", kept)
+    monkeypatch.setattr(graph.TrialStream, "evaluation", kept)
     monkeypatch.setattr(Evaluation, "__call__", noted)
     trainer = Trainer()
     trainer(tmp_path)

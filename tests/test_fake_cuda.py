@@ -5,6 +5,7 @@ What needs a real GPU has a stand-in here: a generator, moving a network there,
 autograd's engine and the fused update of SGD.
 """
 
+import contextlib
 import functools
 
 import hydra
@@ -13,12 +14,17 @@ import torch
 from hydra.core.global_hydra import GlobalHydra
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.nn import functional
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from hybridsep import config as configuration
+from hybridsep.modules import fast
 from hybridsep.networks import ModuleFactory
 from hybridsep.train import build
 from hybridsep.train.assembly import Training, assemble
 from hybridsep.train.step import DeviceData
+from hybridsep.train.trial import Trial
 
 CUDA = torch.device("cuda", 0)
 STACK = ("separable", "inception", "resnext", "reformulated_inception", "separable_equivalent", "hybrid")
@@ -115,7 +121,8 @@ def fake(monkeypatch):
         yield
 
 
-def training(model: str, augmentation: str, slot: ModuleFactory | None = None) -> Training:
+def parts_of(model: str, augmentation: str, slot: ModuleFactory | None = None) -> tuple:
+    """The configuration of a model, data on the GPU, and what builds the network."""
     chosen = composed(f"augmentation={augmentation}")["augmentation"]
     if "fractalnet" in model:
         chosen = chosen | {"crop": None}  # five poolings need 32 pixels
@@ -127,7 +134,11 @@ def training(model: str, augmentation: str, slot: ModuleFactory | None = None) -
 
     padded = 32 + 2 * config["augmentation"]["padding"]
     data = DeviceData(*images(16, padded), *images(10, 32), *torch.empty(2, 3, device=CUDA))
-    network = build.network_factory(config, classes=10, slot=slot)
+    return config, data, build.network_factory(config, classes=10, slot=slot)
+
+
+def training(model: str, augmentation: str, slot: ModuleFactory | None = None) -> Training:
+    config, data, network = parts_of(model, augmentation, slot)
     return assemble(config, data=data, device=CUDA, trial=0, build=network)
 
 
@@ -183,10 +194,70 @@ class ReadingBackward(OnTheHost):
 
 @pytest.mark.parametrize(
     ("broken", "said"),
-    [(OnTheHost, "cuda:0 and cpu"), (Reading, "_local_scalar_dense"), (ReadingBackward, "_local_scalar_dense")],
+    [(OnTheHost, "cuda:0(,| and) cpu"), (Reading, "_local_scalar_dense"), (ReadingBackward, "_local_scalar_dense")],
 )
 def test_what_a_gpu_could_not_do_is_found(broken, said, fake):
     parts = training("separable", "crop_flip", ModuleFactory(broken, {}))
     parts.network.train()
     with pytest.raises(Exception, match=said):
         parts.step()
+
+
+@pytest.mark.parametrize(("chosen", "calls"), [("auto", 0), (False, 0), (True, 4)])
+def test_fast_is_off_on_a_gpu_until_it_is_asked_for_and_then_joins_norm_and_relu(chosen, calls, fake, monkeypatch):
+    joined = []
+
+    def stand_in(y, *arguments):
+        joined.append(y.shape)
+        return functional.relu(functional.batch_norm(y, *arguments))
+
+    monkeypatch.setattr(fast, "batch_norm_relu", lambda: stand_in)
+    config, data, network = parts_of("separable", "crop_flip")
+    parts = assemble(config | {"fast": chosen}, data=data, device=CUDA, trial=0, build=network)
+    parts.network.train()
+    parts.step()
+    assert len(joined) == calls, "a stem and its layers"
+
+
+class Watch(TorchDispatchMode):
+    """Notes every operation on the GPU that is done outside `stream.eager()` and outside a step."""
+
+    def __init__(self):
+        super().__init__()
+        self.inside, self.outside = 0, set()
+
+    @contextlib.contextmanager
+    def eager(self):
+        self.inside += 1
+        yield
+        self.inside -= 1
+
+    def training(self, step, *, generator=None):
+        def call() -> None:
+            with self.eager():
+                step()
+
+        return call
+
+    evaluation = training
+
+    def wait(self) -> None:
+        """All is done at once here."""
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        leaves = tree_leaves((args, kwargs, result))
+        if not self.inside and any(isinstance(leaf, Tensor) and leaf.device.type == "cuda" for leaf in leaves):
+            if func is not torch.ops.aten.detach.default:
+                self.outside.add(str(func))
+        return result
+
+
+def test_device_work_between_the_steps_waits_for_captures(fake):
+    """To begin an epoch, to be stopped in it, to be saved and to go on: all under the lock that a capture holds."""
+    config, data, build = parts_of("separable", "crop_flip")
+    with Watch() as watch:
+        trial = Trial(config, 0, data=data, build=build, device=CUDA, stream=watch)
+        assert not trial.train_epoch(after_step=lambda done: True)
+        trial.load_state(trial.state())
+        assert not watch.outside

@@ -24,7 +24,7 @@ from hybridsep.config.identity import identity, without_places
 
 GOLDEN = Path(__file__).parent / "golden"
 # How a training is carried out; no part of any identity.
-_CARRIED_OUT = ("kernels", "compile", "fail_fast", "results", "data_dir", "hydra")
+_CARRIED_OUT = ("kernels", "compile", "fast", "fail_fast", "results", "data_dir", "hydra")
 _COMMANDS = {
     "quick": ("separable", "inception", "resnext", "reformulated_inception", "separable_equivalent", "hybrid"),
     "figure5_quick": ("fractalnet_separable", "fractalnet"),

@@ -7,10 +7,13 @@ import torch
 from torch import nn
 
 from hybridsep.bench import rows
-from hybridsep.modules.grouped import GroupedConv2d, merge_groups, narrow_groups
+from hybridsep.modules.fast import has_fast, use_fast
+from hybridsep.modules.grouped import GroupedConv2d
 from hybridsep.modules.layers import conv
 from hybridsep.train.assembly import initial_network
 from hybridsep.train.build import network_factory
+
+CPU = torch.device("cpu")
 
 
 def convolution(in_chs: int, out_chs: int, groups: int) -> nn.Conv2d:
@@ -35,7 +38,7 @@ def convolution(in_chs: int, out_chs: int, groups: int) -> nn.Conv2d:
 def test_merged_groups_are_the_grouped_convolution(in_chs, out_chs, groups, merged):
     plain = convolution(in_chs, out_chs, groups)
     other = copy.deepcopy(plain)
-    assert merge_groups(other) == 1 and other.merged == merged
+    assert has_fast(other, CPU) and use_fast(other).fast and other.merged == merged
     assert other.block_diagonal().shape == (out_chs, merged * in_chs // groups, 3, 3)
     assert list(other.state_dict()) == ["weight"] and torch.equal(other.weight, plain.weight)
     x = torch.randn(3, in_chs, 6, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
@@ -59,20 +62,17 @@ def test_only_what_is_slow_is_merged():
             nn.Conv2d(64, 64, 3, padding=1, groups=32),  # a user's own
         ]
     )
-    assert not narrow_groups(kept) and merge_groups(kept) == 0
+    assert not has_fast(kept, CPU)
     assert all(each.merged == 1 for each in kept if isinstance(each, GroupedConv2d))
 
 
 def test_a_network_on_a_cpu_gets_them_and_stays_itself():
     words = ("model=resnext", "size=small", "data=synthetic")
     config = rows.compose(words)
-    plain, _ = initial_network(
-        config, network_factory(config, classes=10), device=torch.device("cpu"), trial=0, merge_groups=False
-    )
-    other = copy.deepcopy(plain)
-    merge_groups(other)
-    names = [name for name, module in other.named_modules() if getattr(module, "merged", 1) > 1]
-    assert names == ["stages.2.0.module.grouped.conv", "stages.2.1.module.grouped.conv"]
+    build = network_factory(config, classes=10)
+    plain, other = (initial_network(config, build, device=CPU, trial=0, fast=fast)[0] for fast in (False, None))
+    groups = [name for name, module in other.named_modules() if isinstance(module, GroupedConv2d) and module.gains(CPU)]
+    assert groups == ["stages.2.0.module.grouped.conv", "stages.2.1.module.grouped.conv"]
     assert list(other.state_dict()) == list(plain.state_dict())
     images = torch.randn(8, 3, 32, 32, generator=torch.Generator().manual_seed(1))
     torch.testing.assert_close(other.eval()(images), plain.eval()(images), rtol=1e-4, atol=1e-5)

@@ -3,6 +3,7 @@
 import copy
 import inspect
 import itertools
+import shutil
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from hybridsep import modules
 from hybridsep.errors import ConfigError
 from hybridsep.modules import Hybrid, Inception, ReformulatedInception, ResNeXt, Separable, SeparableEquivalent
+from hybridsep.modules.fast import norm_relu, use_fast
 from hybridsep.modules.inception import AveragePool, tower_widths
-from hybridsep.modules.layers import scaled, use_fast
+from hybridsep.modules.layers import scaled
 from hybridsep.modules.resnext import bottleneck
 from hybridsep.networks.cost import cost_of, parameters
 from hybridsep.networks.factory import ModuleFactory, keyword_types
@@ -362,3 +364,21 @@ def test_slot_with_keywords_leaves_the_first_alone():
     assert parameters(first.with_keywords(inner_ratio=0.5)(8, 8)) == 8 * 4 + 4 * 9 + 4 * 8
     assert first.keywords == before
     assert isinstance(slot("resnext")(64, 64), ResNeXt)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # torch warns of itself
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
+def test_norm_and_relu_compiled_once_are_the_two_layers_of_any_shape():
+    """Outputs, gradients, running statistics and counter, in training and evaluation."""
+    for chs, side, training in ((4, 6, True), (8, 3, True), (8, 3, False)):
+        generator = torch.Generator().manual_seed(chs)
+        norms = [nn.BatchNorm2d(chs).train(training) for _ in range(2)]
+        x = torch.randn(5, chs, side, side, generator=generator)
+        results = []
+        for norm, function in zip(norms, (lambda norm, y: F.relu(norm(y)), norm_relu), strict=True):
+            y = x.clone().requires_grad_()
+            output = function(norm, y)
+            (output * torch.linspace(-1, 1, output.numel()).view_as(output)).sum().backward()
+            results.append((output, y.grad, norm.weight.grad, norm.bias.grad, *norm.buffers()))
+        torch.testing.assert_close(*results, rtol=1e-4, atol=1e-5)

@@ -9,7 +9,7 @@ from hybridsep.bench.__main__ import main
 from hybridsep.bench.throughput import way_record
 from hybridsep.bench.variants import Variant, ablation
 
-HERE = {"gpu": False, "bfloat16": True, "glibc": True, "fast": False, "grouped": False, "compiled": False}
+HERE = {"gpu": False, "bfloat16": True, "glibc": True, "fast": False, "compiled": False}
 MISSING_ON_A_GPU = {"+ freed memory kept"}
 
 

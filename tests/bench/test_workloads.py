@@ -13,7 +13,7 @@ from hybridsep.errors import ConfigError
 from hybridsep.train.graph import TrialStream
 
 CPU = torch.device("cpu")
-VARIANTS = ablation(at_once=2, gpu=False, bfloat16=True, glibc=True, fast=False, grouped=False, compiled=False)
+VARIANTS = ablation(at_once=2, gpu=False, bfloat16=True, glibc=True, fast=False, compiled=False)
 
 
 def losses_of(trial):
@@ -61,7 +61,7 @@ def captured(row, at_once, monkeypatch, *, fails=False):
     """A workload whose steps a stream would capture, and the thread that each step of each trial was made in."""
     calls = []
 
-    def stepper(self, step, *, generator=None):
+    def training(self, step, *, generator=None):
         threads = []
         calls.append(threads)
 
@@ -73,7 +73,7 @@ def captured(row, at_once, monkeypatch, *, fails=False):
 
         return advance
 
-    monkeypatch.setattr(TrialStream, "stepper", stepper)
+    monkeypatch.setattr(TrialStream, "training", training)
     return row.make(dataclasses.replace(VARIANTS[4], graph=True, at_once=at_once)), calls
 
 

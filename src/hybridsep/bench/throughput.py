@@ -17,8 +17,7 @@ from hybridsep.bench.variants import Variant, ablation
 from hybridsep.bench.workloads import RowWorkloads
 from hybridsep.data import Dataset
 from hybridsep.errors import ConfigError
-from hybridsep.modules.grouped import narrow_groups
-from hybridsep.modules.layers import has_fast
+from hybridsep.modules.fast import has_fast
 from hybridsep.networks.cost import cost_of
 from hybridsep.report.table import times
 from hybridsep.runs import machine
@@ -58,7 +57,7 @@ def run(settings: BenchSettings, session: Session) -> None:
     for number, config in enumerate(configs, 1):
         with torch.device("meta"):  # only its layers are asked for
             network = build.network_factory(config, classes=len(dataset.classes))()
-        variants = ablation(**here, fast=has_fast(network), grouped=bool(narrow_groups(network)))
+        variants = ablation(**here, fast=has_fast(network, device))
         models.append(_measure(config, dataset, variants, settings, session, workers=workers))
         fastest = best(models[-1])
         left = (time.monotonic() - begun) / number * (len(configs) - number) / 60

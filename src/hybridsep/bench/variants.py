@@ -11,10 +11,9 @@ class Variant:
     data_on_device: bool = False
     channels_last: bool = False
     bfloat16: bool = False
-    fast: bool = False  # modules take their faster way: `hybridsep.modules.layers.use_fast`
+    fast: bool = False  # modules take their faster way: `hybridsep.modules.fast.use_fast`
     assembled: bool = False  # as training is: fused optimiser, learning rates and counters on the device
     kept: bool = False  # memory that a step frees stays in the process, which is the caller's affair
-    merged: bool = False  # narrow groups of convolutions: `hybridsep.modules.grouped`
     graph: bool = False
     compiled: bool = False  # the whole network by `torch.compile`
     at_once: int = 1
@@ -30,22 +29,19 @@ class Variant:
 def ours(*, bfloat16: bool, fast: bool) -> Variant:
     """Return the variant that a trial trains with, uncaptured and without what belongs to the process.
 
-    `fast`: with the modules' fast ways and narrow groups merged, as trials on a CPU are.
+    `fast`: with the modules' fast ways, as trials on a CPU are.
     """
     loop = {"data_on_device": True, "channels_last": True, "assembled": True}
-    return Variant("ours", bfloat16=bfloat16, fast=fast, merged=fast, **loop)
+    return Variant("ours", bfloat16=bfloat16, fast=fast, **loop)
 
 
-def ablation(
-    *, at_once: int, gpu: bool, bfloat16: bool, glibc: bool, fast: bool, grouped: bool, compiled: bool
-) -> list[Variant]:
+def ablation(*, at_once: int, gpu: bool, bfloat16: bool, glibc: bool, fast: bool, compiled: bool) -> list[Variant]:
     """Return the variants, each with one switch more than the one before; what this machine lacks stays off.
 
-    `fast`: the network has modules with a fast way to their function. `grouped`: it has narrow groups to merge. Our
-    runs do both on a CPU, and on a GPU not before this shows it quicker. `compiled`: try torch.compile too.
+    `fast`: the network has modules with a fast way to their function. Our runs take it on a CPU, and on a GPU not
+    before this shows it quicker. `compiled`: try torch.compile too.
     """
     fast_way = [("+ the module's fast way", {"fast": True}, "")] if fast else []
-    merge = [("+ groups merged", {"merged": True}, "")] if grouped else []
     compile_ = [("torch.compile, aside", {"compiled": True, "standalone": True}, "")] if compiled else []
     switches = (
         ("+ data on device", {"data_on_device": True}, ""),
@@ -54,11 +50,10 @@ def ablation(
         *([] if gpu else fast_way),
         ("+ fused SGD, device state", {"assembled": True}, ""),
         ("+ freed memory kept", {"kept": True}, "needs a CPU and glibc" if gpu or not glibc else ""),
-        *([] if gpu else merge),
         ("+ CUDA graph", {"graph": True}, "" if gpu else "needs a GPU"),
         *compile_,
         (f"+ {at_once} trials at once", {"at_once": at_once}, ""),
-        *([*fast_way, *merge] if gpu else []),
+        *(fast_way if gpu else []),
     )
     last = Variant("usual loop")
     variants = [last]

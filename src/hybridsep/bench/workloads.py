@@ -13,7 +13,7 @@ from hybridsep.bench.variants import Variant
 from hybridsep.data import Dataset
 from hybridsep.data.batches import EpochPlan, gather
 from hybridsep.errors import ConfigError
-from hybridsep.train import build
+from hybridsep.train import build, compiling
 from hybridsep.train.assembly import Training, assemble, initial_network
 from hybridsep.train.concurrent import run_concurrently
 from hybridsep.train.graph import GraphRunner, TrialStream
@@ -67,6 +67,8 @@ class RowWorkloads:
 
     def trial(self, variant: Variant, trial: int = 0) -> "TrialLoop":
         """Return one trial, assembled as training assembles it but for the variant's switches."""
+        if variant.compiled:
+            compiling.begin_row()
         training = assemble(
             self._config,
             data=self.data,
@@ -76,7 +78,6 @@ class RowWorkloads:
             precision=variant.precision,
             channels_last=variant.channels_last,
             fast=variant.fast,
-            merge_groups=variant.merged,
             compiled=variant.compiled,
         )
         stream = TrialStream(self._device, cuda_graph=variant.graph, on_failure=self._refuse)
@@ -130,7 +131,6 @@ class RowWorkloads:
             trial=0,
             channels_last=variant.channels_last,
             fast=variant.fast,
-            merge_groups=variant.merged,
         )
         if variant.data_on_device:
             batches = device_batches(data, self.sampler, trial=0, channels_last=variant.channels_last)
@@ -166,7 +166,7 @@ class TrialLoop(Workload):
         self.training, self.steps, self.first_steps = training, training.step.steps, first_steps
         self.work = float(training.step.batch_size)
         self._stream, self._trial = stream, trial
-        self._advance = stream.stepper(training.step, generator=training.generator)
+        self._advance = stream.training(training.step, generator=training.generator)
         self._rates = np.full(self.steps, learning_rate, np.float32)
         self._epoch, self._at = 0, self.steps
 

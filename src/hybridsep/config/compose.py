@@ -7,12 +7,12 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from omegaconf import AnyNode, DictConfig, OmegaConf
+from omegaconf import MISSING, AnyNode, DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from hybridsep.config.identity import flatten
 from hybridsep.config.keys import fields, is_group
-from hybridsep.config.ranges import bare, expand_home
+from hybridsep.config.ranges import bare, expand_home, is_union
 from hybridsep.config.schema import Config
 from hybridsep.config.validation import refuse, validate
 from hybridsep.errors import ConfigError
@@ -47,7 +47,7 @@ def schema_node(schema: type) -> DictConfig:
     """Return a schema for Hydra to compose into. OmegaConf makes frozen dataclasses read-only, which this is not.
 
     A key for text takes any value here, because OmegaConf would turn `row: 1.10` of a file into "1.1" without a word;
-    `resolve` refuses what is not text.
+    `resolve` refuses what is not text. So does a key of several types.
     """
     node = OmegaConf.structured(schema)
     OmegaConf.set_readonly(node, False)
@@ -55,8 +55,9 @@ def schema_node(schema: type) -> DictConfig:
         base, _, _ = bare(kind)
         if is_group(base):
             node[name] = schema_node(base)
-        elif base is str:
-            node._content[name] = AnyNode(node._get_node(name)._value(), key=name, parent=node)
+        elif base is str or is_union(base):
+            default = MISSING if OmegaConf.is_missing(node, name) else node[name]
+            node._content[name] = AnyNode(default, key=name, parent=node)
     return node
 
 

@@ -78,10 +78,15 @@ Folder = Annotated[str, Home()]
 _KINDS = {int: "a whole number", float: "a finite number", bool: "true or false"}
 
 
+def is_union(kind: Any) -> bool:
+    """Return whether a type is one of several, written `int | str`."""
+    return get_origin(kind) in (Union, types.UnionType)
+
+
 def bare(kind: Any) -> tuple[Any, list[Any], bool]:
     """Return a type without its constraints, the constraints one by one, and whether null is allowed."""
     null = False
-    if get_origin(kind) in (Union, types.UnionType) and type(None) in get_args(kind):  # Annotated[...] | None
+    if is_union(kind) and type(None) in get_args(kind):  # Annotated[...] | None
         others = tuple(part for part in get_args(kind) if part is not type(None))
         kind, null = (others[0] if len(others) == 1 else Union.__getitem__(others)), True
     if get_origin(kind) is not Annotated:
@@ -104,7 +109,7 @@ def allowed(kind: Any) -> str:
             exactly = MaxLen in stated and stated[MaxLen].max_length == stated[MinLen].min_length
             length = f" of {stated[MinLen].min_length}" if exactly else f" of {stated[MinLen].min_length} or more"
         text = f"a list{length}, each {allowed(get_args(base)[0])}"
-    elif get_origin(base) in (Union, types.UnionType):
+    elif is_union(base):
         text = " or ".join(allowed(part) for part in get_args(base))
     elif base in (int, float):
         text = _number(base, stated)

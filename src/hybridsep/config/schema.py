@@ -18,6 +18,7 @@ Name = Annotated[
     ),
 ]
 Side = Annotated[int, MultipleOf(4), Interval(ge=4, le=4096), doc("in pixels")]
+Auto = Annotated[str, OneOf(("auto",))]
 Factor = Annotated[float, Interval(gt=0, le=10), doc("1 is none")]
 
 # Metadata of a key that cannot change what a trial learns: where things are, how long a process may take, labels, and
@@ -145,6 +146,7 @@ class Config:
     )
     cuda_graph: bool = field(default=True, metadata=CARRIED_OUT)
     compile: bool = field(default=False, metadata=CARRIED_OUT)
+    fast: Auto | bool = field(default="auto", metadata=CARRIED_OUT)
     fail_fast: bool = field(default=False, metadata=CARRIED_OUT)
     max_minutes: Annotated[float, Interval(gt=0, le=10**7), doc("or null for no limit")] | None = field(
         default=None, metadata=CARRIED_OUT

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from hybridsep.config.keys import fields, hint, is_group, keys, kind_of
-from hybridsep.config.ranges import allowed, bare
+from hybridsep.config.ranges import allowed, bare, is_union
 from hybridsep.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -61,6 +61,10 @@ def _forbid_unknown_keys(schema: type) -> None:
 
 def _explain(schema: type, detail: "ErrorDetails", prefix: str) -> str:
     path = detail["loc"]
+    for end in range(1, len(path)):
+        if is_union(bare(kind_of(schema, path[:end]))[0]):
+            path = path[:end]  # what follows names one of the alternatives
+            break
     key = prefix + _dotted(path)
     if detail["type"] in ("unexpected_keyword_argument", "invalid_key"):
         known = [f"{prefix}{name}" for name in keys(schema)]

@@ -7,8 +7,8 @@ from torch import Tensor
 from hybridsep.equivalence import mappings
 from hybridsep.equivalence.forms import Channels, Form, Function, Shapes, Weights, conv, module, norm, per_channel
 from hybridsep.modules import Inception, ReformulatedInception
+from hybridsep.modules.fast import use_fast
 from hybridsep.modules.inception import AveragePool
-from hybridsep.modules.layers import use_fast
 
 
 def _reformulated(chs: Channels, segments: int, *, norm_act: bool) -> Function:

@@ -10,7 +10,7 @@ from hybridsep.equivalence import mappings
 from hybridsep.equivalence.forms import Channels, Form, Function, Shapes, Weights, conv, module, per_channel
 from hybridsep.modules import Hybrid, Separable, SeparableEquivalent
 from hybridsep.modules.dense import Dense
-from hybridsep.modules.layers import use_fast
+from hybridsep.modules.fast import use_fast
 
 
 def depthwise(chs: Channels) -> Form:

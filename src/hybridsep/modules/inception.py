@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx
 
 from hybridsep.errors import ConfigError
-from hybridsep.modules.layers import ConvNormAct, TwoWays, joined_conv, joined_norm_act, scaled
+from hybridsep.modules.fast import TwoWays
+from hybridsep.modules.layers import ConvNormAct, joined_conv, joined_norm_act, scaled
 
 # Widths of the block with 256 output channels; torchvision's `InceptionA(pool_features=32)` has the same.
 _BLOCK = 256

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hybridsep.errors import ConfigError
+from hybridsep.modules.fast import TwoWays, norm_act
 from hybridsep.modules.grouped import GroupedConv2d
 
 # In place, because each follows a normalisation, a convolution or an addition, whose backward passes do not read
@@ -44,28 +45,6 @@ def scaled(width: float, ratio: float, *, multiple: int = 1) -> int:
     return max(1, math.floor(width * ratio / multiple + 0.5)) * multiple
 
 
-class TwoWays(nn.Module):
-    """A module that has two ways to its function: what the paper's figure draws, step by step, and a `fast` one.
-
-    Parameters, their names and order, `state_dict` and hooks are the same in both; results differ in rounding.
-    """
-
-    fast: bool = False
-
-
-def use_fast(network: nn.Module) -> nn.Module:
-    """Let the modules of `network` that have a fast way take it, and return the network."""
-    for module in network.modules():
-        if isinstance(module, TwoWays):
-            module.fast = True
-    return network
-
-
-def has_fast(network: nn.Module) -> bool:
-    """Return whether `use_fast` changes anything."""
-    return any(isinstance(module, TwoWays) for module in network.modules())
-
-
 def conv(in_chs: int, out_chs: int, kernel_size: int, *, groups: int = 1, stride: int = 1) -> nn.Conv2d:
     """Convolution without bias, padded so that at stride 1 it keeps height and width (odd kernels)."""
     padding = kernel_size // 2
@@ -73,10 +52,11 @@ def conv(in_chs: int, out_chs: int, kernel_size: int, *, groups: int = 1, stride
     return kind(in_chs, out_chs, kernel_size, stride=stride, padding=padding, groups=groups, bias=False)
 
 
-class ConvNormAct(nn.Module):
+class ConvNormAct(TwoWays):
     """Convolution without bias, BatchNorm, activation: (N, in_chs, H, W) -> (N, out_chs, H, W).
 
-    Raises ConfigError, naming `model.network.act_layer`, for an unknown activation.
+    `fast`: on a GPU BatchNorm and ReLU are one compiled function. Raises ConfigError, naming `model.network.act_layer`,
+    for an unknown activation.
     """
 
     def __init__(
@@ -92,7 +72,10 @@ class ConvNormAct(nn.Module):
 
     def norm_act(self, y: Tensor) -> Tensor:
         """Return the normalised and activated output `y` of the convolution."""
-        return self.act(self.norm(y))
+        return norm_act(self.norm, self.act, y, fast=self.fast)
+
+    def gains(self, device: torch.device) -> bool:
+        return device.type == "cuda" and isinstance(self.act, nn.ReLU)
 
 
 def joined_conv(x: Tensor, layers: Sequence[ConvNormAct]) -> tuple[Tensor, ...]:

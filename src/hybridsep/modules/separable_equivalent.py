@@ -7,7 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 
-from hybridsep.modules.layers import TwoWays, conv
+from hybridsep.modules.fast import TwoWays
+from hybridsep.modules.layers import conv
 
 
 class ComposedConv(torch.autograd.Function):

@@ -41,6 +41,7 @@ def machine(device: str, threads: int) -> dict[str, Any]:
     if device.startswith("cuda"):
         description["gpu"] = torch.cuda.get_device_name(device)
         description["cuda"] = torch.version.cuda
+        description["tf32"] = torch.backends.cudnn.allow_tf32 or torch.backends.cuda.matmul.allow_tf32
     return description
 
 

@@ -9,8 +9,7 @@ import torch
 from torch import nn
 
 from hybridsep.config.identity import science
-from hybridsep.modules import grouped
-from hybridsep.modules.layers import use_fast
+from hybridsep.modules.fast import use_fast
 from hybridsep.networks.stochastic import give_generator
 from hybridsep.runs import seeds
 from hybridsep.train.compiling import compile_network
@@ -41,21 +40,20 @@ def assemble(
     precision: str | None = None,
     channels_last: bool = True,
     fast: bool | None = None,
-    merge_groups: bool | None = None,
     compiled: bool | None = None,
 ) -> Training:
     """Return the training that a plain, resolved configuration describes.
 
     `build` makes the network without its initial weights (`hybridsep.train.build.network_factory`). The other keywords
-    are for measurements that compare ways of training; left out, each is what a trial takes: `precision` (bfloat16 or
-    float32) and `compiled` (`torch.compile`) from the configuration; `fast` (`hybridsep.modules.layers`) and
-    `merge_groups` (`hybridsep.modules.grouped`) on a CPU only, where they were measured. Raises ConfigError when an
-    epoch cannot be drawn from so few images.
+    are for measurements that compare ways of training; left out, each is what a trial takes, from the configuration:
+    `precision` (bfloat16 or float32), `compiled` (`torch.compile`), and `fast` (`hybridsep.modules.fast`), whose "auto"
+    is on on a CPU, and off on a GPU, where it was not measured. Raises ConfigError when an epoch cannot be drawn from
+    so few images.
     """
     schedule = config["schedule"]
     precision = precision or config["precision"]
     network, generator = initial_network(
-        config, build, device=device, trial=trial, channels_last=channels_last, fast=fast, merge_groups=merge_groups
+        config, build, device=device, trial=trial, channels_last=channels_last, fast=fast
     )
     optimiser = sgd(
         network, momentum=schedule["momentum"], nesterov=schedule["nesterov"], weight_decay=schedule["weight_decay"]
@@ -90,17 +88,16 @@ def initial_network(
     trial: int,
     channels_last: bool = True,
     fast: bool | None = None,
-    merge_groups: bool | None = None,
 ) -> tuple[nn.Module, torch.Generator]:
     """Return a trial's network with its initial weights, and the generator that its stochastic layers draw from."""
     seed = stream_seed(config)
     network = build()
     initialise(network, study_seed=seed, trial=trial)
     network.to(device=device, memory_format=torch.channels_last if channels_last else torch.contiguous_format)
-    if device.type == "cpu" if fast is None else fast:
+    if fast is None:
+        fast = device.type == "cpu" if config["fast"] == "auto" else config["fast"]
+    if fast:
         use_fast(network)
-    if device.type == "cpu" if merge_groups is None else merge_groups:
-        grouped.merge_groups(network)
     generator = torch.Generator(device).manual_seed(dropout_seed(seed, trial=trial, epoch=1))
     give_generator(network, generator)
     return network, generator

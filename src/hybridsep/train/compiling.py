@@ -31,13 +31,21 @@ def check_concurrency(device: torch.device, *, trials_at_once: int | None, cuda_
         raise ConfigError(f"compile=true trains one trial at a time here: trials_at_once={trials_at_once} is too many")
 
 
+def begin_row() -> None:
+    """Let torch's compiler forget earlier networks; the trials of one row share what is compiled.
+
+    Else the networks of several rows count together against a limit of versions, beyond which torch stops compiling
+    without a word.
+    """
+    torch.compiler.reset()
+    if torch.are_deterministic_algorithms_enabled():
+        torch.use_deterministic_algorithms(True)  # for the compiler, which `hybridsep.train.precision` did not tell
+
+
 def compile_network(network: nn.Module) -> None:
     """Let calls of `network` run compiled. It stays the module that it is, with the names in its state_dict.
 
     The default mode makes no CUDA graphs of its own, so that on a GPU ours records the compiled kernels. Each shape is
     compiled for itself (training, evaluation and its last batch): general shapes are slower.
     """
-    # A second trial's network must not count against the first one's limit of versions, beyond which torch stops
-    # compiling without a word.
-    torch.compiler.reset()
     network.compile(dynamic=False)

@@ -65,7 +65,12 @@ def prepare(device: torch.device, threads: int | None, *, at_once: int = 1) -> i
         # cuBLAS needs a fixed workspace to be deterministic; it reads the variable when its first handle is made.
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.backends.cudnn.benchmark = False
-        torch.use_deterministic_algorithms(True)
+        # `torch.use_deterministic_algorithms(True)`, but that imports torch's compiler to tell it too: seconds at every
+        # start. `hybridsep.train.compiling` tells it where it is used.
+        torch.set_deterministic_debug_mode("error")
+        # float32 means float32: cuDNN's convolutions would round their inputs to TF32's ten bits.
+        torch.backends.cudnn.allow_tf32 = False
+        torch.backends.cuda.matmul.allow_tf32 = False
         # Else every new tensor is filled with NaN first: one more pass over memory for each activation.
         torch.utils.deterministic.fill_uninitialized_memory = False
         torch.cuda.set_device(device)

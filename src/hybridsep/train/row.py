@@ -11,8 +11,9 @@ from hybridsep.runs import asked
 from hybridsep.runs.progress import Monitor
 from hybridsep.runs.records import study_folder
 from hybridsep.runs.stop import Stop
+from hybridsep.train import compiling
 from hybridsep.train.concurrent import run_concurrently, trials_that_fit
-from hybridsep.train.graph import TrialStream
+from hybridsep.train.graph import TrialStream, new_process_needed
 from hybridsep.train.prepare import PreparedRow, prepare
 from hybridsep.train.run_writer import label
 from hybridsep.train.step import DeviceData
@@ -68,10 +69,14 @@ def train_prepared(row: PreparedRow, trials: Iterable[int], *, monitor: Monitor,
     if waiting and (reason := _write_down(row, list(records))):
         results |= {trial: TrialResult(label(folder_of(row, trial)), "refused", reason) for trial in waiting}
     elif waiting:
+        if row.config["compile"]:
+            compiling.begin_row()
         data = _on_device(row)
         at_once = _trials_at_once(row, data, waiting, monitor)
         runner = TrialRunner(row, data, at_once=at_once, monitor=monitor, stop=stop)
         results |= zip(waiting, run_concurrently(waiting, runner.run, at_once=at_once), strict=True)
+    if reason := new_process_needed():
+        stop.request(reason)  # what is left of the command; this row is done
     ended = [result for result in results.values() if result is not None]
     statuses = [result.status for result in ended]
     if "not begun" in statuses and "interrupted" not in statuses:

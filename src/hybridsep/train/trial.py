@@ -43,8 +43,8 @@ class Trial:
             parts = assemble(config, data=data, device=device, trial=trial, build=build)
         self.network, self._optimiser, self._dropout = parts.network, parts.optimiser, parts.generator
         self._sampler, self._step, self._evaluation = parts.sampler, parts.step, parts.evaluation
-        self._advance = stream.stepper(self._step, generator=self._dropout)
-        self._evaluate = stream.stepper(self._evaluation)
+        self._advance = stream.training(self._step, generator=self._dropout)
+        self._evaluate = stream.evaluation(self._evaluation)
         keys = ("learning_rate", "warmup_epochs", "decay", "decay_steps", "decay_factor", "decay_power")
         rates = learning_rates(
             epochs=schedule["epochs"], steps_per_epoch=self.steps, **{key: schedule[key] for key in keys}
@@ -97,7 +97,8 @@ class Trial:
         if self.steps_done == 0:
             self._dropout.manual_seed(dropout_seed(self._seed, trial=self._trial, epoch=epoch))
         plan = self._sampler.plan(trial=self._trial, epoch=epoch)
-        self._step.begin_epoch(plan, self._rates[epoch - 1], first_step=self.steps_done)
+        with self._stream.eager():
+            self._step.begin_epoch(plan, self._rates[epoch - 1], first_step=self.steps_done)
         while self.steps_done < self.steps:
             self._advance()
             self.steps_done += 1
@@ -106,17 +107,15 @@ class Trial:
                 self._seconds += time.perf_counter() - begun
                 self._training_seconds = self._seconds
                 return False
-        losses = self._step.losses.cpu().numpy()
-        wrong = int(self._step.wrong.sum())
+        self._stream.wait()
+        with self._stream.eager():
+            losses, wrong = self._step.losses.cpu().numpy(), int(self._step.wrong.sum())
         training_seconds = self._training_seconds + time.perf_counter() - begun
         broken = np.flatnonzero(~np.isfinite(losses))
         if len(broken):
             where = f"step {broken[0] + 1} of {self.steps} in epoch {epoch}"
             raise Diverged(f"the training loss is {losses[broken[0]]} at {where}; the last good epoch is {epoch - 1}")
-        self._evaluate()
-        self._logits = self._evaluation.logits
-        labels = self._data.test_labels
-        test_loss = float(functional.cross_entropy(self._logits, labels))
+        test_loss, test_error = self._test()
         if not math.isfinite(test_loss):
             raise Diverged(f"the test loss is {test_loss} after epoch {epoch}; the last good epoch is {epoch - 1}")
         images = self.steps * self._step.batch_size
@@ -126,7 +125,7 @@ class Trial:
                 "train_loss": float(losses.astype(np.float64).mean()),
                 "train_error": 100.0 * wrong / images,
                 "test_loss": test_loss,
-                "test_error": 100.0 * float((self._logits.argmax(1) != labels).double().mean()),
+                "test_error": test_error,
                 "learning_rate": float(self._rates[epoch - 1, -1]),
                 "images_per_second": images / training_seconds,
                 "seconds": self._seconds + time.perf_counter() - begun,
@@ -135,15 +134,30 @@ class Trial:
         self.steps_done, self._seconds, self._training_seconds = 0, 0.0, 0.0
         return True
 
+    def _test(self) -> tuple[float, float]:
+        """Evaluate the network as it is now; return the mean loss and the error in percent over all test images."""
+        self._evaluate()
+        self._stream.wait()
+        logits, labels = self._evaluation.logits, self._data.test_labels
+        with self._stream.eager():
+            loss = float(functional.cross_entropy(logits, labels))
+            error = 100.0 * float((logits.argmax(1) != labels).double().mean())
+        self._logits = logits
+        return loss, error
+
     def logits(self) -> np.ndarray:
         """Return the logits (test images, classes) of the network as it is now."""
         if self._logits is None:
-            self._evaluate()
-            self._logits = self._evaluation.logits
-        return self._logits.cpu().numpy()
+            self._test()
+        with self._stream.eager():
+            return self._logits.cpu().numpy()
 
     def state(self) -> dict[str, Any]:
         """Return all that a resumed run needs, on the CPU; in the middle of an epoch too."""
+        with self._stream.eager():
+            return self._state()
+
+    def _state(self) -> dict[str, Any]:
         momentum = {
             name: self._optimiser.state[parameter]["momentum_buffer"].cpu()
             for name, parameter in self.network.named_parameters()
@@ -162,6 +176,10 @@ class Trial:
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Take over what `state()` returned."""
+        with self._stream.eager():
+            self._load_state(state)
+
+    def _load_state(self, state: dict[str, Any]) -> None:
         self.network.load_state_dict(state["network"])
         for name, parameter in self.network.named_parameters():
             if name in state["momentum"]:

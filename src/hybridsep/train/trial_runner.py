@@ -15,7 +15,7 @@ from hybridsep.runs import provenance, records
 from hybridsep.runs.progress import Monitor
 from hybridsep.runs.stop import FAIL_FAST, Stop
 from hybridsep.train import checkpoint
-from hybridsep.train.graph import TrialStream
+from hybridsep.train.graph import Gate, TrialStream
 from hybridsep.train.prepare import PreparedRow
 from hybridsep.train.run_writer import RunWriter, label
 from hybridsep.train.step import DeviceData
@@ -78,6 +78,7 @@ class TrialRunner:
     def __init__(self, row: PreparedRow, data: DeviceData, *, at_once: int, monitor: Monitor, stop: Stop):
         self._row, self._data, self._at_once = row, data, at_once
         self._monitor, self._stop = monitor, stop
+        self._gate = Gate()
 
     def run(self, trial: int) -> TrialResult:
         """Bring a trial to its end, or as far as the wish to stop lets it, unless another process has it."""
@@ -132,7 +133,8 @@ class TrialRunner:
             writer.record["machine"] = {**writer.record["machine"], "cuda_graph": f"none: {reason}"}
             self._monitor.say(f"{label(folder)}: its CUDA graph could not be captured ({reason}); going on without")
 
-        with TrialStream(row.device, cuda_graph=row.config["cuda_graph"], on_failure=without_graph) as stream:
+        made = TrialStream(row.device, cuda_graph=row.config["cuda_graph"], gate=self._gate, on_failure=without_graph)
+        with contextlib.closing(made) as stream, stream:
             state = Trial(row.config, trial, data=self._data, build=row.build, device=row.device, stream=stream)
             if saved is not None:
                 state.load_state(saved)
