@@ -42,7 +42,7 @@ def load(*, root: str | os.PathLike, download: bool) -> Dataset:
             have = check_integrity(archive, CIFAR10.tgz_md5)
             if not have and not download:
                 raise FileNotFoundError("the files are not there or not the original ones")
-            with held(root, ".download.lock"):
+            with held(root, ".download.lock", "the download of CIFAR-10"):
                 if not _complete(root):
                     print(f"{'unpacking' if have else 'downloading'} CIFAR-10 to {root}", file=sys.stderr, flush=True)
                     with _quiet():

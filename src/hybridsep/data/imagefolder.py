@@ -20,7 +20,7 @@ from hybridsep.data.layout import PARTS, Contents, Place, listed
 from hybridsep.data.lock import held
 from hybridsep.data.source import Entry, Source
 from hybridsep.errors import DataError
-from hybridsep.runs import machine
+from hybridsep.runs import machine, stop
 from hybridsep.runs.seeds import stream
 
 _FORMAT = 1  # part of the cache's name: raise it whenever the same files would give other arrays
@@ -68,7 +68,7 @@ def load(
         return kept
     dataset = None
     try:
-        with held(folder, f"{stored.stem}.lock"):
+        with held(folder, f"{stored.stem}.lock", f"the decoded images of {source.path}"):
             kept = stored_arrays.read(stored, name=name, title=title)
             if isinstance(kept, Dataset):
                 return kept
@@ -87,6 +87,7 @@ def _decoded(source: Source, name: str, title: str, resize: int | None, hold_out
     side, total, transparent = None, 0, 0
     with _progress(f"decoding {source.path}") as advance:
         for place, file, image in _images(source.entries(contents, advance), resize):
+            stop.check()
             side, total = side or len(image.pixels), total + image.pixels.nbytes
             if len(image.pixels) != side:
                 own = f"{len(image.pixels)} x {len(image.pixels)}"

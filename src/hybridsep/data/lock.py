@@ -6,17 +6,20 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from hybridsep.runs import waiting
+
 
 @contextlib.contextmanager
-def held(folder: Path, name: str) -> Iterator[None]:
+def held(folder: Path, name: str, what: str) -> Iterator[None]:
     """Hold the lock file `name` in `folder`, which is made when missing; nothing that stays empty is left behind.
 
-    Raises OSError when the folder cannot be made or written to. A lock dies with its process, however that ends.
+    `what` is protected, in words. Raises OSError when the folder cannot be made or written to, and `stop.Stopped`
+    when a stop is requested while another process has the lock. A lock dies with its process, however that ends.
     """
     made = [parent for parent in (folder, *folder.parents) if not parent.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(folder / name):
+        with waiting.held(FileLock(folder / name), what):
             try:
                 yield
             finally:

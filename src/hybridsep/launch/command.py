@@ -10,7 +10,7 @@ from hybridsep.launch.result import JobResult
 from hybridsep.launch.sweep import asked, jobs
 from hybridsep.launch.sweep_folder import SweepFolder
 from hybridsep.runs.progress import Lines, Monitor, monitor
-from hybridsep.runs.stop import Stop
+from hybridsep.runs.stop import Stop, Stopped
 
 
 class Command:
@@ -47,6 +47,7 @@ class Command:
         if not overrides:
             return
         if self.todo is None:
+            self.stop.limit(config.max_minutes)
             self._extend_plans(config, overrides)
         sweep = SweepFolder.of(config)
         if sweep is None:
@@ -77,7 +78,7 @@ class Command:
             return  # a job that is wrong says so itself, and then there is no sweep to write down
         self.trials = sum(len(trials) for _, trials in found)
         for study, rows in plans.items():
-            with contextlib.suppress(OSError, RecordError):  # the first job meets the same, and says it
+            with contextlib.suppress(OSError, RecordError, Stopped):  # the first job meets the same, and says it
                 asked_file.extend(study, rows)
 
 

@@ -12,7 +12,7 @@ from hybridsep.launch.command import Command, here
 from hybridsep.launch.result import JobResult
 from hybridsep.launch.sweep_folder import report_result
 from hybridsep.runs.progress import Monitor
-from hybridsep.runs.stop import FAIL_FAST, Stop
+from hybridsep.runs.stop import FAIL_FAST, Stop, Stopped
 
 
 class RowResult(Protocol):
@@ -74,6 +74,9 @@ def _do(
                 result.errors += row.errors
                 result.failed = {label: sweep.where(config, label) for label in row.failed}
                 result.diverged = {label: sweep.where(config, label) for label in row.diverged}
+    except Stopped as reason:
+        command.monitor.say(f"{config.row}: not begun ({reason}); the same command goes on")
+        result.stopped = True
     except Exception as error:
         # A trial keeps its failure to itself: this was raised before one began, or is the machine's.
         result.errors.append(sweep.explain(error))

@@ -7,11 +7,12 @@ and it shrinks when a person edits it or types `report forget`. Trials are writt
 
 import json
 from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from hybridsep.config.trials import parse_trials, ranges
 from hybridsep.errors import ConfigError, RecordError
-from hybridsep.runs import records
+from hybridsep.runs import records, waiting
 
 NAME = "asked.json"
 OLD_NAME = "plan.json"  # of earlier versions; read while there is no new one
@@ -35,8 +36,11 @@ def read(study: Path) -> Rows:
 
 
 def extend(study: Path, rows: Mapping[str, Iterable[int]]) -> None:
-    """Add rows and trials to what was asked of a study. Raises RecordError, and OSError when it is not writable."""
-    with records.lock(study / "plan"):  # as earlier versions call the lock
+    """Add rows and trials to what was asked of a study.
+
+    Raises RecordError, OSError when it is not writable, and `stop.Stopped` while another process has it.
+    """
+    with _locked(study):
         records.remove_leftovers(study)
         before = read(study)
         after = {**before}
@@ -51,7 +55,7 @@ def forget(study: Path, row: str, trials: Iterable[int] | None = None) -> list[i
 
     Raises RecordError, and ConfigError when nothing of it was asked.
     """
-    with records.lock(study / "plan"):
+    with _locked(study):
         before = read(study)
         if row not in before:
             known = f"; it was asked for {', '.join(before)}" if before else ""
@@ -62,6 +66,11 @@ def forget(study: Path, row: str, trials: Iterable[int] | None = None) -> list[i
             raise ConfigError(f"{row} was asked for trials {ranges(before[row])}, and for none of {ranges(chosen)}")
         _write(study, {name: left if name == row else asked for name, asked in before.items() if name != row or left})
     return gone
+
+
+def _locked(study: Path) -> AbstractContextManager[None]:
+    # The name is that of earlier versions.
+    return waiting.held(records.lock(study / "plan"), f"{NAME} of study {study.name}")
 
 
 def _trials(value: object) -> list[int]:

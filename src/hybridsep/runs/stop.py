@@ -13,6 +13,10 @@ MAX_MINUTES = "max_minutes"
 _SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1") if hasattr(signal, name)]
 
 
+class Stopped(Exception):
+    """A stop was requested while the process waited; the message is the reason."""
+
+
 class Stop:
     """While entered, turns SIGINT, SIGTERM, SIGHUP and SIGUSR1 into a request that training reads between two steps.
 
@@ -34,6 +38,8 @@ class Stop:
     def __enter__(self) -> "Stop":
         # Only the main thread may set handlers; in a launcher's worker thread the launcher owns the signals.
         self._depth += 1
+        if self._depth == 1:
+            _entered.append(self)
         if self._depth == 1 and threading.current_thread() is threading.main_thread():
             for number in _SIGNALS:
                 if signal.getsignal(number) is not signal.SIG_IGN:
@@ -43,6 +49,7 @@ class Stop:
     def __exit__(self, *_: object) -> None:
         self._depth -= 1
         if self._depth == 0:
+            _entered.remove(self)
             for number, handler in self._before.items():
                 signal.signal(number, handler)
             self._before.clear()
@@ -69,3 +76,13 @@ class Stop:
         if not self.reason and self._deadline is not None and time.monotonic() >= self._deadline:
             self.reason = MAX_MINUTES
         return bool(self.reason)
+
+
+_entered: list[Stop] = []
+
+
+def check() -> None:
+    """Raise Stopped when what is entered in this process asks for a stop; for what takes long before training."""
+    for stop in _entered:
+        if stop.due():
+            raise Stopped(stop.reason)
