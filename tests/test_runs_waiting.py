@@ -57,7 +57,7 @@ def test_a_stop_request_ends_a_wait(tmp_path):
 @pytest.mark.parametrize("words", [(), ("-m", "trial=0,1")])
 def test_a_command_that_waits_is_ended_by_sigterm(tmp_path, words):
     with records.lock(tmp_path / "results" / "runs" / "tiny" / "plan"):
-        command = [sys.executable, "-m", "hybridsep.run", *TINY, *words, f"results={tmp_path / 'results'}"]
+        command = [sys.executable, "-m", "hybridsep.run", *words, *TINY, f"results={tmp_path / 'results'}"]
         with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=tmp_path) as process:
             assert "waiting for asked.json of study tiny" in process.stderr.readline()
             process.send_signal(signal.SIGTERM)
