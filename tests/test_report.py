@@ -121,7 +121,7 @@ def test_redraws_and_choices_stand_in_the_sensitivity_tables(made):
 
 def test_a_report_is_one_page_one_markdown_one_latex_and_a_csv_a_table(made):
     tables = {path.stem for path in (made / "tables" / "fig").glob("*.csv")}
-    parts = "agreement intervals noise trials runs sensitivity sensitivity-signed ranking deviations".split()
+    parts = "distance distances agreement intervals noise trials runs sensitivity sensitivity-signed ranking deviations".split()
     assert tables == {"figure4", "verdicts", *(f"figure4-{part}" for part in parts)}
     others = {path.name for path in (made / "tables" / "fig").iterdir() if path.suffix != ".csv"}
     assert others == {"index.html", "report.md", "report.tex", "made-with.json"}
@@ -137,7 +137,7 @@ def test_a_report_is_one_page_one_markdown_one_latex_and_a_csv_a_table(made):
         body = [line for line in text.splitlines() if line.endswith(r" \\")]
         assert len({line.replace(r"\&", "").count("&") for line in body}) == 1
     figures = {path.stem for path in (made / "figures" / "fig").glob("*.csv")}
-    assert figures == {f"figure4-{name}" for name in ("differences", "trials", "curves", "disagreement", "cost")}
+    assert figures == {f"figure4-{name}" for name in "differences functions trials curves disagreement cost".split()}
     for name in figures:
         assert (made / "figures" / "fig" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
 
@@ -186,7 +186,9 @@ def test_page_is_whole_and_needs_nothing_else(made):
     assert any((made / "tables" / "fig" / link).resolve() == made / "runs" / "fig" / "hybrid" for link in links)
     assert {target[1:] for target in reader.targets if target.startswith("#")} <= set(reader.ids)
     assert "http" not in text and "<script" not in text and 'name="viewport"' in text
-    assert reader.seen["svg"] == 5 + 6 and reader.seen["table"] == 11
+    figures = {path.stem for path in (made / "figures" / "fig").glob("*.svg")}
+    assert len(figures) > 5 and reader.seen["svg"] >= len(figures)
+    assert reader.seen["table"] == len(list((made / "tables" / "fig").glob("*.csv")))
 
 
 @pytest.mark.skipif(not shutil.which("chromium"), reason="needs Chromium")

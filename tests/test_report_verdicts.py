@@ -104,7 +104,7 @@ def test_claims_are_judged_again_at_equal_parameters(tmp_path):
     assert found["hybrid_equal_parameters"]["where"] == "Figure 4, section 3, at equal parameters"
     assert found["hybrid"]["here"] == found["hybrid_equal_parameters"]["here"] == "reproduced"
     assert found["ordering"]["here"] == "reproduced" and found["ordering_equal_parameters"]["here"] == "inconclusive"
-    assert "same (±0.25): Inception, narrowed" in found["others_equal_parameters"]["shows"]
+    assert "same (±0.25)" in found["others_equal_parameters"]["shows"]
     assert "speed_equal_parameters" not in found
     text = (tmp_path / "tables" / "w" / "report.md").read_text()
     beside = text.split("## Figure 4 as in the paper, and at equal parameters")[1].split("<a id")[0]

@@ -120,6 +120,16 @@ def test_distance_of_narrowed_rows(row, value):
     assert found.test.p == pytest.approx(1 / 126) and found.test.is_least
 
 
+def test_which_row_is_nearest_holds_at_full_size_only():
+    def farther(far, near):
+        runs = [runs_of(row) for row in (near, far, BASELINE)]
+        return distance.nearer(products(), *runs, unit=unit(), alpha=0.05)
+
+    assert all(farther(row, "hybrid").low > 0 for row in FULL[:3])
+    assert all(farther(row, "hybrid_matched").low < 0 for row in NARROWED[:3])
+    assert farther("resnext", "hybrid").mean == pytest.approx(0.105 - 0.067, abs=0.001)
+
+
 def test_the_baseline_is_at_no_distance_from_itself():
     own, values = runs_of(BASELINE), []
     for members in distance._splits((5, 5), True, 0, rng()):

@@ -34,7 +34,9 @@ def judge(
             "claim": name,
             "where": claim.where,
             "says": claim.says,
-            "rule": verdicts.RULES[claim.rule].text.format(margin=case.margin, alpha=choices.alpha),
+            "rule": verdicts.RULES[claim.rule].text.format(
+                margin=case.margin, alpha=choices.alpha, distance=choices.distance
+            ),
         }
         if claim.table in there:
             entries.append(entry | _judge(case, paper))
@@ -130,8 +132,11 @@ def _shown(findings: Sequence[verdicts.Finding], margin: float) -> str:
     for finding in findings:
         if finding.n:
             groups.setdefault(finding.shows, []).append(finding.label)
-    words = {verdicts.SAME: f"{verdicts.SAME} (±{margin:g})"}
-    named = {words.get(shows, shows): labels for shows, labels in groups.items()}
+    within = f"{verdicts.SAME} (±{margin:g})"
+    named = {
+        within + shows.removeprefix(verdicts.SAME) if shows.startswith(verdicts.SAME) else shows: labels
+        for shows, labels in groups.items()
+    }
     return (
         next(iter(named), "")
         if len(named) < 2

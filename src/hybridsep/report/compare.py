@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from hybridsep.report import distances
+from hybridsep.report.distances import Distances
 from hybridsep.report.runset import RunSet, Subset
 from hybridsep.report.settings import AnalysisOptions
 from hybridsep.runs.seeds import stream
@@ -25,6 +27,7 @@ class Comparison:
     floors: dict[str, noise.NoiseFloor]
     predicted: power.IndependentErrors | None
     seed_disagreement: agreement.Disagreement
+    distances: Distances | None
     trials: list[dict[str, Any]]
 
     @property
@@ -59,6 +62,7 @@ def compare(runset: RunSet, choices: AnalysisOptions) -> Comparison:
         floors=floors,
         predicted=predicted,
         seed_disagreement=agreement.mean_disagreement(base),
+        distances=distances.measure(runset, choices),
         trials=trials,
     )
 

@@ -38,7 +38,12 @@ class FigureData:
 def build(runset: RunSet, comparison: Comparison) -> tuple[list[FigureData], list[Problem]]:
     """Return the data of the runset's figures, and the histories that could not be read."""
     curves, problems = learning_curves(runset)
-    figures = [differences(runset, comparison), single_trials(runset, comparison), curves]
+    figures = [
+        differences(runset, comparison),
+        functions(runset, comparison),
+        single_trials(runset, comparison),
+        curves,
+    ]
     figures += [disagreements(runset), costs(runset, comparison)]
     return [figure for figure in figures if figure.lines], problems
 
@@ -151,6 +156,29 @@ def disagreements(runset: RunSet) -> FigureData:
     note = f"First {each} trials of each row." if most > each else ""
     title = "Share of test images on which two runs predict different classes (%)"
     return FigureData(f"{runset.table}-disagreement", title, list(lines[0]), lines, note or _left_out(runset))
+
+
+def functions(runset: RunSet, comparison: Comparison) -> FigureData:
+    """The distances of all rows from each other as functions, and from the baseline with their intervals."""
+    found = comparison.distances
+    title = "Distance of functions: 0 the same, 1 as far as two seeds of the baseline"
+    name = f"{runset.table}-functions"
+    if found is None or len(found.names) > MOST_ROWS:
+        return FigureData(name, title, [], [])
+    lines = [
+        {
+            "row": row,
+            "label": runset.row(row).label or row,
+            "other_row": other,
+            "distance": None if np.isnan(value) else float(value),
+            "low": known.distance.low if known else None,
+            "high": known.distance.high if known else None,
+        }
+        for row, values in zip(found.names, found.matrix, strict=True)
+        for other, value in zip(found.names, values, strict=True)
+        for known in [found.rows.get(row) if other == found.baseline else None]
+    ]
+    return FigureData(name, title, list(lines[0]), lines)
 
 
 def costs(runset: RunSet, comparison: Comparison) -> FigureData:

@@ -221,6 +221,39 @@ def disagreement(data: FigureData, body: SubFigure) -> None:
     bar.outline.set_visible(False)
 
 
+def functions(data: FigureData, body: SubFigure) -> None:
+    """Left: each row's distance from the baseline as a function, with its interval. Right: of all rows."""
+    rows = by_row(data.lines)
+    left, right = body.subplots(1, 2, width_ratios=(1, 1.1))
+    known = [line for line in data.lines if line["low"] is not None]
+    places = np.arange(len(known))[::-1]
+    for place, line in zip(places, known, strict=True):
+        reach = [[line["distance"] - line["low"]], [line["high"] - line["distance"]]]
+        left.errorbar(line["distance"], place, xerr=reach, fmt="o", color="black", ms=5, capsize=3.5, lw=1.4)
+    left.axvline(0, color="black", lw=0.8)
+    left.set_yticks(places, [_broken(line["label"]) for line in known])
+    left.set_ylim(-0.6, len(known) - 0.4)
+    left.set_xlabel("distance from the baseline")
+    left.grid(axis="y", visible=False)
+    matrix = np.array([np.nan if line["distance"] is None else line["distance"] for line in data.lines])
+    matrix = matrix.reshape(len(rows), len(rows))
+    image = right.imshow(matrix, cmap="cividis", interpolation="nearest", vmin=0)
+    middle = (np.nanmax(matrix) if len(matrix) else 0) / 2
+    for (row, column), value in np.ndenumerate(matrix):
+        if row != column and not np.isnan(value) and len(rows) <= 12:
+            colour = "black" if value > middle else "white"
+            right.text(column, row, f"{max(value, 0):.2f}", ha="center", va="center", fontsize=7, color=colour)
+    labels = [_broken(lines[0]["label"]) for lines in rows.values()]
+    right.set_yticks(range(len(rows)), labels)
+    right.set_xticks(range(len(rows)), labels, rotation=45, ha="right")
+    right.tick_params(labelsize=8, length=0)
+    right.grid(visible=False)
+    for spine in right.spines.values():
+        spine.set_visible(False)
+    bar = body.colorbar(image, ax=right, shrink=0.7)
+    bar.outline.set_visible(False)
+
+
 def cost(data: FigureData, body: SubFigure) -> None:
     """Mean test error with its standard deviation against parameters, MACs and training speed."""
     panels = body.subplots(1, 3, sharey=True)
@@ -258,5 +291,6 @@ _DRAWERS: dict[str, tuple[Callable[[FigureData, SubFigure], None], float, Callab
     "trials": (trials, 8.4, lambda _: 3.9),
     "curves": (curves, 8.4, lambda _: 4.1),
     "disagreement": (disagreement, 7.4, lambda _: 6.2),
+    "functions": (functions, 9.2, lambda data: 2.2 + 0.35 * len(by_row(data.lines))),
     "cost": (cost, 9.2, lambda _: 3.6),
 }

@@ -31,6 +31,7 @@ class AnalysisOptions:
     images: Annotated[int, Ge(1)] | None = None
     pairing: Annotated[str, OneOf(PAIRINGS)] = MISSING
     margin: Annotated[float, Interval(gt=0, lt=100), doc("in percentage points")] = MISSING
+    distance: Annotated[float, Interval(gt=0, lt=1), doc("in units of two seeds of the baseline")] = MISSING
     alpha: Annotated[float, Interval(gt=0, lt=0.5)] = MISSING
     power: Annotated[float, Interval(gt=0, lt=1)] = MISSING
     trials: Annotated[int, Interval(ge=1, le=10_000)] | None = None

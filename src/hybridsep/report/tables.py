@@ -5,7 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from hybridsep.config.trials import ranges
-from hybridsep.report import table
+from hybridsep.report import distances, table
 from hybridsep.report.compare import Comparison
 from hybridsep.report.runset import RunSet
 from hybridsep.report.sensitivity import Sensitivity
@@ -19,12 +19,17 @@ STATES = ("running", "interrupted", "diverged", "failed", "missing")
 
 def main_tables(runset: RunSet, found: Comparison, choices: AnalysisOptions) -> list[Table]:
     """Return the tables for the terminal."""
-    return [differences(runset, found, choices), agreement(runset, found, choices)]
+    return [
+        differences(runset, found, choices),
+        *(distances.tables(runset, found.distances, choices)[:1] if found.distances else []),
+        agreement(runset, found, choices),
+    ]
 
 
 def detail_tables(runset: RunSet, found: Comparison, sensitivity: Sensitivity, choices: AnalysisOptions) -> list[Table]:
     """Return the tables that only the files hold, in reading order."""
     return [
+        *(distances.tables(runset, found.distances, choices)[1:] if found.distances else []),
         intervals(runset, found, choices),
         noise(runset, found, choices),
         trials(runset, found),

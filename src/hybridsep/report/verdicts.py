@@ -10,7 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from hybridsep.report import distances
 from hybridsep.report.compare import Comparison, samples_of
+from hybridsep.report.distances import ANOTHER_FUNCTION, SAME_FUNCTION
 from hybridsep.report.runset import RunSet
 from hybridsep.report.settings import AnalysisOptions, Claim
 from hybridsep.report.speed import Measured
@@ -136,6 +138,18 @@ def by_difference(entry: Entry, alpha: float) -> str:
     return AS_CLAIMED if entry["p_holm"] is not None and entry["p_holm"] < alpha else UNDECIDED
 
 
+def by_function(entry: Entry, margin: float) -> str:
+    """Judge that two rows are the same: by their error where it decides against it, else by the distance of functions.
+
+    Contradicted when the whole interval of the error is beyond the margin, or the distance shows another function;
+    reproduced when it shows the same one. Where the distance shows neither, by the error.
+    """
+    error = by_equivalence(entry, margin)
+    if OPPOSED == error or entry["function"] == ANOTHER_FUNCTION:
+        return OPPOSED
+    return AS_CLAIMED if entry["function"] == SAME_FUNCTION else error
+
+
 def _points(entry: Entry) -> str:
     return f"{number(entry['mean'], sign=True)} {interval(entry['low'], entry['high'])}"
 
@@ -156,11 +170,20 @@ def _against_baseline(case: Case) -> list[Entry]:
         if row not in runset.rows or not runset.paired(row):
             entries.append(_missing(row, "no trials"))
             continue
-        entry = comparison.of(row)
+        entry = {**comparison.of(row), "n": comparison.of(row)["pairs"], "function": ""}
         if case.margin != choices.margin:
             samples, _ = samples_of(runset.errors(row), runset.errors(runset.baseline), choices.pairing)
-            entry = {**entry, "equivalent": difference.equivalence(samples, case.margin, choices.alpha).equivalent}
-        entries.append({**entry, "n": entry["pairs"]})
+            entry["equivalent"] = difference.equivalence(samples, case.margin, choices.alpha).equivalent
+        known = comparison.distances.rows.get(row) if comparison.distances else None
+        if known and known.distance.value is not None:
+            own = known.distance
+            error = shows(entry, choices.alpha)
+            entry |= {
+                "function": known.shows,
+                "shows": error if known.shows == distances.UNCLEAR else f"{error}, {known.shows}",
+                "text": f"{_points(entry)}, distance {number(own.value, 3)} {distances.bounds(own.low, own.high)}",
+            }
+        entries.append(entry)
     return entries
 
 
@@ -195,6 +218,22 @@ def _distances(case: Case) -> list[Entry]:
     if runset.baseline not in runset.rows:
         return [_missing("baseline", "not there")]
     return _pairwise(case, _every_pair(case), distance)
+
+
+def _function_distances(case: Case) -> list[Entry]:
+    """How much farther the others are from the baseline than the rows, as functions."""
+    found = case.comparison.distances
+    entries = []
+    for row, other in _every_pair(case):
+        if found is None or not {row, other} <= found.runs.keys():
+            entries.append(_missing(f"{row} and {other}", "no predictions to compare"))
+            continue
+        farther = found.farther(other, row, case.choices.alpha)
+        label = case.runset.row(other).label or other
+        trials = len(set(found.runs[row].trials) & set(found.runs[other].trials))
+        text = f"{number(farther.mean, 3, sign=True)} {distances.bounds(farther.low, farther.high)}"
+        entries.append({**_bounds(farther), "label": label, "n": trials, "text": text})
+    return entries
 
 
 def _errors(case: Case) -> list[Entry]:
@@ -260,7 +299,12 @@ def _equivalence(entry: Entry, case: Case) -> str:
 
 
 def _difference(entry: Entry, case: Case) -> str:
-    return by_difference(entry, case.choices.alpha)
+    outcome = by_difference(entry, case.choices.alpha)
+    return AS_CLAIMED if outcome == UNDECIDED and entry["function"] == ANOTHER_FUNCTION else outcome
+
+
+def _function(entry: Entry, case: Case) -> str:
+    return by_function(entry, case.margin)
 
 
 _SAME_TEXT = "two one-sided tests within ±{margin:g} points; contradicted when the whole interval is beyond"
@@ -269,7 +313,18 @@ RULES = {
     "different": Rule(
         _against_baseline,
         _difference,
-        "Holm p < {alpha:g} and not equivalent within ±{margin:g}; contradicted when equivalent",
+        "Holm p < {alpha:g} and not equivalent within ±{margin:g}; where neither is shown, by the distance of"
+        " functions, Holm p < {alpha:g}; contradicted when equivalent",
+    ),
+    "same_function": Rule(
+        _against_baseline,
+        _function,
+        "the interval of the distance of functions ends below {distance:g} and its Holm p is not below {alpha:g};"
+        " contradicted when it is, or when the whole interval of the error is beyond ±{margin:g} points; else by two"
+        " one-sided tests",
+    ),
+    "nearer": Rule(
+        _function_distances, _sign, "interval of distance other - distance row above 0; contradicted when below"
     ),
     "closer": Rule(_distances, _sign, "interval of |d other| - |d row| above 0; contradicted when below"),
     "lower_error": Rule(_errors, _sign, "interval of error other - error row above 0; contradicted when below"),

@@ -6,13 +6,13 @@ only inner products of runs of unlike trials count; that makes the estimate unbi
 of the squared distance of two seeds of the baseline: 0 is the same function, 1 as far apart as two seeds.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
 
-from hybridsep.statistics.difference import MOST_EXACT, PermutationTest
+from hybridsep.statistics.difference import MOST_EXACT, Interval, PermutationTest
 from hybridsep.statistics.reason import Reason
 
 _AT_ONCE = 4096  # splits per matrix product
@@ -51,10 +51,10 @@ class Predictions:
 def inner_products(probabilities: Sequence[np.ndarray]) -> np.ndarray:
     """Return (runs, runs): the inner product of any two runs' predictions, mean over images.
 
-    Each of `probabilities` is (images, classes). Pairs are added up run by run, so no more than two copies are held.
+    Each of `probabilities` is (images, classes). Sums are of float64, so that machines agree on the digits shown.
     """
-    stacked = np.stack([one.reshape(-1) for one in probabilities])
-    return (stacked @ stacked.T).astype(np.float64) / len(probabilities[0])
+    stacked = np.stack([one.reshape(-1) for one in probabilities]).astype(np.float64, copy=False)
+    return stacked @ stacked.T / len(probabilities[0])
 
 
 def squared_distance_of_seeds(products: np.ndarray, runs: Predictions) -> float | None:
@@ -94,18 +94,48 @@ def distance(
     if len(common) < 2:
         reason = Reason.ONE_TRIAL if len(common) else Reason.NO_TRIALS
         return Distance(None, None, None, None, len(common), test, reason)
-    first, second = first.of(common), second.of(common)
-    value = squared_distance(products, first, second) / unit
-    if len(common) < 3:
+
+    def over(trials: np.ndarray) -> float:
+        return squared_distance(products, first.of(trials), second.of(trials)) / unit
+
+    value, error, half = _jackknife(over, common, alpha)
+    if error is None or half is None:
         return Distance(value, None, None, None, len(common), test, None)
+    return Distance(value, error, value - half, value + half, len(common), test, None)
+
+
+def nearer(
+    products: np.ndarray, near: Predictions, far: Predictions, baseline: Predictions, *, unit: float, alpha: float
+) -> Interval:
+    """Return how much farther `far` is from the baseline than `near`, over the trials that all three have.
+
+    Jackknife over trials, of the difference of the two distances: their errors share the baseline.
+    """
+    common = np.intersect1d(np.intersect1d(near.trials, far.trials), baseline.trials)
+    if len(common) < 2:
+        return Interval(None, None, None, Reason.ONE_TRIAL if len(common) else Reason.NO_TRIALS)
+
+    def over(trials: np.ndarray) -> float:
+        held = baseline.of(trials)
+        apart, beside = (squared_distance(products, one.of(trials), held) for one in (far, near))
+        return (apart - beside) / unit
+
+    value, _, half = _jackknife(over, common, alpha)
+    return Interval(value, None, None) if half is None else Interval(value, value - half, value + half)
+
+
+def _jackknife(
+    statistic: Callable[[np.ndarray], float], trials: np.ndarray, alpha: float
+) -> tuple[float, float | None, float | None]:
+    """Return a statistic of trials, its jackknife standard error, and half its Student interval; from three trials."""
+    value, count = statistic(trials), len(trials)
+    if count < 3:
+        return value, None, None
     from scipy import stats
 
-    without = [common[common != trial] for trial in common]
-    left = np.array([squared_distance(products, first.of(kept), second.of(kept)) for kept in without]) / unit
-    count = len(common)
-    error = float(np.sqrt((count - 1) / count * ((left - left.mean()) ** 2).sum()))
-    half = error * float(stats.t.ppf(1 - alpha / 2, count - 1))
-    return Distance(value, error, value - half, value + half, count, test, None)
+    without = np.array([statistic(trials[trials != trial]) for trial in trials])
+    error = float(np.sqrt((count - 1) / count * ((without - without.mean()) ** 2).sum()))
+    return value, error, error * float(stats.t.ppf(1 - alpha / 2, count - 1))
 
 
 def matrix(products: np.ndarray, groups: Sequence[Predictions], unit: float) -> np.ndarray:
