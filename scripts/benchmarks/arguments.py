@@ -3,7 +3,7 @@
 import argparse
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from hybridsep.bench.session import Session
 from hybridsep.errors import UserError
@@ -32,10 +32,9 @@ def positive(text: str) -> int:
     return value
 
 
-def session(given: argparse.Namespace, module: str) -> Session:
-    """Return the session of a benchmark; the record names its command line."""
-    words = sys.argv[1:] if module == sys.modules["__main__"].__spec__.name else []
-    command = shlex.join(["python", "-m", module, *words])
+def session(given: argparse.Namespace, module: str, words: Sequence[str] | None) -> Session:
+    """Return the session of a benchmark whose command line, in the record, was `words`; None: that of the process."""
+    command = shlex.join(["python", "-m", module, *(sys.argv[1:] if words is None else words)])
     return Session(
         command=command, results=given.results, label=given.label, device=given.device, threads=given.threads
     )

@@ -32,7 +32,7 @@ def main(words: Sequence[str] | None = None) -> None:
     given = parser.parse_args(words)
     if given.images < 2 * given.batch:
         parser.error(f"--images {given.images} is too few: at least two batches of --batch {given.batch}")
-    session = arguments.session(given, "scripts.benchmarks.numerics")
+    session = arguments.session(given, "scripts.benchmarks.numerics", words)
     configs, device = rows.of_models(given.models, size=given.size, batch=given.batch), session.device
     dataset = rows.dataset(train=given.images)
     lines = []

@@ -191,7 +191,7 @@ def main(words: Sequence[str] | None = None) -> None:
     given = parser.parse_args(words)
     if given.train_images < given.batch:
         parser.error(f"--train-images {given.train_images} is not allowed: at least --batch {given.batch}")
-    session = arguments.session(given, "scripts.benchmarks.roofline")
+    session = arguments.session(given, "scripts.benchmarks.roofline", words)
     lines = []
     for experiment in given.experiments:
         models, trials = rows.of_experiment(experiment)

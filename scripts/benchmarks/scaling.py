@@ -44,7 +44,7 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--folders", type=shape, nargs="+", default=shapes, help="studies x rows x trials of a report")
     parser.add_argument("--images", type=arguments.positive, default=10_000, help="test images in each folder")
     given = parser.parse_args(words)
-    session = arguments.session(given, "scripts.benchmarks.scaling")
+    session = arguments.session(given, "scripts.benchmarks.scaling", words)
     with tempfile.TemporaryDirectory() as folder:
         lines = []
         for line in _measured(given, Path(folder)):

@@ -33,7 +33,7 @@ def main(words: Sequence[str] | None = None) -> None:
     parser = arguments.parser("How long the commands take to start.", models=False)
     parser.add_argument("--starts", type=arguments.positive, default=3, help="times that each command is started")
     given = parser.parse_args(words)
-    session = arguments.session(given, "scripts.benchmarks.startup")
+    session = arguments.session(given, "scripts.benchmarks.startup", words)
     # Before the session takes a GPU, which is then not there for the processes that are started.
     found = {"starts": measure(device=given.device, starts=given.starts)}
     session.write("startup", found | session.quiet(), lambda record: [_table(record["starts"])])

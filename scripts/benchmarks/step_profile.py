@@ -46,7 +46,7 @@ def main(words: Sequence[str] | None = None) -> None:
         "--untimed", type=arguments.positive, default=5, help="steps before; they fill memory and caches"
     )
     given = parser.parse_args(words)
-    session = arguments.session(given, "scripts.benchmarks.step_profile")
+    session = arguments.session(given, "scripts.benchmarks.step_profile", words)
     configs = rows.of_models(given.models, size=given.size, batch=given.batch)
     dataset = rows.dataset(train=max(10, 4 * given.batch))
     variant = variants.ours(bfloat16=session.bfloat16, fast=session.device.type == "cpu")

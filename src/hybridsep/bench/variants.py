@@ -15,6 +15,7 @@ class Variant:
     assembled: bool = False  # as training is: fused optimiser, learning rates and counters on the device
     kept: bool = False  # memory that a step frees stays in the process, which is the caller's affair
     graph: bool = False
+    deterministic: bool = True  # kernels on a GPU, as training asks for them
     compiled: bool = False  # the whole network by `torch.compile`
     at_once: int = 1
     standalone: bool = False  # tried beside the others; the variants after it do without

@@ -87,6 +87,7 @@ class RowWorkloads:
             trial=trial,
             learning_rate=self._learning_rate,
             first_steps=_UNTIL_REPLAYED if variant.graph else 1,
+            deterministic=variant.deterministic,
         )
 
     def memory(self, variant: Variant) -> int:
@@ -161,18 +162,25 @@ class TrialLoop(Workload):
     """Our loop: the steps of one trial, epoch after epoch, in its stream; an epoch's plan is drawn when it begins."""
 
     def __init__(
-        self, training: Training, stream: TrialStream, *, trial: int, learning_rate: float, first_steps: int = 1
+        self,
+        training: Training,
+        stream: TrialStream,
+        *,
+        trial: int,
+        learning_rate: float,
+        first_steps: int,
+        deterministic: bool,
     ):
         self.training, self.steps, self.first_steps = training, training.step.steps, first_steps
         self.work = float(training.step.batch_size)
-        self._stream, self._trial = stream, trial
+        self._stream, self._trial, self._deterministic = stream, trial, deterministic
         self._advance = stream.training(training.step, generator=training.generator)
         self._rates = np.full(self.steps, learning_rate, np.float32)
         self._epoch, self._at = 0, self.steps
 
     def ready(self) -> None:
         if self.training.step.losses.is_cuda:
-            torch.set_deterministic_debug_mode("error")
+            torch.set_deterministic_debug_mode("error" if self._deterministic else "default")
         self.training.network.train()
 
     def run(self, steps: int) -> None:

@@ -1,0 +1,206 @@
+"""`make bench-steps`: milliseconds of a training step of each row, in each way that a study on a GPU can take.
+
+Trials side by side, one alone, the modules' fast ways, and what deterministic kernels cost; on a GPU as captured
+graphs. It stops when its seconds are over and keeps what it has. The last line says how many epochs of a study fit.
+"""
+
+import dataclasses
+import statistics
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from hybridsep import config as configuration
+from hybridsep.bench import output, rows, variants
+from hybridsep.bench.timing import spread, time_block
+from hybridsep.bench.workloads import RowWorkloads
+from hybridsep.config.identity import flatten
+from hybridsep.errors import ConfigError
+from hybridsep.modules.grouped import narrow_groups
+from hybridsep.modules.layers import has_fast
+from hybridsep.report.table import Column, Table, number, percentage, whole
+from scripts.benchmarks import arguments, gpu, roofline
+
+_BLOCKS = 5
+_SECONDS_OF_A_BLOCK = 0.2
+_EVALUATION = 1.07  # an epoch's time by that of its steps: 10,000 images forward beside 50,000 forward and backward
+_SECONDS_OF_A_ROW = 14  # start of a command, reading data, first steps, captures
+_IN_HAND = 0.92  # of the time that is left; the rest is for machines that slow down
+
+
+@dataclass(frozen=True)
+class Way:
+    """How the steps of a row are made: `at_once` trials, with the modules' fast ways, with deterministic kernels."""
+
+    at_once: int
+    fast: bool = False
+    deterministic: bool = True
+
+    @property
+    def name(self) -> str:
+        """What the table calls it."""
+        extra = [", fast"] if self.fast else []
+        return f"{self.at_once} at once" + "".join(extra + ([] if self.deterministic else [", not deterministic"]))
+
+
+@dataclass(frozen=True)
+class StepTime:
+    """Milliseconds of a step of one trial: the time of a step of all trials at once, divided by their number."""
+
+    row: str
+    way: Way
+    milliseconds: list[float]  # of each block
+
+    @property
+    def median(self) -> float:
+        """The median of the blocks."""
+        return statistics.median(self.milliseconds)
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Measure, print the table and write it, again after every way. Raises ConfigError, RecordError."""
+    parser = arguments.parser("Milliseconds of a training step of each row, and how many epochs of a study fit.")
+    parser.add_argument("--seconds", type=float, default=90.0, help="of all measurements together")
+    parser.add_argument("--study-seconds", type=float, default=0.0, help="that the study has")
+    parser.add_argument("--studied", type=int, help="so many of the models, the first ones, are the study's; all")
+    parser.add_argument("--train-images", type=arguments.positive, default=50_000, help="of an epoch of the study")
+    parser.add_argument("overrides", nargs="*", help="of the run program: experiment=figure6 trial=0 ...")
+    given = parser.parse_args(words)
+    begun = time.monotonic()
+    session = arguments.session(given, "scripts.benchmarks.step_times", words)
+    device = session.device
+    on_gpu = device.type == "cuda"
+    trials = trials_of(given.overrides)
+    most = min(trials, 10 if on_gpu else 2)
+    small = ["data=synthetic", f"size={given.size}", f"schedule.batch_size={given.batch}"]
+    kept = [word for word in given.overrides if not word.startswith(("trial=", "data", "size=", "model="))]
+    configs = [rows.compose([*kept, f"model={model}", *small]) for model in given.models]
+    data = rows.dataset(train=max(2048, 2 * given.batch))
+    workloads = {config["row"]: RowWorkloads(config, data, device) for config in configs}
+    floors = {}
+    for config in configs:
+        least = roofline.requirements(config, classes=len(data.classes), height=data.train_images.shape[1])
+        floors[config["row"]] = {
+            "bytes": least.training_bytes(given.batch),
+            "flops": least.training_flops(given.batch),
+        }
+    copies, products = gpu.reached(device) if on_gpu else ([], [])
+    found: dict[str, Any] = {
+        "size": given.size,
+        "batch": given.batch,
+        "reached": {"bytes_per_second": spread(copies), "flops_per_second": spread(products)} if on_gpu else None,
+        "least": floors,
+        "failed": {},
+        "times": [],
+    }
+    times: list[StepTime] = []
+    for row, way in ways(workloads, most):
+        if time.monotonic() - begun > given.seconds and len(times) >= len(workloads):
+            break
+        try:
+            times.append(measure(row, workloads[row], way, device, bfloat16=session.bfloat16))
+        except Exception as error:  # one way's trouble must not take the others' numbers
+            found["failed"][f"{row}, {way.name}"] = f"{type(error).__name__}: {error}"[:300]
+            output.say(f"{row}, {way.name}: {found['failed'][f'{row}, {way.name}']}")
+            if isinstance(error, ConfigError):
+                break  # a capture that failed: torch before 2.12 then believes that it goes on, and all others fail too
+            continue
+        found["times"].append(dataclasses.asdict(times[-1]) | {"name": way.name, "median": times[-1].median})
+        output.say(f"{row}, {way.name}: {times[-1].median:.3f} ms a step and trial")
+        session.write(f"steps-{given.size}", found | session.quiet(), lambda record: [_table(record)], finished=False)
+    session.write(f"steps-{given.size}", found | session.quiet(), lambda record: [_table(record)])
+    studied = list(workloads)[: given.studied]
+    first = {each.row: each.median for each in reversed(times) if each.way == Way(most)}
+    if missing := [row for row in studied if row not in first]:
+        print(f"not measured, so nothing is said of epochs: {', '.join(missing)}")
+        return
+    steps = given.train_images // given.batch
+    epoch = epoch_seconds([first[row] for row in studied], trials=trials, steps=steps)
+    print(f"an epoch of {trials} trials of {len(studied)} rows takes {epoch:.1f} s")
+    print(f"epochs {epochs_that_fit(given.study_seconds, epoch, rows=len(studied))}")
+
+
+def trials_of(overrides: Sequence[str]) -> int:
+    """Return the number of trials that the overrides ask for, ten if they say nothing. Raises ConfigError."""
+    asked = [word.partition("=")[2] for word in overrides if word.startswith("trial=")]
+    return len(configuration.parse_trials(asked[-1])) if asked else 10
+
+
+def ways(workloads: dict[str, RowWorkloads], most: int) -> Iterator[tuple[str, Way]]:
+    """Return what is measured, what a study has to know first: every row as it trains today, then one change each."""
+    yield from ((row, Way(most)) for row in workloads)
+    for row, workload in workloads.items():
+        with torch.device("meta"):  # only its layers are asked for
+            network = workload.build()
+        if has_fast(network) or narrow_groups(network):
+            yield row, Way(most, fast=True)
+    yield from ((row, Way(most, deterministic=False)) for row in workloads)
+    for at_once in (1, 4):
+        if at_once < most:
+            yield from ((row, Way(at_once)) for row in workloads)
+
+
+def measure(row: str, workloads: RowWorkloads, way: Way, device: torch.device, *, bfloat16: bool) -> StepTime:
+    """Return the time of a step, in five blocks after the eager steps and the capture."""
+    on_gpu = device.type == "cuda"
+    ours = variants.ours(bfloat16=bfloat16, fast=way.fast)
+    variant = replace(ours, graph=on_gpu, at_once=way.at_once, deterministic=way.deterministic)
+    work = workloads.make(variant)
+    time_block(work, work.first_steps, device)
+    steps = max(1, round(_SECONDS_OF_A_BLOCK / time_block(work, 2, device) * 2))
+    blocks = [time_block(work, steps, device) for _ in range(_BLOCKS)]
+    del work
+    if on_gpu:
+        torch.cuda.empty_cache()
+    return StepTime(row, way, [1e3 * seconds / steps / way.at_once for seconds in blocks])
+
+
+def epoch_seconds(milliseconds: Sequence[float], *, trials: int, steps: int) -> float:
+    """Return the seconds of an epoch of all trials of rows whose step takes so long, evaluation included."""
+    return sum(milliseconds) / 1e3 * steps * trials * _EVALUATION
+
+
+def epochs_that_fit(seconds: float, epoch: float, *, rows: int) -> int:
+    """Return how many epochs of `epoch` seconds fit into a study of so many seconds, at least one."""
+    return max(1, int((seconds - _SECONDS_OF_A_ROW * rows) * _IN_HAND / epoch))
+
+
+def _table(record: dict[str, Any]) -> Table:
+    reached = record["reached"]
+    lines = []
+    for entry in record["times"]:
+        line = {**flatten(entry), "images": 1e3 * record["batch"] / entry["median"]}
+        low, high = min(entry["milliseconds"]), max(entry["milliseconds"])
+        line["range"] = f"{number(low, 3)} to {number(high, 3)}"
+        if reached:
+            least = record["least"][entry["row"]]
+            needs = (
+                (least["bytes"] / reached["bytes_per_second"]["median"]),
+                (least["flops"] / reached["flops_per_second"]["median"]),
+            )
+            line |= {"floor": 1e3 * max(needs), "share": 1e3 * max(needs) / entry["median"]}
+        lines.append(line)
+    columns = [
+        Column("Row", "row", wide=True),
+        Column("Way", "name", wide=True),
+        Column("ms a step", "median", lambda value: number(value, 3)),
+        Column("Blocks", "range"),
+        Column("Images/s", "images", whole),
+    ]
+    notes = ["ms a step: of one trial, median of five blocks. Deterministic kernels unless another way is named."]
+    if reached:
+        columns += [Column("Floor, ms", "floor", lambda value: number(value, 3)), Column("Of it", "share", percentage)]
+        notes.append(
+            "Floor: the larger of the bytes that a step needs (scripts/benchmarks/roofline.py) at the rate of a 1 GiB"
+            f" copy, {reached['bytes_per_second']['median'] / 1e12:.2f} TB/s, and its operations at that of an 8192-wide"
+            f" bfloat16 product, {reached['flops_per_second']['median'] / 1e12:.0f} TFLOP/s, both measured here."
+        )
+    notes += [f"Failed: {name}: {reason}" for name, reason in record["failed"].items()]
+    return Table("steps", "Step times", columns, lines, notes=notes)
+
+
+if __name__ == "__main__":
+    arguments.finish(main)
