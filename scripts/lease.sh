@@ -5,7 +5,8 @@
 #   EPOCHS=fit scripts/lease.sh out 570 separable,separable_equivalent,hybrid experiment=figure4
 # The same call on a machine that is still there goes on: nothing is proved, measured or trained twice.
 # EPOCHS: fit (as many as fit into the call, by measurement), a number, or, left out, the experiment's own.
-# MEASURE: seconds for the step times (90; 0: none), OTHERS: rows to measure beside those of the study. LEASE: the folder of scripts/offline_wheels.sh, with the JPEG copy.
+# MEASURE: seconds for the step times (90; 0: none), OTHERS: rows to measure beside those of the study.
+# LEASE: the folder of scripts/offline_wheels.sh with the JPEG copy (.lease). STATE: what stays for the next call.
 # docs/gpu.md has the preparation, the order of the leases and what to do with each outcome.
 set -uo pipefail
 usage="usage: scripts/lease.sh OUT SECONDS ROWS [key=value ...]"
@@ -74,8 +75,9 @@ options=($(cat "$state/options"))
 epochs=${EPOCHS:-}
 if [ "$epochs" = fit ] && [ -e "$state/epochs" ]; then epochs=$(cat "$state/epochs"); fi
 if [ ${#options[@]} -eq 0 ] && [ "$measure" -gt 0 ] && [ ! -e "$state/measured" ]; then
+  images=$(value_of data.source.train "$@")
   timeout -s INT $((measure + 30)) "$python" -m scripts.benchmarks.step_times --results "$out" --size "$size" \
-    --seconds "$measure" --study-seconds $(($(left) - measure - 50)) --studied "$(tr , '\n' <<<"$rows" | wc -l)" \
+    --seconds "$measure" --train-images "${images:-50000}" --study-seconds $(($(left) - measure - 50)) --studied "$(tr , '\n' <<<"$rows" | wc -l)" \
     --models ${rows//,/ } ${OTHERS:-} -- "$@" | tee "$state/measured"
   [ "$epochs" != fit ] || epochs=$(sed -n 's/^epochs //p' "$state/measured")
 fi
