@@ -66,7 +66,7 @@ if [ ! -e "$state/options" ]; then
     say "CANARY: trained, but $eager of 2 trials captured no graph, so without graphs"
     echo "cuda_graph=false" >"$state/options"
   else
-    say "CANARY: trained and captured"
+    say "CANARY: trained; $(grep -q '"gpu":' "$state"/canary/runs/canary/*/trial-00/record.json && echo captured || echo "no GPU, so nothing to capture")"
     : >"$state/options"
   fi
 fi
@@ -92,11 +92,11 @@ if [ "$(left)" -lt 60 ]; then
   say "no time for the study"
   finish 75
 fi
-while sleep 30; do pack; done &
+while sleep 30; do pack; done >/dev/null 2>&1 &
 packing=$!
 say "study: $rows $* ${schedule[*]:-its own epochs}"
 # 45 s before the end: a stop request is seen between two epochs that were handed over, then checkpoints are written.
-"$python" -m hybridsep.run "model=$rows" "${data[@]}" "$@" "${schedule[@]}" "${options[@]}" data_dir="$state/data" \
+"$python" -m hybridsep.run -m "model=$rows" "${data[@]}" "$@" "${schedule[@]}" "${options[@]}" data_dir="$state/data" \
   results="$state/results" max_minutes="$(awk "BEGIN { print ($(left) - 45) / 60 }")"
 status=$?
 kill "$packing"

@@ -8,6 +8,7 @@ Numbers in a text are then never typed: they come from files that a command rebu
 """
 
 import csv
+import json
 import re
 import sys
 from pathlib import Path
@@ -25,6 +26,8 @@ def table(source: str) -> str:
     """Return a Markdown table of a generated file: the one under the anchor `#name`, or the second with `#2`."""
     path, _, name = source.partition("#")
     text = read(path)
+    if path.startswith("results/bench/") and (reasons := json.loads(read(path.replace(".md", ".json"))).get("rough")):
+        raise QuoteError(f"{path}: rough numbers are not quoted: {'; '.join(reasons)}")
     number = int(name) if name.isdigit() else 1
     if name and not name.isdigit():
         _, _, text = text.partition(f'<a id="{name}"></a>')

@@ -32,6 +32,20 @@ def test_a_quote_follows_its_source(tmp_path):
     assert subprocess.run(command, cwd=tmp_path, capture_output=True).returncode == 2
 
 
+def test_rough_numbers_are_not_quoted(tmp_path):
+    (tmp_path / "scripts").mkdir()
+    (tmp_path / "scripts/quotes.py").write_bytes((ROOT / "scripts/quotes.py").read_bytes())
+    (tmp_path / "results/bench").mkdir(parents=True)
+    (tmp_path / "results/bench/t.md").write_text("| a |\n")
+    (tmp_path / "README.md").write_text("<!-- table: results/bench/t.md -->\n<!-- /table -->\n")
+    command = [sys.executable, "scripts/quotes.py"]
+    (tmp_path / "results/bench/t.json").write_text('{"rough": ["other programs kept 1.0 cores busy"]}')
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2 and "not quoted: other programs kept 1.0 cores busy" in done.stderr
+    (tmp_path / "results/bench/t.json").write_text('{"rough": []}')
+    assert subprocess.run(command, cwd=tmp_path, capture_output=True).returncode == 0
+
+
 def test_the_example_module_trains(tmp_path):
     code, yaml = (re.search(rf"```{kind}\n(.*?)```", CONTRIBUTING, re.DOTALL)[1] for kind in ("python", "yaml"))
     (tmp_path / "shuffled.py").write_text(code)

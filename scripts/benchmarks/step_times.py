@@ -195,8 +195,8 @@ def _table(record: dict[str, Any]) -> Table:
         columns += [Column("Floor, ms", "floor", lambda value: number(value, 3)), Column("Of it", "share", percentage)]
         notes.append(
             "Floor: the larger of the bytes that a step needs (scripts/benchmarks/roofline.py) at the rate of a 1 GiB"
-            f" copy, {reached['bytes_per_second']['median'] / 1e12:.2f} TB/s, and its operations at that of a"
-            f" bfloat16 product, 8192 wide, {reached['flops_per_second']['median'] / 1e12:.0f} TFLOP/s, both measured here."
+            f" copy, {reached['bytes_per_second']['median'] / 1e12:.2f} TB/s, and its operations at that of an"
+            f" 8192-wide product, {reached['flops_per_second']['median'] / 1e12:.0f} TFLOP/s, both measured here."
         )
     notes += [f"Failed: {name}: {reason}" for name, reason in record["failed"].items()]
     return Table("steps", "Step times", columns, lines, notes=notes)
