@@ -19,8 +19,7 @@ from hybridsep.bench.timing import spread, time_block
 from hybridsep.bench.workloads import RowWorkloads
 from hybridsep.config.identity import flatten
 from hybridsep.errors import ConfigError
-from hybridsep.modules.grouped import narrow_groups
-from hybridsep.modules.layers import has_fast
+from hybridsep.modules.fast import has_fast
 from hybridsep.report.table import Column, Table, number, percentage, whole
 from scripts.benchmarks import arguments, gpu, roofline
 
@@ -97,7 +96,7 @@ def main(words: Sequence[str] | None = None) -> None:
         "times": [],
     }
     times: list[StepTime] = []
-    for row, way in ways(workloads, most):
+    for row, way in ways(workloads, most, device):
         if time.monotonic() - begun > given.seconds and len(times) >= len(workloads):
             break
         try:
@@ -129,13 +128,13 @@ def trials_of(overrides: Sequence[str]) -> int:
     return len(configuration.parse_trials(asked[-1])) if asked else 10
 
 
-def ways(workloads: dict[str, RowWorkloads], most: int) -> Iterator[tuple[str, Way]]:
+def ways(workloads: dict[str, RowWorkloads], most: int, device: torch.device) -> Iterator[tuple[str, Way]]:
     """Return what is measured, what a study has to know first: every row as it trains today, then one change each."""
     yield from ((row, Way(most)) for row in workloads)
     for row, workload in workloads.items():
         with torch.device("meta"):  # only its layers are asked for
             network = workload.build()
-        if has_fast(network) or narrow_groups(network):
+        if has_fast(network, device):
             yield row, Way(most, fast=True)
     yield from ((row, Way(most, deterministic=False)) for row in workloads)
     for at_once in (1, 4):

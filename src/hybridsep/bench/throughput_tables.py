@@ -65,8 +65,8 @@ def _ablation(record: dict[str, Any]) -> Table:
         f" included; not the dataset ({byte_count(record['dataset_bytes'])} of pixels, once on the device), not the"
         " batches in the usual loop's workers. On a CPU that of side-by-side trials is one trial's, multiplied.",
         "On a CPU every way runs in a process of its own. Freed memory kept: glibc is told to keep what a step frees"
-        " (src/hybridsep/train/allocator.py). Groups merged: of convolutions with 2 to 4 channels a group, up to 16"
-        " channels at a time (src/hybridsep/modules/grouped.py). Aside: tried, and not in the ways after it.",
+        " (src/hybridsep/train/allocator.py). Aside: tried, and not in the ways after"
+        " it.",
         "Data: of the usual loop, the share of its time spent waiting for batches; of ours, the time of the gather"
         f" alone by that of a step. {_verdict(record['models'])}",
     ]
