@@ -226,7 +226,8 @@ def test_a_launcher_that_is_not_installed_is_named_with_its_extra(run):
 
 
 def test_watching_ends_when_nothing_is_left_to_train(tmp_path, capsys):
-    from hybridsep.bench import fabricate
+    import made_runs as fabricate
+
     from hybridsep.report import __main__ as command
     from hybridsep.report import settings, watch
 

@@ -8,10 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import made_runs as fabricate
 import numpy as np
 import pytest
 
-from hybridsep.bench import fabricate
 from hybridsep.report import __main__ as command
 from hybridsep.report import settings
 from hybridsep.runs import asked, records

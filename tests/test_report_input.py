@@ -5,10 +5,10 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import made_runs as fabricate
 import numpy as np
 import pytest
 
-from hybridsep.bench import fabricate
 from hybridsep.config.identity import identity
 from hybridsep.report import __main__ as command
 from hybridsep.runs import records

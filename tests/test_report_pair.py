@@ -4,12 +4,12 @@ import csv
 import io
 import json
 
+import made_runs as fabricate
 import numpy as np
 import pytest
 from conftest import TINY
 from PIL import Image
 
-from hybridsep.bench import fabricate
 from hybridsep.report import folders, pair, runset, settings
 from hybridsep.report.__main__ import main
 

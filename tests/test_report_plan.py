@@ -3,11 +3,11 @@
 import json
 from pathlib import Path
 
+import made_runs as fabricate
 import numpy as np
 import pytest
 from scipy import stats
 
-from hybridsep.bench import fabricate
 from hybridsep.report import __main__ as command
 from hybridsep.runs import records
 

@@ -3,9 +3,9 @@
 import json
 from pathlib import Path
 
+import made_runs as fabricate
 import pytest
 
-from hybridsep.bench import fabricate
 from hybridsep.report import __main__ as command
 from hybridsep.report import render
 from hybridsep.report.table import Column, Table

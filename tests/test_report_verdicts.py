@@ -6,10 +6,10 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import made_runs as fabricate
 import numpy as np
 import pytest
 
-from hybridsep.bench import fabricate
 from hybridsep.config import config_dir
 from hybridsep.config.identity import identity
 from hybridsep.config.overrides import read_yaml

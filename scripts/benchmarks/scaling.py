@@ -13,7 +13,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from hybridsep.bench import fabricate, output
+from tests import made_runs
+
+from hybridsep.bench import output
 from hybridsep.errors import ConfigError
 from hybridsep.report.table import Column, Table, byte_count, tenth, times
 from scripts.benchmarks import arguments
@@ -104,7 +106,7 @@ def _measured(given: argparse.Namespace, folder: Path) -> Iterator[dict[str, Any
         yield {"command": "run", "over": "widths", "size": said, "value": factor, **found}
     for studies, rows, trials in given.folders:
         results = folder / f"report{studies}x{rows}x{trials}"
-        count = fabricate.fill(results, studies=studies, rows=rows, trials=trials, images=given.images)
+        count = made_runs.fill(results, studies=studies, rows=rows, trials=trials, images=given.images)
         found = measure(["-m", "hybridsep.report", f"results={results}"])
         said = f"{count} runs ({studies} studies x {rows} rows x {trials} trials)"
         yield {"command": "report", "over": "runs", "size": said, "value": count, **found}
