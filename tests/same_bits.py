@@ -33,8 +33,12 @@ def curves(folder: Path) -> dict[str, list[tuple[int, float]]]:
 
 
 def files(folder: Path) -> list[str]:
-    """Return the names in a run's folder, sorted; event files, whose names hold the time, as `tfevents`."""
-    return sorted("tfevents" if "tfevents" in path.name else path.name for path in folder.iterdir())
+    """Return the names in a run's folder, sorted; event files, whose names hold the time, as `tfevents`.
+
+    Empty ones are left out: an earlier start's, kept for a TensorBoard that has them open.
+    """
+    kept = [path for path in folder.iterdir() if "tfevents" not in path.name or path.stat().st_size]
+    return sorted("tfevents" if "tfevents" in path.name else path.name for path in kept)
 
 
 def differences(folder: Path, reference: Path) -> list[str]:

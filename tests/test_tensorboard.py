@@ -116,7 +116,7 @@ def test_the_hparams_table_opens_on_row_and_trial_and_names_the_same_columns_in_
     assert "argument.intermediate_activation" not in started and len(columns[0]) < 30
 
 
-def test_a_resumed_trial_has_one_event_file_and_each_epoch_once(tmp_path):
+def test_a_resumed_trial_has_each_epoch_once_also_in_a_tensorboard_that_is_open(tmp_path):
     """Also when an earlier version kept the events in a folder of their own."""
     old = tmp_path / "tensorboard"
     old.mkdir()
@@ -124,17 +124,23 @@ def test_a_resumed_trial_has_one_event_file_and_each_epoch_once(tmp_path):
     first = Curves(tmp_path, history([50, 40, 30]), [])
     first.add(history([50, 40, 30, 20])[3])
     first.close()
-    assert not old.exists()
+    is_open = read(tmp_path)
+    assert points(is_open, "error/test")[-1] == (4, 20)
     second = Curves(tmp_path, history([50, 40]), [])
     second.add(history([50, 40, 35])[2])
+    for found in (is_open.Reload(), read(tmp_path)):
+        assert {tag: len(points(found, tag)) for tag in TAGS} == dict.fromkeys(TAGS, 3)
+        assert points(found, "error/test") == [(1, 50), (2, 40), (3, 35)]
+    second.add(history([50, 40, 35, 25])[3])
     second.close()
-    assert len(list(tmp_path.iterdir())) == 1
-    found = read(tmp_path)
-    assert {tag: len(points(found, tag)) for tag in TAGS} == dict.fromkeys(TAGS, 3)
-    assert points(found, "error/test") == [(1, 50), (2, 40), (3, 35)]
-    (old / "mine").mkdir(parents=True)
+    assert points(is_open.Reload(), "error/test")[-1] == (4, 25)
+    # What was emptied goes when nobody can wait for it any more.
+    emptied = [path for path in tmp_path.rglob(events.PATTERN) if not path.stat().st_size]
+    assert len(emptied) == 2
+    for path in emptied:
+        os.utime(path, (0, 0))
     Curves(tmp_path, [], []).close()
-    assert (old / "mine").is_dir()
+    assert sorted(path.stat().st_size > 0 for path in tmp_path.rglob(events.PATTERN)) == [False, True]
 
 
 @pytest.mark.parametrize("augmentation", ["crop_flip", "crop_flip_cutout", "darknet"])

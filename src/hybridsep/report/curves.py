@@ -5,8 +5,7 @@ It is made from the histories alone, so it can be made while a study runs and ag
 
 import hashlib
 import os
-import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,7 +25,6 @@ Mean of {trials}, made by `python -m hybridsep.report curves` from their `histor
 the trials that have it, so it can jump where one ends. The band in Custom Scalars is the mean ± one
 standard deviation over trials (n - 1 in the denominator); where only one trial has the epoch, it has no width.
 """
-_KEPT = 600  # seconds; an open TensorBoard looks every five
 _VERSION = "1"  # of what is made from the histories: with another one all rows are written anew
 
 
@@ -107,7 +105,7 @@ def _write_row(folder: Path, histories: dict[str, dict[str, np.ndarray]]) -> boo
             temporary = folder / f"{records.TEMPORARY}{NAME}"
             _write_events(temporary, histories)
             os.replace(temporary, folder / f"{events.file_name()}.{digest}")
-            _retire(old)
+            events.retire(old)
     except Timeout:
         return False  # another process writes it just now
     return True
@@ -116,20 +114,6 @@ def _write_row(folder: Path, histories: dict[str, dict[str, np.ndarray]]) -> boo
 def _up_to_date(folder: Path, digest: str) -> bool:
     files = [path for path in folder.glob(events.PATTERN) if path.stat().st_size]
     return len(files) == 1 and files[0].suffix == f".{digest}"
-
-
-def _retire(files: Iterable[Path]) -> None:
-    """Empty event files that have a successor, and remove those that were emptied a while ago.
-
-    TensorBoard's reader in Python, which serves where its data server is not installed, goes on to the next file only
-    from one that is still there; the data server takes either.
-    """
-    for path in files:
-        about = path.stat()
-        if about.st_size:
-            os.truncate(path, 0)
-        elif time.time() - about.st_mtime > _KEPT:
-            path.unlink()
 
 
 def _digest(histories: dict[str, dict[str, np.ndarray]]) -> str:

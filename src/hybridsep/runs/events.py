@@ -7,7 +7,7 @@ TensorBoard's modules are imported where they are used, because that takes a sec
 import contextlib
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,11 +25,26 @@ TAGS = {
     "images_per_second": "speed/images per second",
 }
 PATTERN = "*tfevents*"
+_KEPT = 600  # seconds; an open TensorBoard looks every five
 
 
 def file_name() -> str:
     """Return the name of a new event file; TensorBoard reads the files of a folder in the order of their names."""
     return f"events.out.tfevents.{time.time():.6f}"
+
+
+def retire(files: Iterable[Path]) -> None:
+    """Empty event files that have a successor, and remove those that were emptied a while ago.
+
+    TensorBoard's reader in Python, which serves where its data server is not installed, goes on to the next file only
+    from one that is still there; the data server takes either.
+    """
+    for path in files:
+        about = path.stat()
+        if about.st_size:
+            os.truncate(path, 0)
+        elif time.time() - about.st_mtime > _KEPT:
+            path.unlink()
 
 
 class EventFile:

@@ -13,12 +13,13 @@ if TYPE_CHECKING:
 class Curves:
     """The event file in a trial's folder, made anew from the history when a run begins or resumes.
 
-    So a killed run leaves no point twice and no line that doubles back: the curve is the history, epoch by epoch.
+    So a killed run leaves no point twice and no line that doubles back: the curve is the history, epoch by epoch. The
+    file of an earlier start is emptied and not removed, so that an open TensorBoard goes on from it to the new one.
     `opening` stands before it. Raises OSError when the folder cannot be written.
     """
 
     def __init__(self, folder: Path, history: Sequence[Mapping[str, Any]], opening: Iterable["Summary"]):
-        _remove_old(folder)
+        earlier = _earlier_files(folder)
         self._file = events.EventFile(folder / events.file_name())
         try:
             for summary in opening:
@@ -26,6 +27,7 @@ class Curves:
             for row in history:
                 self._add_row(row)
             self._file.flush()
+            events.retire(earlier)
         except BaseException:
             self.close()
             raise
@@ -49,10 +51,6 @@ class Curves:
         self._file.add(events.scalars({tag: row[key] for key, tag in events.TAGS.items()}), step=row["epoch"])
 
 
-def _remove_old(folder: Path) -> None:
-    """Remove the event files of earlier starts, also from the subfolder in which earlier versions kept them."""
-    earlier = folder / "tensorboard"
-    for old in (*folder.glob(events.PATTERN), *earlier.glob(events.PATTERN)):
-        old.unlink()
-    if earlier.is_dir() and not any(earlier.iterdir()):
-        earlier.rmdir()
+def _earlier_files(folder: Path) -> list[Path]:
+    """Return the event files of earlier starts, also from the subfolder in which earlier versions kept them."""
+    return [*folder.glob(events.PATTERN), *(folder / "tensorboard").glob(events.PATTERN)]
