@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 
 from hybridsep import config as configuration
 from hybridsep.errors import ConfigError, UserError
-from hybridsep.launch import sweep
+from hybridsep.launch import sweep, words
 from hybridsep.launch.command import Command
 from hybridsep.launch.result import JobResult, conclude
 from hybridsep.runs.stop import FAIL_FAST
@@ -32,7 +32,7 @@ def supervise(job: Callable[[DictConfig], None], command: Command) -> int:
     # With Hydra's own short error texts off, they arrive here as exceptions and can be said in one line.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
-        _check_words(sys.argv[1:])
+        sys.argv[1:] = words.prepare(sys.argv[1:])
         configuration.register()
         sweep.register()
         main = hydra.main(version_base="1.3", config_path=str(configuration.config_dir()), config_name="config")(job)
@@ -53,23 +53,6 @@ def supervise(job: Callable[[DictConfig], None], command: Command) -> int:
     for line in dict.fromkeys(line for result in command.results for line in result.errors):
         print(f"hybridsep: {line}", file=sys.stderr)
     return status
-
-
-def _check_words(words: list[str]) -> None:
-    """Raise ConfigError for flags that Hydra's parser refuses: it would print its usage, many lines."""
-    from hydra._internal.utils import get_args_parser
-
-    parser = get_args_parser()
-
-    def refuse(message: str) -> None:
-        raise ConfigError(f"{message}; python -m hybridsep.run --help shows what there is")
-
-    parser.error = refuse  # type: ignore[method-assign, assignment]
-    given = parser.parse_args(words)
-    if given.experimental_rerun is not None:
-        raise ConfigError("--experimental-rerun is not supported: type the command again, it goes on")
-    if given.cfg is not None and given.multirun or given.info is not None and given.multirun:
-        raise ConfigError("-m starts jobs, and --cfg and --info only show: give one of them")
 
 
 def _launch(start: Callable[[], None], command: Command) -> list[JobResult]:
