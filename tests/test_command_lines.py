@@ -7,14 +7,18 @@ import re
 import sys
 from types import SimpleNamespace
 
+import hydra
 import pytest
+from hydra.core.global_hydra import GlobalHydra
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from hybridsep import config
 from hybridsep import run as program
 from hybridsep.config import Config
 from hybridsep.config.keys import keys
-from hybridsep.runs import plan
+from hybridsep.launch.words import prepare
+from hybridsep.runs import asked
 
 SEEDS = [
     ["model=null"],
@@ -55,8 +59,8 @@ SEEDS = [
 def typed(words: list[str], place) -> tuple[int, str]:
     """Type `python -m hybridsep.run` with these words, all that writes replaced; return `(status, standard error)`."""
     finished = SimpleNamespace(finished=1, skipped=0, stopped=False, failed=[], diverged=[], errors=[])
-    before = sys.argv, program._train, program._measure, plan.extend, os.environ.copy(), os.getcwd()
-    program._train, program._measure, plan.extend = lambda *_: finished, lambda *_: False, lambda *_: None
+    before = sys.argv, program._train, program._measure, asked.extend, os.environ.copy(), os.getcwd()
+    program._train, program._measure, asked.extend = lambda *_: finished, lambda *_: False, lambda *_: None
     sys.argv = ["run.py", *words]
     said = io.StringIO()
     os.chdir(place)
@@ -65,7 +69,7 @@ def typed(words: list[str], place) -> tuple[int, str]:
             with pytest.raises(SystemExit) as ended:
                 program.main()
     finally:
-        sys.argv, program._train, program._measure, plan.extend, environment, folder = before
+        sys.argv, program._train, program._measure, asked.extend, environment, folder = before
         os.chdir(folder)
         os.environ.clear()
         os.environ.update(environment)
@@ -96,6 +100,105 @@ def test_what_cannot_be_meant_is_refused(words, tmp_path):
     assert typed(words, tmp_path)[0] == 2
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["model=a,b"], "model=a,b names several: add -m"),
+        (["size=small,tiny"], "size=small,tiny names several: add -m"),
+        (["model=[inception,resnext]"], "-m model=inception,resnext does one after the other"),
+        (["size=[small,tiny]"], "-m size=small,tiny"),
+        (["schedule=[cpu,paper]"], "-m schedule=cpu,paper"),
+        (["experiment=[quick,figure4]"], "-m experiment=quick,figure4"),
+        (["-m", "model=[a,b],c"], "-m model=a,b"),
+        (["model=dense"], "did you mean model=variant/dense?"),
+        (["model/variant=dense"], "type model=variant/dense"),
+        (["model=resnet"], "did you mean model=resnext?"),
+        (["+experiment=quick"], "type experiment=quick, without +"),
+        (["++model=hybrid"], "type model=hybrid, without ++"),
+        (["quick"], "did you mean experiment=quick?"),
+        (["size=null"], "size=null: there is always one"),
+        (["schedule.lr=1"], "did you mean schedule.learning_rate?"),
+        (["+schedule.lr=1"], "did you mean schedule.learning_rate?"),
+        (["schedule.epochs=x"], "schedule.epochs=x is not allowed: a whole number from 1"),
+        (["schedule.epochs=a=b"], "schedule.epochs=a=b cannot be read: schedule.epochs is a whole number"),
+        (["+data.source.note=a&b"], """as text it is "+data.source.note='a&b'" """.strip()),
+        (["-m", "model=inception,resnext", "model.module.inner_ratio=0.5"], "type ++model.module.inner_ratio="),
+        (["-m", "experiment=activation,residual"], "start the experiments one after the other"),
+        (["data.path=somewhere"], "data.path=somewhere is not used"),
+        (["study=all"], "study=all is not allowed"),
+        (["row=asked.json"], "row=asked.json is not allowed"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_refusal_says_what_to_type(words, said, tmp_path):
+    status, text = typed(words, tmp_path)
+    assert status == 2 and said in text and text.count("\n") == 1, text
+
+
+def test_files_of_ones_own(tmp_path):
+    def own(name: str, content: str | bytes) -> None:
+        path = tmp_path / "own" / f"{name}.yaml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+
+    def said(*words: str) -> str:
+        status, text = typed(["--config-dir=own", *words], tmp_path)
+        assert status == 2 and text.count("\n") == 1, text
+        return text
+
+    own("schedule/broken", "a: [1\nb: }\n")
+    assert "own/schedule/broken.yaml cannot be read as YAML, line 2" in said("schedule=broken")
+    own("schedule/latin", "a: \xe9\n".encode("latin-1"))
+    assert "own/schedule/latin.yaml cannot be read" in said("schedule=latin")
+    own("schedule/there", "defaults:\n  - back\n")
+    own("schedule/back", "defaults:\n  - there\n")
+    assert "own/schedule/back.yaml contains itself: its defaults" in said("schedule=there")
+    own("experiment/both", "# @package _global_\ndefaults:\n  - override /model: [inception,resnext]\n")
+    assert "a list of files for model lays one over the other" in said("experiment=both")
+    own("experiment/number", "# @package _global_\nstudy: 2026_11_26\n")
+    assert "study=20261126 is not allowed" in said("experiment=number") and "quotes" in said("experiment=number")
+    own("model/nameless", "module: {_target_: hybridsep.modules.dense.Dense}\nnetwork: {}\n")
+    assert "model.name is missing: a model's file" in said("model=nameless")
+    own("model/anchor", "name: &a [*a]\n")
+    assert "own/model/anchor.yaml contains itself: an alias" in said("model=anchor")
+    own("schedule/short", "name: short\n")  # the name of a packaged file
+    assert "own/schedule/short.yaml would not be read" in said("schedule=paper")
+
+
+@pytest.mark.parametrize(
+    ("words", "prepared"),
+    [
+        (["study=2026_11_26"], ["study='2026_11_26'"]),
+        (["row=1.10"], ["row='1.10'"]),
+        (["row=1e3"], ["row='1e3'"]),
+        (["study=true"], ["study='true'"]),
+        (["model=1.10"], ["model='1.10'"]),
+        (["results=2026"], ["results='2026'"]),
+        (["results=~/x"], ["results='~/x'"]),
+        (["data.path=a=b, [c].tar"], ["data.path='a=b, [c].tar'"]),
+        (["study=it's"], [r"study='it\'s'"]),
+        (["-m", "row=a,1.10"], ["--multirun", "row=a,'1.10'"]),
+        (["row=lr-${schedule.learning_rate}"], ["row=lr-${schedule.learning_rate}"]),
+        (["schedule.epochs=3"], ["schedule.epochs=3"]),
+        (["model=hybrid", "-m", "trial=0,1"], ["--multirun", "model=hybrid", "trial=0,1"]),
+        (["trial=range(0,3)"], ["trial=[0,1,2]"]),
+        (["-m", "trial=range(0,3)"], ["--multirun", "trial=range(0,3)"]),
+    ],
+    ids=lambda value: " ".join(value),
+)
+def test_words_are_read_as_they_were_meant(words, prepared):
+    assert prepare(words) == prepared
+
+
+@pytest.mark.parametrize("name", ["2026_11_26", "1.10", "1e3", "true", "0x10", "a=b", "nan"])
+def test_a_name_is_what_was_typed(name):
+    config.register()
+    GlobalHydra.instance().clear()
+    with hydra.initialize_config_dir(str(config.config_dir()), version_base="1.3"):
+        composed = hydra.compose("config", prepare([f"study={name}", f"row={name}"]))
+    assert (config.resolve(composed).study, config.resolve(composed).row) == (name, name)
+
+
 _values = st.one_of(
     st.sampled_from(["null", "", "'", "[", "{}", "${seed}", "${", "1e400", "nan", "-1", "99999999999", "true", "a,b"]),
     st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=8),
@@ -122,7 +225,7 @@ def test_any_command_line(tmp_path, words):
 
 
 def test_the_check_itself_can_fail(tmp_path, monkeypatch):
-    monkeypatch.setattr("hybridsep.launch.supervisor._check_words", lambda words: print("one\ntwo", file=sys.stderr))
+    monkeypatch.setattr("hybridsep.launch.words.prepare", lambda words: print("one\ntwo", file=sys.stderr) or words)
     with pytest.raises(AssertionError):
         check(["model=null"], tmp_path)
     assert re.search("one", typed(["model=null"], tmp_path)[1])

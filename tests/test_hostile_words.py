@@ -19,7 +19,7 @@ from hybridsep import config
 from hybridsep.config.identity import identity
 from hybridsep.config.keys import keys
 from hybridsep.errors import ConfigError
-from hybridsep.launch.sweep import explain
+from hybridsep.launch.explain import explain
 from hybridsep.runs import records
 from hybridsep.train import build
 

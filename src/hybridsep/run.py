@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 
-def job(config: "DictConfig") -> None:
+def job(config: "DictConfig") -> float | None:
     """Do one job; Hydra calls it once, or once for each job of a sweep, here or in a launcher's worker process."""
     from hybridsep.launch.job import run_job
 
-    run_job(config, train=_train, measure=_measure)
+    return run_job(config, train=_train, measure=_measure)
 
 
 def _train(config: "DictConfig", trials: list[int], monitor: Any, stop: Stop) -> Any:

@@ -10,7 +10,7 @@ from omegaconf.errors import OmegaConfBaseException
 from hybridsep import config as configuration
 from hybridsep.data import Dataset
 from hybridsep.errors import ConfigError
-from hybridsep.launch.sweep import explain
+from hybridsep.launch.explain import explain
 from hybridsep.train import build
 
 

@@ -74,7 +74,7 @@ def resolve(composed: DictConfig) -> Config:
     except MissingMandatoryValue as error:
         raise _missing(error) from None
     except OmegaConfBaseException as error:
-        raise ConfigError(" ".join(str(error).split())) from None
+        raise ConfigError(f"{error.full_key}: {str(error).splitlines()[0]}") from None
     _check_path(tree)
     _expand_source(tree["data"]["source"])
     config = validate(Config, tree)

@@ -116,7 +116,7 @@ def allowed(kind: Any) -> str:
     elif get_origin(base) is dict or dataclasses.is_dataclass(base):
         text = "a group of keys"
     else:
-        text = _KINDS.get(base, "text; what looks like a number needs quotes in a file")
+        text = _KINDS.get(base, "text")
     more = f", {stated[DocInfo].documentation}" if DocInfo in stated else ""
     return text + (", or null" if null and "null" not in more else "") + more
 

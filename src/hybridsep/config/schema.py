@@ -10,13 +10,11 @@ from annotated_types import Ge, Interval, Len, MinLen, MultipleOf, doc
 
 from hybridsep.config.ranges import Count, Device, Folder, Fraction, Matches, OneOf, Positive, Threads
 
-Name = Annotated[
-    str,
-    Matches(
-        r"[A-Za-z0-9][A-Za-z0-9._,=+-]{0,99}",
-        "letters, digits and ._,=+- (a folder is named after it), at most 100 characters",
-    ),
-]
+_NAME = r"[A-Za-z0-9][A-Za-z0-9._,=+-]{0,99}"
+_NAMED = "letters, digits and ._,=+- (a folder is named after it), at most 100 characters"
+Name = Annotated[str, Matches(_NAME, _NAMED)]
+StudyName = Annotated[str, Matches(rf"(?!all$){_NAME}", f"{_NAMED}; all is every study")]
+RowName = Annotated[str, Matches(rf"(?!(asked|plan)\.json$){_NAME}", f"{_NAMED}; asked.json is a file beside it")]
 Side = Annotated[int, MultipleOf(4), Interval(ge=4, le=4096), doc("in pixels")]
 Auto = Annotated[str, OneOf(("auto",))]
 Factor = Annotated[float, Interval(gt=0, le=10), doc("1 is none")]
@@ -135,8 +133,8 @@ class Config:
     paired: bool
     match: Annotated[str, OneOf(("none", "params"))]
     precision: Annotated[str, OneOf(("auto", "bfloat16", "float32"))]
-    study: Name = field(metadata=CARRIED_OUT)
-    row: Name = field(metadata=CARRIED_OUT)
+    study: StudyName = field(metadata=CARRIED_OUT)
+    row: RowName = field(metadata=CARRIED_OUT)
     results: Folder = field(metadata=CARRIED_OUT)
     data_dir: Folder = field(metadata=CARRIED_OUT)
     device: Device = field(metadata=CARRIED_OUT)

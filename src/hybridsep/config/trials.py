@@ -14,12 +14,16 @@ MAX_TRIAL = 9999
 def parse_trials(value: Any) -> list[int]:
     """Return the trials that `trial=` names: `3`, `0..9` (both ends included) or a list of these, `[0,2,5..7]`.
 
+    `range(0,10)`, Hydra's way to write 0..9 where it sweeps, means the same anywhere.
+
     Raises ConfigError for anything else, an empty or backward range, a repeated trial, or a number outside 0..9999.
     """
     allowed = f"allowed are 3, 0..9 or [0,2,5..7] with numbers from 0 to {MAX_TRIAL}"
     parts = list(value) if OmegaConf.is_list(value) or isinstance(value, list | tuple) else [value]
     trials: list[int] = []
     for part in parts:
+        if swept := re.fullmatch(r"range\(\s*([0-9]{1,5})\s*,\s*([0-9]{1,5})\s*\)", str(part), re.ASCII):
+            part = f"{swept[1]}..{int(swept[2]) - 1}"
         match = re.fullmatch(r"([0-9]{1,9})(?:\.\.([0-9]{1,9}))?", str(part), re.ASCII)
         if match is None or isinstance(part, bool | float):
             raise ConfigError(f"trial={_show(value)} is not a trial: {allowed}")

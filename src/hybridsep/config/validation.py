@@ -70,11 +70,13 @@ def _explain(schema: type, detail: "ErrorDetails", prefix: str) -> str:
         known = [f"{prefix}{name}" for name in keys(schema)]
         group = key.rpartition(".")[0]
         there = [name for name in known if name.rpartition(".")[0] == group] if group else []
-        otherwise = "allowed are " + ", ".join(there or known)
+        otherwise = "allowed are " + ", ".join(there) if there else "--help shows all keys"
         return f"{key} is not a key: {hint(key, known, otherwise)}"
     if detail["type"] in ("missing", "missing_argument", "missing_keyword_only_argument"):
         return f"{key} is missing: {allowed(kind_of(schema, path))}"
-    return str(refuse(key, detail["input"], allowed(kind_of(schema, path))))
+    a_number = detail["type"] == "string_type" and isinstance(detail["input"], int | float)
+    quotes = "; in a file, text that looks like a number needs quotes" if a_number else ""
+    return str(refuse(key, detail["input"], allowed(kind_of(schema, path)) + quotes))
 
 
 def _dotted(path: Sequence[str | int]) -> str:

@@ -17,6 +17,7 @@ from hybridsep import config as configuration
 from hybridsep.errors import ConfigError, UserError
 from hybridsep.launch import sweep, words
 from hybridsep.launch.command import Command
+from hybridsep.launch.explain import explain
 from hybridsep.launch.result import JobResult, conclude
 from hybridsep.runs.stop import FAIL_FAST
 
@@ -24,7 +25,7 @@ _EXTRAS = {"hydra_joblib_launcher": "joblib", "launchers_of_hybridsep": "slurm",
 _TIMES = 3  # a job that was in progress when workers died is begun so often: twice beside others, then alone
 
 
-def supervise(job: Callable[[DictConfig], None], command: Command) -> int:
+def supervise(job: Callable[[DictConfig], float | None], command: Command) -> int:
     """Let Hydra compose the command line and call `job` for what it names; return the exit status.
 
     `job` is a function that another process can import by name.
@@ -45,7 +46,7 @@ def supervise(job: Callable[[DictConfig], None], command: Command) -> int:
         raise  # nobody reads what `--cfg` shows
     except Exception as error:
         # Jobs keep their errors to themselves; what arrives is Hydra's, OmegaConf's or a launcher's.
-        command.results.append(JobResult(errors=[sweep.explain(error)]))
+        command.results.append(JobResult(errors=[explain(error, words.own_folder(sys.argv[1:]))]))
     finally:
         command.close()
     status = conclude(command.results, lambda line: command.monitor.say(line))

@@ -1,29 +1,22 @@
-"""Hydra's side of a command: the jobs of a sweep, their trials and folder, and Hydra's errors in one line."""
+"""Hydra's side of a command: the jobs of a sweep, their trials and folder."""
 
 import datetime
-import os
-import re
 import sys
 import tempfile
-import traceback
 from pathlib import Path
 from typing import Any
 
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 from hybridsep.config import Config, parse_trials, resolve
-from hybridsep.config.keys import hint, keys
-from hybridsep.errors import TRACEBACK, RecordError, UserError
+from hybridsep.config.ranges import expand_home
+from hybridsep.errors import TRACEBACK, RecordError
 from hybridsep.runs import machine
 
 BASIC = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"  # one job after another, in this process
-
-_LONGEST = 600  # characters of an error's line; a value can be of any length
 
 
 def register() -> None:
@@ -37,7 +30,8 @@ def register() -> None:
     def sweep_dir(launcher: str, cwd: str, results: str) -> str:
         if launcher == BASIC:
             return tempfile.gettempdir()
-        return str(Path(cwd) / results / "sweeps" / datetime.datetime.now().strftime("%Y-%m-%d_%H-%M-%S-%f"))
+        now = datetime.datetime.now().strftime("%Y-%m-%d_%H-%M-%S-%f")
+        return str(Path(cwd) / expand_home(results) / "sweeps" / now)
 
     OmegaConf.register_new_resolver("sweep_dir", sweep_dir, replace=True, use_cache=True)
     OmegaConf.register_new_resolver("gpus", _gpus, replace=True)
@@ -45,9 +39,23 @@ def register() -> None:
     OmegaConf.register_new_resolver("workers", lambda: _gpus() or machine.cores(), replace=True)
 
 
-def idle_launcher() -> str:
-    """Return what is wrong when a launcher was chosen that Hydra does not use, as without a sweep; else nothing."""
+def refused(config: DictConfig) -> str:
+    """Return what is wrong with the choices of the job under way, in one line; else nothing.
+
+    A list of choices of one group, as a file can have it: Hydra lays them over each other. A launcher without a sweep:
+    Hydra does not use it.
+    """
     hydra = HydraConfig.get()
+    for group, key in {
+        "model": "name",
+        "size": "name",
+        "data": "name",
+        "augmentation": "kind",
+        "schedule": "name",
+    }.items():
+        # Of a list Hydra notes no choice; neither of a group that was taken out, which `resolve` misses.
+        if group not in hydra.runtime.choices and not OmegaConf.is_missing(config[group], key):
+            return f"a list of files for {group} lays one over the other: -m {group}=A,B does one after the other"
     if hydra.mode == RunMode.MULTIRUN or hydra.launcher._target_ == BASIC:
         return ""
     return f"hydra/launcher={hydra.runtime.choices['hydra/launcher']} starts the jobs of a sweep: add -m"
@@ -64,7 +72,7 @@ def _gpus() -> int:
     return torch.cuda.device_count()
 
 
-def where(config: DictConfig, label: str) -> str:
+def where(config: Config, label: str) -> str:
     """Return, in a line, why the trial `row trial-03` ended and the file or folder that says more."""
     from hybridsep.runs import records
 
@@ -98,7 +106,7 @@ def names(jobs: list[list[str]]) -> list[str]:
     return [" ".join(job[place] for place in told) or "the job" for job in jobs]
 
 
-def asked(config: DictConfig, jobs: list[list[str]]) -> list[tuple[DictConfig, list[int]]]:
+def asked(config: DictConfig, jobs: list[list[str]]) -> list[tuple[Config, list[int]]]:
     """Return the configuration and the trials of each job; jobs that differ in their trials share a configuration.
 
     Raises what Hydra or a check raises for the first job that is wrong.
@@ -107,8 +115,7 @@ def asked(config: DictConfig, jobs: list[list[str]]) -> list[tuple[DictConfig, l
     for overrides in jobs:
         same = tuple(text for text in overrides if not text.startswith("trial="))
         if same not in composed:
-            composed[same] = loader.load_sweep_config(config, list(same))
-            resolve(composed[same])
+            composed[same] = resolve(loader.load_sweep_config(config, list(same)))
         named = [_value(text) for text in overrides if text.startswith("trial=")]
         found.append((composed[same], parse_trials(named[-1] if named else composed[same].trial)))
     return found
@@ -118,32 +125,3 @@ def _value(override: str) -> Any:
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
     return OverridesParser.create().parse_override(override).value()
-
-
-def explain(error: BaseException) -> str:
-    """Return an error as one line, with the nearest key for one that does not exist.
-
-    Of an error that nobody foresaw the line names the type, and HYBRIDSEP_TRACEBACK=1 prints where it was raised.
-    """
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    if error.__cause__ is not None:
-        lines += [line.strip() for line in str(error.__cause__).splitlines() if line.strip()]
-    lines = [
-        line
-        for line in lines
-        if not re.match(r"(full_key:|object_type=|reference_type=|Config search path|provider=)", line)
-    ]
-    text = re.sub(r"\s+", " ", " ".join(dict.fromkeys(lines)))
-    # What is typed can hold anything, and a line is to stay a line on every terminal.
-    text = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
-    if len(text) > _LONGEST:
-        text = f"{text[: _LONGEST // 2]} ... {text[-_LONGEST // 2 :]}"
-    unknown = re.search(r"Could not override '([^']+)'", text)
-    if unknown:
-        near = hint(unknown[1], list(keys(Config)), "python -m hybridsep.run --help shows all")
-        return f"{unknown[1]} is not a key: {near}"
-    if isinstance(error, HydraException | OmegaConfBaseException | UserError):
-        return text or type(error).__name__
-    if os.environ.get("HYBRIDSEP_TRACEBACK") == "1":
-        traceback.print_exception(error)
-    return f"{type(error).__name__}: {text} (HYBRIDSEP_TRACEBACK=1 shows where)"

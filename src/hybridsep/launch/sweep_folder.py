@@ -82,8 +82,6 @@ def report_result(do: Callable[[], JobResult]) -> None:
     if _ended(folder).exists():
         _write(_note(folder, number), dataclasses.asdict(JobResult(name=plan["jobs"][number], stopped=True)))
         return
-    # Ray starts its workers elsewhere, and results= and data_dir= are relative to where the command was typed.
-    os.chdir(hydra.runtime.cwd)
     # A job of Slurm is Slurm's to end, also on this machine.
     node = "" if os.environ.get("SUBMITIT_EXECUTOR") == "slurm" else machine.node()
     _write(_note(folder, number), {"process": os.getpid(), "machine": node})

@@ -65,6 +65,15 @@ def check_own_files(folder: Path) -> None:
             )
 
 
+def own_folder(words: list[str]) -> Path | None:
+    """Return the folder of `--config-dir`; None without one, or when the words are not understood."""
+    try:
+        place = _parse(words).config_dir
+    except ConfigError:
+        return None
+    return Path(place) if place else None
+
+
 def _parse(words: list[str]) -> argparse.Namespace:
     parser = get_args_parser()
 
@@ -142,6 +151,8 @@ class _Word:
             return self._unreadable(error, is_text)
         self._refuse_list_of_choices(parsed)
         value = parsed.value()
+        if value is None and self.key in groups() and self.key != "experiment":
+            raise ConfigError(f"{self.word}: there is always one; {_HELP}")
         if self.key == "trial" and isinstance(value, RangeSweep) and not self.sweep:
             return f"{self.sign}trial=[{','.join(str(number) for number in value.range())}]"
         if is_text:
