@@ -3,7 +3,11 @@
 import copy
 import dataclasses
 import re
+import subprocess
+import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import hydra
 import pytest
@@ -14,6 +18,7 @@ from omegaconf import OmegaConf
 
 from hybridsep import config
 from hybridsep.config import identity, schema
+from hybridsep.config.targets import check_keywords, locate
 from hybridsep.errors import ConfigError
 from hybridsep.networks import cost_of
 from hybridsep.train import build
@@ -268,10 +273,10 @@ def test_match_gives_every_row_the_baseline_parameters(compose):
 def test_network_keywords_of_the_wrong_type(compose):
     plain = build.plain(compose())
     plain["model"]["network"]["colour"] = "red"
-    with pytest.raises(ConfigError, match="^model.network: .*colour"):
+    with pytest.raises(ConfigError, match="^model.network.colour is not a key: Stack takes"):
         build.network_factory(plain, classes=10)()
     plain["model"]["network"] = {"_target_": "hybridsep.networks.Nothing"}
-    with pytest.raises(ConfigError, match="^model.network: .*Nothing"):
+    with pytest.raises(ConfigError, match="^model.network._target_=hybridsep.networks.Nothing: .*no Nothing"):
         build.network_factory(plain, classes=10)
 
 
@@ -288,3 +293,51 @@ def test_schema_and_files_state_the_same_keys():
         ]
         for path in whole:
             assert needed <= set(yaml.safe_load(path.read_text())) <= keys, path
+
+
+def test_a_module_of_the_current_folder_is_found_last(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [place for place in sys.path if place])
+    (tmp_path / "modules_of_mine.py").write_text("import queue\nclass Mine:\n    puts = queue.Queue.put\n")
+    (tmp_path / "queue.py").write_text("raise RuntimeError('not this one')\n")
+    assert locate("modules_of_mine.Mine", "model.module").__name__ == "Mine"
+    assert sys.path[-1] == str(tmp_path)
+    for target, said in (
+        ("modules_of_mine.Nothing", "has no Nothing"),
+        ("nowhere.Mine", "there is no module nowhere"),
+        (3, "a name such as"),
+        ("os.sep", "not a class or a function"),
+    ):
+        with pytest.raises(ConfigError, match=f"^model.module._target_={target}.*{said}"):
+            locate(target, "model.module")
+
+
+def test_files_that_are_called_like_pythons_own(tmp_path):
+    for name in ("random", "queue", "statistics", "signal", "threading"):
+        (tmp_path / f"{name}.py").write_text("raise RuntimeError('not this one')\n")
+    for program in ("run", "report", "bench", "equivalence"):
+        command = [sys.executable, "-m", f"hybridsep.{program}", "--help"]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+
+
+def test_keywords_of_a_constructor():
+    class Mine:
+        def __init__(
+            self, in_chs: int, out_chs: int, ratio: float, kind: Literal["a", "b"] = "a", *, size: Sequence[int]
+        ):
+            pass
+
+    def checked(**given):
+        return check_keywords(Mine, given, "model.module", positional=2)
+
+    assert checked(ratio=1, size=[3]) == {"ratio": 1, "kind": "a", "size": [3]}
+    with pytest.raises(ConfigError) as error:
+        checked(ratio="x", kind="c", sizes=[3])
+    for said in (
+        "model.module.ratio=x is not allowed: a finite number",
+        "model.module.kind=c is not allowed: choose a, b",
+        "model.module.sizes is not a key: did you mean size?",
+        "model.module.size is missing: a list, each a whole number",
+    ):
+        assert said in str(error.value)

@@ -4,7 +4,6 @@
 or diverged, or a job was lost; 2: something to mend, said in one line; 75: stopped early, the same command goes on.
 """
 
-import os
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -51,14 +50,11 @@ def _main(stop: Stop) -> int:
 
         print(f"hybridsep {__version__}")
         return 0
-    if not {"--help", "-h"}.isdisjoint(words):
+    if not words or not {"--help", "-h"}.isdisjoint(words):
         from hybridsep.launch.help import text
 
         print(text(words))
         return 0
-    # A module file of the current folder can be named in a configuration, as with `python -m`.
-    if "" not in sys.path and os.getcwd() not in sys.path:
-        sys.path.insert(0, "")
     from hybridsep.launch import command, supervisor
 
     return supervisor.supervise(job, command.begin(stop))

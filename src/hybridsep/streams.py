@@ -48,6 +48,10 @@ def run_program(name: str, program: Callable[[], int]) -> int:
     """
     make_safe()
     try:
+        os.getcwd()
+    except FileNotFoundError:
+        return _ended(name, "the current folder was deleted: cd to one that is there", 2)
+    try:
         status = program()
         sys.stdout.flush()
         return status

@@ -7,9 +7,9 @@ The constraints are those of the library annotated-types, and three of ours for 
 import dataclasses
 import re
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from annotated_types import DocInfo, Ge, GroupedMetadata, Gt, Interval, Le, Lt, MaxLen, MinLen, MultipleOf
 
@@ -103,7 +103,9 @@ def allowed(kind: Any) -> str:
     stated = {type(limit): limit for limit in limits}
     if Matches in stated or OneOf in stated:
         text = stated[Matches].allowed if Matches in stated else "choose " + ", ".join(stated[OneOf].values)
-    elif get_origin(base) is list:
+    elif get_origin(base) is Literal:
+        text = "choose " + ", ".join(map(str, get_args(base)))
+    elif get_origin(base) in (list, tuple, Sequence):
         length = ""
         if MinLen in stated:
             exactly = MaxLen in stated and stated[MaxLen].max_length == stated[MinLen].min_length

@@ -5,15 +5,13 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import hydra
 import torch
-from hydra.errors import InstantiationException
 from omegaconf import DictConfig
 from torch import nn
 
 from hybridsep import config as configuration
+from hybridsep.config.targets import check_keywords, locate
 from hybridsep.data import Dataset
-from hybridsep.errors import ConfigError
 from hybridsep.modules import Separable
 from hybridsep.networks import ModuleFactory
 from hybridsep.networks.cost import parameters
@@ -27,37 +25,22 @@ def plain(config: DictConfig) -> dict[str, Any]:
 
 def dataset(config: dict[str, Any]) -> Dataset:
     """Return the dataset of a plain configuration. Raises ConfigError and DataError."""
-    try:
-        return _target(config["data"]["source"], "data.source")()
-    except TypeError as error:
-        raise ConfigError(f"data.source: {_one_line(error)}") from None
+    load, keywords = _target(config["data"]["source"], "data.source")
+    return load(**check_keywords(load, keywords, "data.source"))
 
 
 def network_factory(
     config: dict[str, Any], *, classes: int, slot: ModuleFactory | None = None
 ) -> Callable[[], nn.Module]:
-    """Return a function that builds the (not yet initialised) network of a plain configuration."""
-    make = _target(config["model"]["network"], "model.network")
-    filled = partial(make, slot or _slot(config), in_chs=3, classes=classes)
-
-    def build() -> nn.Module:
-        try:
-            return filled()
-        except TypeError as error:
-            raise ConfigError(f"model.network: {_one_line(error)}") from None
-
-    return build
+    """Return a function that builds the (not yet initialised) network of a plain configuration. Raises ConfigError."""
+    make, keywords = _target(config["model"]["network"], "model.network")
+    checked = check_keywords(make, keywords, "model.network", positional=1, supplied=("in_chs", "classes"))
+    return partial(make, slot or _slot(config), in_chs=3, classes=classes, **checked)
 
 
 def _slot(config: dict[str, Any]) -> ModuleFactory:
-    keywords = dict(config["model"]["module"])
-    target = keywords.pop("_target_", None)
-    try:
-        return ModuleFactory(hydra.utils.get_class(target), keywords)
-    except (ImportError, ValueError, TypeError, InstantiationException) as error:
-        if isinstance(error, ConfigError):
-            raise
-        raise ConfigError(f"model.module._target_={target}: {_one_line(error)}") from None
+    cls, keywords = _target(config["model"]["module"], "model.module")
+    return ModuleFactory(cls, keywords)
 
 
 def matched(config: dict[str, Any], *, classes: int, height: int, width: int) -> dict[str, Any]:
@@ -83,12 +66,6 @@ def matched(config: dict[str, Any], *, classes: int, height: int, width: int) ->
     return result
 
 
-def _target(node: dict[str, Any], key: str) -> Callable[..., Any]:
-    try:
-        return hydra.utils.instantiate(node, _partial_=True, _convert_="all")
-    except InstantiationException as error:
-        raise ConfigError(f"{key}: {_one_line(error)}") from None
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())
+def _target(node: dict[str, Any], key: str) -> tuple[Callable[..., Any], dict[str, Any]]:
+    """Return what `_target_` names and the other keywords of a group."""
+    return locate(node.get("_target_"), key), {name: value for name, value in node.items() if name != "_target_"}
