@@ -7,11 +7,12 @@ import sys
 from hybridsep.bench import settings
 from hybridsep.errors import ConfigError, UserError
 
-COMMANDS = ("throughput",)
+COMMANDS = ("throughput", "cores")
 HELP = """\
 hybridsep.bench: what training costs, measured. Writes results/bench/NAME.json and NAME.md.
 
   python -m hybridsep.bench                     throughput: the usual loop against ours, one switch at a time
+  python -m hybridsep.bench cores               one trial with all cores, or a trial for each; small and large networks
   python -m hybridsep.bench throughput size=tiny models=[separable,hybrid] throughput.rounds=3
 
 Every key with its value (set with key=value; what each means stands in conf/bench.yaml):

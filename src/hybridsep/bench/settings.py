@@ -30,6 +30,14 @@ class Throughput:
 
 
 @dataclass
+class Cores:
+    sizes: Annotated[list[str], MinLen(1)] = MISSING
+    rounds: Count = MISSING
+    seconds: Positive = MISSING
+    at_once: Annotated[int, Interval(ge=2, le=100)] | None = None
+
+
+@dataclass
 class BenchSettings:
     """Everything the command line can set; see conf/bench.yaml for what each key means."""
 
@@ -41,6 +49,7 @@ class BenchSettings:
     size: str = MISSING
     batch: Annotated[int, Interval(ge=2, le=1_000_000)] = MISSING
     throughput: Throughput = field(default_factory=Throughput)
+    cores: Cores = field(default_factory=Cores)
 
 
 def load(words: list[str], *, commands: str) -> BenchSettings:

@@ -1,0 +1,85 @@
+"""`bench cores`: one trial with all cores, or a trial for each core; for small networks and for large ones.
+
+On a GPU: one trial alone, or several side by side.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from hybridsep.bench import output, rows
+from hybridsep.bench.session import Session
+from hybridsep.bench.settings import BenchSettings
+from hybridsep.bench.timing import Workload, ratios, spread, time_in_rounds
+from hybridsep.bench.variants import ours
+from hybridsep.bench.workloads import RowWorkloads
+from hybridsep.config.identity import flatten
+from hybridsep.networks.cost import cost_of
+from hybridsep.report.table import Column, Table, count, rate
+from hybridsep.runs import machine
+
+
+@dataclass(frozen=True)
+class Row:
+    """Images per second of all trials together in each round: `one` trial alone, `several` at once."""
+
+    row: str
+    size: str
+    params: int
+    macs: int
+    one: list[float]
+    several: list[float]
+
+
+def run(settings: BenchSettings, session: Session) -> None:
+    """Measure every model in every size, print the table and write it."""
+    given, device = settings.cores, session.device
+    on_gpu = device.type == "cuda"
+    at_once = given.at_once or (10 if on_gpu else max(2, machine.cores()))
+    dataset = rows.dataset(train=max(10, 4 * settings.batch))
+    variant = replace(ours(bfloat16=session.bfloat16, fast=not on_gpu), graph=on_gpu)
+    found: list[Row] = []
+    for size in given.sizes:
+        for config in rows.of_models(settings.models, size=size, batch=settings.batch):
+            row = RowWorkloads(config, dataset, device)
+            cost = cost_of(row.build(), row.sampler.size, row.sampler.size)
+            workloads: dict[str, Workload] = {
+                "one": row.make(variant),
+                "several": row.make(replace(variant, at_once=at_once)),
+            }
+            timed = time_in_rounds(workloads, device, seconds=given.seconds, rounds=given.rounds)
+            found.append(Row(config["row"], size, cost.params, cost.macs, timed["one"].rates, timed["several"].rates))
+            gain = spread(ratios(found[-1].several, found[-1].one))["median"]
+            output.say(f"{config['row']}, size={size}: {at_once} at once x {gain:.2f}")
+    record = {"batch": settings.batch, "at_once": at_once, "rows": list(map(asdict, found)), **session.quiet()}
+    session.write("cores", record, lambda record: [table(found, at_once=at_once, threads=session.threads)])
+
+
+def table(found: Sequence[Row], *, at_once: int, threads: int) -> Table:
+    """Return one line for each row and size: both ways, their ratio, and the faster."""
+    ways = ("one trial", f"{at_once} at once")
+    lines = []
+    for row in found:
+        one, several, gain = spread(row.one), spread(row.several), spread(ratios(row.several, row.one))
+        faster = ways[gain["median"] > 1] if abs(gain["median"] - 1) > gain["iqr"] / 2 else "the same"
+        line = {"row": row.row, "size": row.size, "macs": row.macs, "one": one, "several": several}
+        lines.append(flatten(line | {"gain": gain, "faster": faster}))
+    columns = [
+        Column("Row", "row", wide=True),
+        Column("Size", "size"),
+        Column("MACs", "macs", count),
+        Column("One, images/s", ("one.median", "one.iqr"), rate),
+        Column(f"{at_once}, images/s", ("several.median", "several.iqr"), rate),
+        Column("Ratio", "gain.median", _times),
+        Column("Faster", "faster", wide=True),
+    ]
+    note = (
+        f"One trial has {threads} threads, each of {at_once} at once {max(1, threads // at_once)}."
+        f" Median ± half the interquartile range over {len(found[0].one)} rounds of one block of each; images/s of all"
+        " trials together. Ratio: within each round. The same: the ratio differs from 1 by less than half its"
+        " interquartile range."
+    )
+    return Table("cores", "One trial with all cores, or a trial for each core", columns, lines, notes=[note])
+
+
+_times: Callable[[Any], str] = "x {:.2f}".format
