@@ -192,9 +192,12 @@ class Listener:
 
 
 class Trainer:
-    """One row, ready to be trained into any results folder, in this process or in forked ones."""
+    """One row, ready to be trained into any results folder, in this process or in forked ones.
 
-    def __init__(self, *overrides: str):
+    Every epoch is committed unless `commit_seconds` says otherwise.
+    """
+
+    def __init__(self, *overrides: str, commit_seconds: float = 0.0):
         from hydra import compose, initialize_config_dir
 
         from hybridsep import config
@@ -206,7 +209,7 @@ class Trainer:
         with initialize_config_dir(str(config.config_dir()), version_base="1.3"):
             composed = compose("config", [*SMALL, *overrides])
         self.listener, self.stop = Listener(), Stop()
-        self.row = prepare(build.plain(composed))
+        self.row = dataclasses.replace(prepare(build.plain(composed)), commit_seconds=commit_seconds)
 
     def folder(self, results: Path, trial: int = 0) -> Path:
         from hybridsep.runs import records

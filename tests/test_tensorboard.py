@@ -122,16 +122,16 @@ def test_a_resumed_trial_has_each_epoch_once_also_in_a_tensorboard_that_is_open(
     old.mkdir()
     (old / "events.out.tfevents.1.0").write_bytes(b"old")
     first = Curves(tmp_path, history([50, 40, 30]), [])
-    first.add(history([50, 40, 30, 20])[3])
+    first.add(history([50, 40, 30, 20])[3:])
     first.close()
     is_open = read(tmp_path)
     assert points(is_open, "error/test")[-1] == (4, 20)
     second = Curves(tmp_path, history([50, 40]), [])
-    second.add(history([50, 40, 35])[2])
+    second.add(history([50, 40, 35])[2:])
     for found in (is_open.Reload(), read(tmp_path)):
         assert {tag: len(points(found, tag)) for tag in TAGS} == dict.fromkeys(TAGS, 3)
         assert points(found, "error/test") == [(1, 50), (2, 40), (3, 35)]
-    second.add(history([50, 40, 35, 25])[3])
+    second.add(history([50, 40, 35, 25])[3:])
     second.close()
     assert points(is_open.Reload(), "error/test")[-1] == (4, 25)
     # What was emptied goes when nobody can wait for it any more.

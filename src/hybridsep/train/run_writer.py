@@ -30,7 +30,7 @@ def label(folder: Path) -> str:
 class RunWriter:
     """Keeps one trial's folder, whose lock the caller holds. `before` is the record of the trial's last start, or None.
 
-    The checkpoint of an epoch is written first: it is what counts after a kill, and all else is made again from it.
+    The checkpoint is written first: it is what counts after a kill, and all else is made again from it.
     Every method that writes raises OSError when the folder cannot be written.
     """
 
@@ -45,7 +45,9 @@ class RunWriter:
         before: records.Record | None,
     ):
         self._folder, self._config, self._trial, self._dataset = folder, config, trial, dataset
-        self._before, self._curves = before, None
+        self._before = before
+        self._curves: Curves | None = None
+        self._drawn = 0  # epochs whose points are in the curves
         self._at_once = 1
         self.record: dict[str, Any] = {
             "identity": identity(config, trial),
@@ -84,7 +86,7 @@ class RunWriter:
             events.text("configuration", f"```yaml\n{configuration}```"),
             pictures.training(state.training_images(pictures.COUNT)),
         ]
-        self._curves = Curves(self._folder, state.history, opening)
+        self._curves, self._drawn = Curves(self._folder, state.history, opening), len(state.history)
         return changed
 
     def _origin(self, resumed: bool) -> dict[str, Any]:
@@ -94,16 +96,21 @@ class RunWriter:
         earlier = {*before.get("earlier", ()), before.get("commit")} - {git["commit"], None}
         return git | ({"earlier": sorted(earlier)} if earlier else {})
 
-    def commit_epoch(self, state: Trial) -> None:
-        """Make the epoch just done durable: checkpoint, history and record, curves."""
+    def commit(self, state: Trial) -> None:
+        """Make the epochs done since the last commit durable: checkpoint, history and record, curves."""
         checkpoint.save(self._folder, state.state(), identity=self.record["identity"])
+        self.note_history(state)
+
+    def note_history(self, state: Trial) -> None:
+        """Bring history, record and curves up to the last finished epoch, without a checkpoint."""
         self._write(state, "running")
-        self._curves.add(state.history[-1])
+        self._draw(state)
 
     def interrupt(self, state: Trial) -> None:
         """Keep the state as it is, between two steps."""
         checkpoint.save(self._folder, state.state(), identity=self.record["identity"])
         self._write(state, "interrupted")
+        self._draw(state)
 
     def finish(self, state: Trial) -> None:
         """Write the predictions, what the curves end with, and the result; the record, which counts, comes last."""
@@ -127,6 +134,11 @@ class RunWriter:
         """Close the curves' file."""
         if self._curves is not None:
             self._curves.close()
+
+    def _draw(self, state: Trial) -> None:
+        if self._curves is not None and self._drawn < len(state.history):
+            self._curves.add(state.history[self._drawn :])
+            self._drawn = len(state.history)
 
     def _write(self, state: Trial, status: str) -> None:
         if state.history:

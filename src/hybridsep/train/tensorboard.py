@@ -32,9 +32,10 @@ class Curves:
             self.close()
             raise
 
-    def add(self, row: Mapping[str, Any]) -> None:
-        """Add the points of one epoch, durably."""
-        self._add_row(row)
+    def add(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Add the points of these epochs, durably."""
+        for row in rows:
+            self._add_row(row)
         self._file.flush()
 
     def finish(self, summaries: Iterable["Summary"], *, epoch: int) -> None:

@@ -1,7 +1,8 @@
-"""One trial in its folder: locked, trained from where it stands, committed epoch by epoch, and how that ended."""
+"""One trial in its folder: locked, trained from where it stands, committed as it goes, and how that ended."""
 
 import contextlib
 import threading
+import time
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
@@ -156,6 +157,7 @@ class TrialRunner:
                 progress.step(done)
                 return self._stop.due()
 
+            committed = time.monotonic()
             try:
                 while not state.finished:
                     if self._stop.due() or not state.train_epoch(after_step=after_step):
@@ -166,8 +168,13 @@ class TrialRunner:
                             f"{name}: stopped after {place} ({self._stop.reason}); the same command goes on"
                         )
                         return False
-                    writer.commit_epoch(state)
+                    if state.finished or time.monotonic() - committed >= self._row.commit_seconds:
+                        writer.commit(state)
+                        committed = time.monotonic()
                     progress.end_epoch(state.history[-1])
+            except Diverged:
+                writer.note_history(state)
+                raise
             finally:
                 progress.close()
             writer.finish(state)
