@@ -17,7 +17,7 @@ from hybridsep.config.schema import Config
 from hybridsep.config.validation import refuse, validate
 from hybridsep.errors import ConfigError
 
-_ARCHIVE_SUFFIX = re.compile(r"\.(tar(\.(xz|gz|bz2))?|tgz|txz)$")
+_ARCHIVE_SUFFIX = re.compile(r"\.(tar(\.(xz|gz|bz2))?|tgz|txz|zip)$", re.IGNORECASE)
 
 
 def stem(path: str | None) -> str:
@@ -75,7 +75,7 @@ def resolve(composed: DictConfig) -> Config:
         raise _missing(error) from None
     except OmegaConfBaseException as error:
         raise ConfigError(f"{error.full_key}: {str(error).splitlines()[0]}") from None
-    _check_path(tree)
+    _check_source(tree)
     _expand_source(tree["data"]["source"])
     config = validate(Config, tree)
     _check_together(config, tree)
@@ -94,20 +94,24 @@ def _missing(error: MissingMandatoryValue) -> ConfigError:
     return ConfigError(f"{key} is missing: give it on the command line or in the file that was chosen")
 
 
-def _check_path(tree: dict[str, Any]) -> None:
+def _check_source(tree: dict[str, Any]) -> None:
+    """Check that what is said of a dataset's files reaches its source: the keys of the source lead back to them."""
     data = tree.get("data")
-    source, path = (data.get("source"), data.get("path")) if isinstance(data, dict) else (None, None)
-    if not isinstance(source, dict):
+    source = data.get("source") if isinstance(data, dict) else None
+    if not isinstance(data, dict) or not isinstance(source, dict):
         raise refuse("data.source", source, "keys, one of them _target_")
-    if path is None and "path" in source:
+    if data.get("path") is None and "path" in source:
         raise ConfigError(
-            "data.path is missing: data.path=FOLDER_OR_TAR, with train/CLASS/FILE and test/CLASS/FILE in it"
+            "data.path is missing: data.path=FOLDER_OR_ARCHIVE, with train/CLASS/FILE and test/CLASS/FILE in it"
         )
-    if path is not None and path not in source.values():
-        raise ConfigError(
-            f"data.path={path} is not used by this dataset ({source.get('_target_')}): "
-            "data=imagefolder and data=cifar10_jpeg take a path"
-        )
+    for key, inside in {"path": "path", "side": "resize", "split": "hold_out"}.items():
+        value = data.get(key)
+        # A source of one's own may call the path otherwise; a number can be there for another reason.
+        if value is not None and inside not in source and not (key == "path" and value in source.values()):
+            raise ConfigError(
+                f"data.{key}={value} is not used by this dataset ({source.get('_target_')}): "
+                f"data=imagefolder and data=cifar10_jpeg take a {key}"
+            )
 
 
 def _expand_source(source: dict[str, Any]) -> None:

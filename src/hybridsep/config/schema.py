@@ -65,13 +65,18 @@ class AugmentationConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class DataConfig:
-    """A dataset. `mean` and `std` are per channel in [0, 1]; null means measured on the training images."""
+    """A dataset. `mean` and `std` are per channel in [0, 1]; null means measured on the training images.
+
+    Of images of one's own, `side` makes squares of so many pixels, and `split` holds out a share of them as test part.
+    """
 
     name: Name = field(metadata=CARRIED_OUT)
     title: str = field(metadata=CARRIED_OUT)
     path: Folder | None = field(default=None, metadata=CARRIED_OUT)
-    source: dict[str, Any] = field(
-        metadata={"carried_out_inside": ("root", "path", "cache", "download", "name", "title")}
+    side: Annotated[Side, doc("or null for the images as they are")] | None = None
+    split: Annotated[float, Interval(gt=0, lt=1), doc("or null for the images in test/")] | None = None
+    source: dict[str, Any] = field(  # what `side` and `split` say is a part of the identity there
+        metadata={"carried_out_inside": ("root", "path", "cache", "download", "name", "title", "resize", "hold_out")}
     )
     mean: Annotated[list[float], Len(3, 3), doc("or null for measured ones")] | None = None
     std: Annotated[list[Positive], Len(3, 3), doc("or null for measured ones")] | None = None

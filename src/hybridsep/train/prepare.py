@@ -58,6 +58,7 @@ def prepare(config: dict[str, Any]) -> PreparedRow:
     classes = len(dataset.classes)
     config = build.matched({**config, "precision": decided}, classes=classes, height=side, width=side)
     make = build.network_factory(config, classes=classes)
+    _check_batch(config["schedule"]["batch_size"], make, side)
     cost = cost_of(make(), height=side, width=side)
     return PreparedRow(config, device, threads, dataset, make, cost, (note,) if note else ())
 
@@ -78,3 +79,18 @@ def _check(config: dict[str, Any], dataset: Dataset) -> None:
         )
     if images > tested:
         raise ConfigError(f"evaluation.images={images} is not allowed: there are {tested} test images")
+
+
+def _check_batch(batch: int, make: Callable[[], nn.Module], side: int) -> None:
+    """Raise ConfigError for a single image a step where BatchNorm would be left with a single value per channel."""
+    if batch > 1:
+        return
+    with torch.device("meta"):  # shapes alone say so
+        network, image = make(), torch.empty(1, 3, side, side)
+    try:
+        network.train()(image)
+    except ValueError as error:  # of BatchNorm
+        raise ConfigError(
+            f"schedule.batch_size=1 is not allowed with images of {side} x {side} pixels: at least 2, because BatchNorm"
+            f" needs more than one value per channel ({' '.join(str(error).split())})"
+        ) from None

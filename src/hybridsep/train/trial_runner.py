@@ -56,7 +56,14 @@ def existing_record(row: PreparedRow, trial: int) -> records.Record | None:
     except RecordError as error:
         raise RecordError(f"{error}: copy it again, or remove the folder to train the trial anew") from None
     if record["identity"] != identity(row.config, trial):
-        what = ", ".join(differences(record["config"], row.config)) or "another version of the configuration"
+        before = record["config"]
+        changed = differences(before, row.config)
+        what = ", ".join(changed) or "another version of the configuration"
+        if len(changed) == 1 and before["precision"] != row.config["precision"]:
+            raise RecordError(
+                f"{folder} was begun with other arithmetic ({what}), as precision=auto chooses by the machine:"
+                f" precision={before['precision']} goes on with it, study= or row= gives this one a name of its own"
+            )
         raise RecordError(f"{folder} holds another run ({what}): give this one a name of its own with study= or row=")
     if record["dataset"]["sha256"] != row.dataset.sha256:
         raise RecordError(f"{folder} was begun on other data than {row.dataset.title}: choose another study= or row=")
