@@ -8,6 +8,7 @@ from test_modules import images, randomise, slot
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from hybridsep.config.targets import check_keywords
 from hybridsep.errors import ConfigError
 from hybridsep.modules.dense import Dense
 from hybridsep.networks import ModuleFactory, cost_of
@@ -118,7 +119,7 @@ def test_dropout_stands_where_the_file_has_it():
 @pytest.mark.parametrize(
     "changes, named",
     [
-        ({"variant": "tiny", "width_ratio": 1.0}, "cifar or reference"),
+        ({"variant": "tiny", "width_ratio": 1.0}, "cifar, reference"),
         ({"width_ratio": 0.0}, "width_ratio"),
         ({"width_ratio": float("nan")}, "width_ratio"),
         ({"dropout": 1.0}, "dropout"),
@@ -128,7 +129,7 @@ def test_dropout_stands_where_the_file_has_it():
 )
 def test_bad_keywords_are_one_line(changes, named):
     with pytest.raises(ConfigError, match=named) as caught:
-        DarkNet(DENSE, **PAPER | changes)
+        check_keywords(DarkNet, PAPER | changes, "model.network", positional=1)
     assert str(caught.value).startswith("model.network.")
     assert "\n" not in str(caught.value)
 

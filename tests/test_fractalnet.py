@@ -12,6 +12,7 @@ from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTens
 from torch.utils.flop_counter import FlopCounterMode
 
 from hybridsep import config
+from hybridsep.config.targets import check_keywords
 from hybridsep.errors import ConfigError
 from hybridsep.modules.dense import Dense
 from hybridsep.networks import Cost, ModuleFactory, cost_of
@@ -290,17 +291,17 @@ def test_dropout_stands_before_batchnorm_at_its_blocks_rate():
         ({"widths": [], "dropout": []}, "widths"),
         ({"widths": [4, 0]}, "widths"),
         ({"columns": 0}, "columns"),
-        ({"dropout": [0.1]}, "2 blocks"),
+        ({"dropout": [0.1]}, "a list of 2"),
         ({"dropout": [0.0, 1.0]}, "dropout"),
         ({"drop_path": 1.0}, "drop_path"),
         ({"drop_path": math.nan}, "drop_path"),
         ({"global_share": 1.5}, "global_share"),
-        ({"evaluation_column": "first"}, "all or deepest"),
+        ({"evaluation_column": "first"}, "all, deepest"),
     ],
 )
 def test_bad_keywords_are_one_line(changes, named):
     with pytest.raises(ConfigError, match=named) as caught:
-        FractalNet(DENSE, **SMALL | changes)
+        FractalNet(DENSE, **check_keywords(FractalNet, SMALL | changes, "model.network", positional=1))
     assert str(caught.value).startswith("model.network.")
     assert "\n" not in str(caught.value)
 

@@ -1,7 +1,6 @@
 """The six modules: costs against torch's counter, identities, and other libraries' modules with the same weights."""
 
 import copy
-import inspect
 import itertools
 import shutil
 from pathlib import Path
@@ -14,6 +13,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from hybridsep import modules
+from hybridsep.config.targets import check_keywords
 from hybridsep.errors import ConfigError
 from hybridsep.modules import Hybrid, Inception, ReformulatedInception, ResNeXt, Separable, SeparableEquivalent
 from hybridsep.modules.fast import norm_relu, use_fast
@@ -21,7 +21,7 @@ from hybridsep.modules.inception import AveragePool, tower_widths
 from hybridsep.modules.layers import scaled
 from hybridsep.modules.resnext import bottleneck
 from hybridsep.networks.cost import cost_of, parameters
-from hybridsep.networks.factory import ModuleFactory, keyword_types
+from hybridsep.networks.factory import ModuleFactory
 
 CONF = Path(__file__).parents[1] / "conf" / "model"
 ROWS = ("separable", "inception", "resnext", "reformulated_inception", "separable_equivalent", "hybrid")
@@ -103,9 +103,8 @@ def test_yaml_states_exactly_the_keywords(row):
     stated = yaml.safe_load((CONF / f"{row}.yaml").read_text(encoding="utf-8"))
     cls = getattr(modules, stated["module"]["_target_"].removeprefix("hybridsep.modules."))
     assert stated["name"] == row
-    assert set(stated["module"]) - {"_target_"} == set(keyword_types(cls))
-    built = inspect.signature(cls).parameters.values()
-    assert all(parameter.default is inspect.Parameter.empty for parameter in built)
+    keywords = {key: value for key, value in stated["module"].items() if key != "_target_"}
+    assert keywords == check_keywords(cls, {}, "model.module", positional=2)  # the constructor's defaults
 
 
 def test_separable_equivalent_is_separable():
@@ -329,7 +328,7 @@ BAD = [
     ("resnext", {"cardinality": 0}, "cardinality"),
     ("resnext", {"cardinality": "<=0"}, "cardinality"),
     ("resnext", {"cardinality": "32"}, "cardinality"),
-    ("resnext", {"cardinality": 8.0}, "int or str"),
+    ("resnext", {"cardinality": 8.0}, "a whole number of at least 1 or text"),
     ("reformulated_inception", {"segments": 3}, "segments"),
     ("reformulated_inception", {"segments": 0}, "segments"),
     ("reformulated_inception", {"norm_act": "yes"}, "norm_act"),
@@ -347,9 +346,21 @@ def test_bad_keywords_are_one_line(row, changes, named):
     assert "\n" not in str(caught.value)
 
 
-def test_missing_keyword_is_named():
-    with pytest.raises(ConfigError, match=r"model\.module\.inner_ratio: missing"):
-        ModuleFactory(Inception, {})
+def test_constructors_have_the_papers_defaults():
+    for row in ROWS:
+        assert str(slot(row).cls(16, 32)) == str(slot(row)(16, 32))
+
+
+class WithoutStar(nn.Module):
+    def __init__(self, in_chs: int, out_chs: int, ratio: float, kind: str = "a"):
+        super().__init__()
+        self.conv = nn.Conv2d(in_chs, int(ratio * out_chs), 1)
+
+
+def test_keywords_of_a_module_need_no_star():
+    assert ModuleFactory(WithoutStar, {"ratio": 1.0})(4, 8).conv.out_channels == 8
+    with pytest.raises(ConfigError, match=r"^model\.module\.ratio is missing: a finite number"):
+        ModuleFactory(WithoutStar, {})
 
 
 def test_too_narrow_for_four_towers():

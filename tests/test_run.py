@@ -151,7 +151,7 @@ def test_weight_decay_spares_batch_norm_and_biases():
         (["epochs=5"], "epochs is not a key: did you mean schedule.epochs?"),
         (["trial=9..0"], "trial=9..0 runs backward"),
         (["schedule.epochs=many"], "schedule.epochs=many"),
-        (["model=perceptron"], "Available options in 'model'"),
+        (["model=perceptron"], "model=perceptron is not there: allowed are darknet"),
         (["model=resnext", "model.module.cardinality=7"], "model.module.cardinality"),
         (["data=imagefolder", "data.path=nowhere"], "data.path=nowhere does not exist"),
         (["evaluation.images=101"], "there are 100 test images"),

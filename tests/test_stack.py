@@ -6,6 +6,7 @@ from test_modules import ROWS, images, slot
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from hybridsep.config.targets import check_keywords
 from hybridsep.errors import ConfigError
 from hybridsep.modules.fast import use_fast
 from hybridsep.modules.grouped import GroupedConv2d
@@ -112,16 +113,17 @@ def test_dropout_stands_after_each_pooling_and_before_the_head():
 @pytest.mark.parametrize(
     "changes, named",
     [
-        ({"widths": ()}, "size.widths"),
-        ({"widths": (16, 0)}, "size.widths"),
-        ({"depth": 0}, "size.depth"),
-        ({"dropout": 1.0}, "size.dropout"),
+        ({"widths": ()}, "widths"),
+        ({"widths": (16, 0)}, "widths"),
+        ({"depth": 0}, "depth"),
+        ({"dropout": 1.0}, "dropout"),
         ({"act_layer": "swish"}, "act_layer"),
     ],
 )
 def test_bad_sizes_are_one_line(changes, named):
-    with pytest.raises(ConfigError, match=named) as caught:
-        build("separable", **changes)
+    sizes = {"widths": (8, 16), "depth": 1, "stem_stride": 1, "act_layer": "relu", "dropout": 0.0, "residual": False}
+    with pytest.raises(ConfigError, match=rf"^model\.network\.{named}=") as caught:
+        check_keywords(Stack, sizes | changes, "model.network", positional=1, supplied=("in_chs", "classes"))
     assert "\n" not in str(caught.value)
 
 

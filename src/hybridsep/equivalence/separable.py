@@ -1,7 +1,7 @@
 """Identities of the separable convolution and of the hybrid, with separable convolutions or towers on the left."""
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -34,7 +34,7 @@ def grouped(chs: Channels) -> Form:
     )
 
 
-def _separable(chs: Channels, activation: str = "none") -> tuple[Shapes, Function]:
+def _separable(chs: Channels, activation: Literal["none", "relu"] = "none") -> tuple[Shapes, Function]:
     return module(lambda: Separable(chs.in_chs, chs.out_chs, intermediate_activation=activation))
 
 

@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 
 from hybridsep.errors import ConfigError
-from hybridsep.modules.layers import ConvNormAct, conv, scaled
+from hybridsep.modules.layers import ConvNormAct, Ratio, conv, scaled
 
 
 class Hybrid(nn.Module):
@@ -22,10 +22,10 @@ class Hybrid(nn.Module):
         in_chs: int,
         out_chs: int,
         *,
-        leading_pointwise: bool,
-        identity: bool,
-        leading_norm_act: bool,
-        inner_ratio: float,
+        leading_pointwise: bool = True,
+        identity: bool = False,
+        leading_norm_act: bool = False,
+        inner_ratio: Ratio = 1.0,
     ):
         super().__init__()
         if not leading_pointwise and leading_norm_act:

@@ -10,7 +10,7 @@ from torch.autograd.function import FunctionCtx
 
 from hybridsep.errors import ConfigError
 from hybridsep.modules.fast import TwoWays
-from hybridsep.modules.layers import ConvNormAct, joined_conv, joined_norm_act, scaled
+from hybridsep.modules.layers import ConvNormAct, Ratio, joined_conv, joined_norm_act, scaled
 
 # Widths of the block with 256 output channels; torchvision's `InceptionA(pool_features=32)` has the same.
 _BLOCK = 256
@@ -74,7 +74,7 @@ class Inception(TwoWays):
     256). `fast`: what is narrow is joined, and the pooling comes last.
     """
 
-    def __init__(self, in_chs: int, out_chs: int, *, inner_ratio: float):
+    def __init__(self, in_chs: int, out_chs: int, *, inner_ratio: Ratio = 1.0):
         super().__init__()
         w = tower_widths(out_chs, inner_ratio)
         self.tower_1x1 = ConvNormAct(in_chs, w.single, 1, act_layer="relu")

@@ -2,15 +2,18 @@
 
 import math
 from collections.abc import Callable, Sequence
-from typing import cast
+from typing import Annotated, Literal, cast
 
 import torch
 import torch.nn.functional as F
+from annotated_types import Gt
 from torch import Tensor, nn
 
-from hybridsep.errors import ConfigError
 from hybridsep.modules.fast import TwoWays, norm_act
 from hybridsep.modules.grouped import GroupedConv2d
+
+Activation = Literal["none", "relu", "elu", "leaky_relu", "prelu"]
+Ratio = Annotated[float, Gt(0)]
 
 # In place, because each follows a normalisation, a convolution or an addition, whose backward passes do not read
 # their own outputs. The slope .1 is darknet's.
@@ -19,27 +22,17 @@ _ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": lambda: nn.ReLU(inplace=True),
     "elu": lambda: nn.ELU(inplace=True),
     "leaky_relu": lambda: nn.LeakyReLU(0.1, inplace=True),
+    "prelu": nn.PReLU,
 }
 
 
-def activation(name: str, *, key: str, allowed: tuple[str, ...] = tuple(_ACTIVATIONS)) -> nn.Module:
-    """Return the activation called `name`, without parameters.
-
-    Raises ConfigError, naming the configuration key `key`, when `name` is not one of `allowed`.
-    """
-    if name not in allowed:
-        raise ConfigError(f"{key}: unknown activation {name!r}; allowed: {', '.join(allowed)}")
+def activation(name: Activation) -> nn.Module:
+    """Return the activation called `name`. Only "prelu" has a parameter, one slope for a layer (He et al. 2015)."""
     return _ACTIVATIONS[name]()
 
 
 def scaled(width: float, ratio: float, *, multiple: int = 1) -> int:
-    """Return `width * ratio` rounded to the nearest positive multiple of `multiple`; ratio 1 keeps a
-    whole `width` as it is.
-
-    Raises ConfigError when the ratio is not a positive, finite number.
-    """
-    if not (math.isfinite(ratio) and ratio > 0):
-        raise ConfigError(f"model.module.inner_ratio: {ratio} is not allowed; a finite number above 0 is")
+    """Return `width * ratio` rounded to the nearest positive multiple of `multiple`; ratio 1 keeps a whole `width`."""
     if ratio == 1:
         multiple = 1
     return max(1, math.floor(width * ratio / multiple + 0.5)) * multiple
@@ -55,17 +48,16 @@ def conv(in_chs: int, out_chs: int, kernel_size: int, *, groups: int = 1, stride
 class ConvNormAct(TwoWays):
     """Convolution without bias, BatchNorm, activation: (N, in_chs, H, W) -> (N, out_chs, H, W).
 
-    `fast`: on a GPU BatchNorm and ReLU are one compiled function. Raises ConfigError, naming `model.network.act_layer`,
-    for an unknown activation.
+    `fast`: on a GPU BatchNorm and ReLU are one compiled function.
     """
 
     def __init__(
-        self, in_chs: int, out_chs: int, kernel_size: int, *, act_layer: str, groups: int = 1, stride: int = 1
+        self, in_chs: int, out_chs: int, kernel_size: int, *, act_layer: Activation, groups: int = 1, stride: int = 1
     ):
         super().__init__()
         self.conv = conv(in_chs, out_chs, kernel_size, groups=groups, stride=stride)
         self.norm = nn.BatchNorm2d(out_chs)
-        self.act = activation(act_layer, key="model.network.act_layer")
+        self.act = activation(act_layer)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.norm_act(self.conv(x))

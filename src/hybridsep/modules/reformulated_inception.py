@@ -1,9 +1,12 @@
 """The re-formulated Inception module (Figure 4; Chollet's Xception paper, Figure 3)."""
 
+from typing import Annotated
+
+from annotated_types import Ge
 from torch import Tensor, nn
 
 from hybridsep.errors import ConfigError
-from hybridsep.modules.layers import ConvNormAct, conv, scaled
+from hybridsep.modules.layers import ConvNormAct, Ratio, conv, scaled
 
 
 class ReformulatedInception(nn.Module):
@@ -15,9 +18,17 @@ class ReformulatedInception(nn.Module):
     `segments` does not divide the widths.
     """
 
-    def __init__(self, in_chs: int, out_chs: int, *, segments: int, norm_act: bool, inner_ratio: float):
+    def __init__(
+        self,
+        in_chs: int,
+        out_chs: int,
+        *,
+        segments: Annotated[int, Ge(1)] = 4,
+        norm_act: bool = True,
+        inner_ratio: Ratio = 1.0,
+    ):
         super().__init__()
-        if segments < 1 or out_chs % segments:
+        if out_chs % segments:
             raise ConfigError(
                 f"model.module.segments: {segments} does not divide {out_chs} channels; "
                 "allowed: a divisor of every width"

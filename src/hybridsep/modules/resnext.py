@@ -2,12 +2,13 @@
 
 import math
 import re
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
+from annotated_types import Ge
 from torch import Tensor, nn
 
 from hybridsep.errors import ConfigError
-from hybridsep.modules.layers import ConvNormAct, scaled
+from hybridsep.modules.layers import ConvNormAct, Ratio, scaled
 
 _KEY = "model.module.cardinality"
 
@@ -28,18 +29,12 @@ def bottleneck(out_chs: int, cardinality: int | str, bottleneck_ratio: float, in
     32 channels a unit, so that the cardinality stays above 16 (a prime width would turn the groups into one dense
     convolution). Raises ConfigError.
     """
-    if not (math.isfinite(bottleneck_ratio) and bottleneck_ratio > 0):
-        raise ConfigError(
-            f"model.module.bottleneck_ratio: {bottleneck_ratio} is not allowed; a finite number above 0 is"
-        )
     full = scaled(out_chs, bottleneck_ratio)
     if isinstance(cardinality, str):
         limit = _limit(cardinality)
         multiple = 1 << max(0, math.ceil(math.log2(scaled(full, inner_ratio) / limit)))
         inner = scaled(full, inner_ratio, multiple=multiple)
         return Bottleneck(inner, max(divisor for divisor in range(1, limit + 1) if inner % divisor == 0))
-    if cardinality < 1:
-        raise ConfigError(f'{_KEY}: {cardinality} is not allowed; a whole number from 1, or a limit such as "<=32" is')
     inner = scaled(full, inner_ratio, multiple=cardinality)
     if inner % cardinality:
         below = max(divisor for divisor in _divisors(inner) if divisor < cardinality)
@@ -72,7 +67,13 @@ class ResNeXt(nn.Module):
     """
 
     def __init__(
-        self, in_chs: int, out_chs: int, *, cardinality: int | str, bottleneck_ratio: float, inner_ratio: float
+        self,
+        in_chs: int,
+        out_chs: int,
+        *,
+        cardinality: Annotated[int, Ge(1)] | str = "<=32",
+        bottleneck_ratio: Ratio = 0.5,
+        inner_ratio: Ratio = 1.0,
     ):
         super().__init__()
         inner, groups = bottleneck(out_chs, cardinality, bottleneck_ratio, inner_ratio)

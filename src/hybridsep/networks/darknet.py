@@ -4,14 +4,13 @@ The paper does not say which of darknet's networks it used, so there are two: `c
 `cfg/darknet.cfg`, the reference model that the author's QuickNet started from.
 """
 
-import math
-from typing import NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import torch.nn.functional as F
+from annotated_types import Gt, Interval
 from torch import Tensor, nn
 
-from hybridsep.errors import ConfigError
-from hybridsep.modules.layers import ConvNormAct, activation
+from hybridsep.modules.layers import Activation, ConvNormAct, activation
 from hybridsep.networks.factory import ModuleFactory
 from hybridsep.networks.layer import Layer
 from hybridsep.networks.stochastic import Dropout
@@ -41,7 +40,7 @@ class DarkNet(nn.Module):
     between stages, odd sizes rounded up; a 1x1 convolution with bias to the classes; `head_act_layer` (the original's
     files have the leaky ReLU here too); global average pooling. `variant` is "cifar" or "reference". `width_ratio`
     scales all widths (1.0: the original's). `dropout` acts where the variant has any; "reference" has none.
-    Layer j of stage i is `stages.i.j`, the stem among them. Raises ConfigError for a value out of range.
+    Layer j of stage i is `stages.i.j`, the stem among them.
     """
 
     def __init__(
@@ -50,19 +49,13 @@ class DarkNet(nn.Module):
         *,
         in_chs: int,
         classes: int,
-        variant: str,
-        width_ratio: float,
-        act_layer: str,
-        head_act_layer: str,
-        dropout: float,
+        variant: Literal["cifar", "reference"],
+        width_ratio: Annotated[float, Gt(0)],
+        act_layer: Activation,
+        head_act_layer: Activation,
+        dropout: Annotated[float, Interval(ge=0, lt=1)],
     ):
         super().__init__()
-        if variant not in VARIANTS:
-            raise ConfigError(f"model.network.variant: {variant!r} is not allowed; {' or '.join(VARIANTS)} is")
-        if not (math.isfinite(width_ratio) and width_ratio > 0):
-            raise ConfigError(f"model.network.width_ratio: {width_ratio} is not allowed; a finite number above 0 is")
-        if not 0 <= dropout < 1:
-            raise ConfigError(f"model.network.dropout: {dropout} is not allowed; a number from 0 to below 1 is")
         chosen = VARIANTS[variant]
         stages: list[nn.Sequential] = []
         before = in_chs
@@ -81,7 +74,7 @@ class DarkNet(nn.Module):
         self.stages = nn.ModuleList(stages)
         self.dropout = Dropout(dropout if chosen.dropout else 0.0)
         self.head = nn.Conv2d(before, classes, 1)
-        self.head_act = activation(head_act_layer, key="model.network.head_act_layer")
+        self.head_act = activation(head_act_layer)
 
     def forward(self, x: Tensor) -> Tensor:
         for index, stage in enumerate(self.stages):

@@ -18,13 +18,18 @@ stands between convolution and BatchNorm. Two departures from that Caffe network
 block's last join (here the pooling follows the block), and its convolutions have biases, which BatchNorm undoes.
 """
 
+from typing import Annotated, Literal
+
 import torch
 import torch.nn.functional as F
+from annotated_types import Ge, Interval, MinLen
 from torch import Tensor, nn
 
 from hybridsep.errors import ConfigError
 from hybridsep.networks.factory import ModuleFactory
 from hybridsep.networks.layer import Layer
+
+Rate = Annotated[float, Interval(ge=0, lt=1)]
 
 
 def ending_columns(row: int, columns: int) -> range:
@@ -129,7 +134,7 @@ class FractalNet(nn.Module):
     pixel after five blocks); a linear head. `dropout` gives a rate per block. In training, `drop_path` is the rate of
     local drop-path and `global_share` the share of batches with global drop-path. In evaluation the joins take the
     mean of all columns (`evaluation_column="all"`), or the deepest column answers alone ("deepest").
-    Raises ConfigError for a value out of range, and when called, for images too small for the poolings.
+    Raises ConfigError for another number of rates, and when called, for images too small for the poolings.
     """
 
     def __init__(
@@ -138,22 +143,18 @@ class FractalNet(nn.Module):
         *,
         in_chs: int,
         classes: int,
-        widths: tuple[int, ...],
-        columns: int,
-        dropout: tuple[float, ...],
-        drop_path: float,
-        global_share: float,
-        evaluation_column: str,
+        widths: Annotated[tuple[Annotated[int, Ge(1)], ...], MinLen(1)],
+        columns: Annotated[int, Interval(ge=1, le=8)],
+        dropout: tuple[Rate, ...],
+        drop_path: Rate,
+        global_share: Annotated[float, Interval(ge=0, le=1)],
+        evaluation_column: Literal["all", "deepest"],
     ):
         super().__init__()
-        _require(len(widths) > 0 and min(widths) >= 1, "widths", list(widths), "a list of whole numbers from 1")
-        _require(1 <= columns <= 8, "columns", columns, "a whole number from 1 to 8")
-        rates = len(dropout) == len(widths) and all(0 <= rate < 1 for rate in dropout)
-        _require(rates, "dropout", list(dropout), f"one rate from 0 to below 1 for each of {len(widths)} blocks")
-        _require(0 <= drop_path < 1, "drop_path", drop_path, "a number from 0 to below 1")
-        _require(0 <= global_share <= 1, "global_share", global_share, "a number from 0 to 1")
-        choices = ("all", "deepest")
-        _require(evaluation_column in choices, "evaluation_column", repr(evaluation_column), " or ".join(choices))
+        if len(dropout) != len(widths):
+            raise ConfigError(
+                f"model.network.dropout={list(dropout)} is not allowed: a list of {len(widths)}, a rate for each block"
+            )
         self.evaluation_column = evaluation_column
         self.blocks = nn.ModuleList(
             Block(module, before, after, columns=columns, dropout=rate)
@@ -178,8 +179,3 @@ class FractalNet(nn.Module):
             alone = self.evaluation_column == "deepest" and not self.training
             x = F.max_pool2d(block.deepest(x) if alone else block(x, rows), 2)
         return self.head(x.mean(dim=(2, 3)))
-
-
-def _require(ok: bool, key: str, value: object, allowed: str) -> None:
-    if not ok:
-        raise ConfigError(f"model.network.{key}: {value} is not allowed; {allowed} is")

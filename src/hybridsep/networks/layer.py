@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from hybridsep.modules.fast import TwoWays, norm_act
-from hybridsep.modules.layers import activation
+from hybridsep.modules.layers import Activation, activation
 from hybridsep.networks.factory import ModuleFactory
 from hybridsep.networks.stochastic import Dropout
 
@@ -22,7 +22,7 @@ class Layer(TwoWays):
         in_chs: int,
         out_chs: int,
         *,
-        act_layer: str,
+        act_layer: Activation,
         residual: bool = False,
         dropout: float = 0.0,
     ):
@@ -30,7 +30,7 @@ class Layer(TwoWays):
         self.module = module(in_chs, out_chs)
         self.dropout = Dropout(dropout)
         self.norm = nn.BatchNorm2d(out_chs)
-        self.act = activation(act_layer, key="model.network.act_layer")
+        self.act = activation(act_layer)
         self.residual = residual and in_chs == out_chs
 
     def forward(self, x: Tensor) -> Tensor:

@@ -1,10 +1,13 @@
 """The baseline network of Figure 4: darknet's `cifar.cfg` stack, built of the module under test."""
 
+from typing import Annotated, Literal
+
 import torch.nn.functional as F
+from annotated_types import Ge, Interval, MinLen
 from torch import Tensor, nn
 
 from hybridsep.errors import ConfigError
-from hybridsep.modules.layers import ConvNormAct
+from hybridsep.modules.layers import Activation, ConvNormAct
 from hybridsep.networks.factory import ModuleFactory
 from hybridsep.networks.layer import Layer
 from hybridsep.networks.stochastic import Dropout
@@ -16,7 +19,7 @@ class Stack(nn.Module):
     A 3x3 stem to widths[0] (at `stem_stride` 2 it halves the image, for small machines); one stage per width, each of
     `depth` layers (`Layer`); 2x2 max-pooling between stages; dropout after every pooling and before the head, where
     `cifar.cfg` has it; global average pooling; a linear head. Layer j of stage i is `stages.i.j`, whatever the module.
-    Raises ConfigError for a value out of range, and when called, for images too small for the poolings.
+    Raises ConfigError when called, for images too small for the poolings.
     """
 
     def __init__(
@@ -25,22 +28,14 @@ class Stack(nn.Module):
         *,
         in_chs: int,
         classes: int,
-        widths: tuple[int, ...],
-        depth: int,
-        act_layer: str,
-        dropout: float,
+        widths: Annotated[tuple[Annotated[int, Ge(1)], ...], MinLen(1)],
+        depth: Annotated[int, Ge(1)],
+        act_layer: Activation,
+        dropout: Annotated[float, Interval(ge=0, lt=1)],
         residual: bool,
-        stem_stride: int,
+        stem_stride: Literal[1, 2],
     ):
         super().__init__()
-        if not widths or min(widths) < 1:
-            raise ConfigError(f"size.widths: {list(widths)} is not allowed; a list of whole numbers from 1 is")
-        if depth < 1:
-            raise ConfigError(f"size.depth: {depth} is not allowed; a whole number from 1 is")
-        if not 0 <= dropout < 1:
-            raise ConfigError(f"size.dropout: {dropout} is not allowed; a number from 0 to below 1 is")
-        if stem_stride not in (1, 2):
-            raise ConfigError(f"size.stem_stride: {stem_stride} is not allowed; 1 or 2 is")
         self.stem = ConvNormAct(in_chs, widths[0], 3, stride=stem_stride, act_layer=act_layer)
         stages = []
         before = widths[0]

@@ -44,14 +44,16 @@ def _slot(config: dict[str, Any]) -> ModuleFactory:
 
 
 def matched(config: dict[str, Any], *, classes: int, height: int, width: int) -> dict[str, Any]:
-    """Return the configuration with `model.module.inner_ratio` chosen by `match`.
+    """Return the configuration with every keyword of the module, and `model.module.inner_ratio` chosen by `match`.
 
+    What a module's file leaves to the constructor's default is written out, so that a record holds it.
     `match=params` gives a module with inner widths the parameter count of the baseline in the same network, within 2 %;
     modules without inner widths are left as they are. Raises ConfigError when no width comes near enough.
     """
-    if config["match"] == "none" or "inner_ratio" not in config["model"]["module"]:
-        return config
-    slot = _slot(config)
+    slot, result = _slot(config), copy.deepcopy(config)
+    result["model"]["module"] |= check_keywords(slot.cls, slot.keywords, "model.module", positional=2)
+    if config["match"] == "none" or "inner_ratio" not in result["model"]["module"]:
+        return result
 
     def params(candidate: ModuleFactory) -> int:
         # Only the shapes are asked for, and building on "meta" allocates none of them.
@@ -61,7 +63,6 @@ def matched(config: dict[str, Any], *, classes: int, height: int, width: int) ->
 
     baseline = params(ModuleFactory(Separable, {"intermediate_activation": "none"}))
     ratio = match_inner_ratio(lambda value: params(slot.with_keywords(inner_ratio=value)), baseline)
-    result = copy.deepcopy(config)
     result["model"]["module"]["inner_ratio"] = ratio
     return result
 

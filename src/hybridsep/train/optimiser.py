@@ -14,7 +14,8 @@ from hybridsep.runs import seeds
 def initialise(network: nn.Module, *, study_seed: int, trial: int) -> None:
     """Fill every parameter of `network` in place, each from the stream (study seed, "init", trial, parameter name).
 
-    Convolutions and linear layers: normal with variance 2 / fan-in (He et al. 2015); biases 0; BatchNorm 1 and 0.
+    Convolutions and linear layers: normal with variance 2 / fan-in (He et al. 2015); biases 0; BatchNorm 1 and 0; the
+    slope of a PReLU 0.25.
     A parameter's draw depends on its name and shape only, so layers that two networks share start equal in one trial,
     and `separable_equivalent` starts as the same function as `separable`.
     """
@@ -29,6 +30,8 @@ def initialise(network: nn.Module, *, study_seed: int, trial: int) -> None:
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.reset_running_stats()
+        elif isinstance(module, nn.PReLU):
+            module.weight.fill_(0.25)
 
 
 def learning_rates(
