@@ -69,7 +69,7 @@ def hybrid_as_towers(chs: Channels) -> Form:
     return Form(chs.in_chs, *_hybrid(chs), _sum_of_towers, mappings.channels_to_towers)
 
 
-def as_dense(chs: Channels, activation: str = "none") -> Form:
+def as_dense(chs: Channels, activation: Literal["none", "relu"] = "none") -> Form:
     _, dense = module(lambda: Dense(chs.in_chs, chs.out_chs))
     return Form(chs.in_chs, *_separable(chs, activation), dense, _composed)
 
