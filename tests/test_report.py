@@ -121,7 +121,10 @@ def test_redraws_and_choices_stand_in_the_sensitivity_tables(made):
 
 def test_a_report_is_one_page_one_markdown_one_latex_and_a_csv_a_table(made):
     tables = {path.stem for path in (made / "tables" / "fig").glob("*.csv")}
-    parts = "distance distances agreement intervals noise trials runs sensitivity sensitivity-signed ranking deviations".split()
+    parts = (
+        "many distance distances agreement intervals noise trials runs sensitivity sensitivity-signed ranking".split()
+    )
+    parts += ["deviations", "null"]
     assert tables == {"figure4", "verdicts", *(f"figure4-{part}" for part in parts)}
     others = {path.name for path in (made / "tables" / "fig").iterdir() if path.suffix != ".csv"}
     assert others == {"index.html", "report.md", "report.tex", "made-with.json"}

@@ -20,12 +20,21 @@ hybridsep.report: what the runs prove. Reads results/runs; writes results/tables
   python -m hybridsep.report plan study=quick           trials that would settle it, and their hours
   python -m hybridsep.report compare resnext hybrid study=quick      two rows: difference, cost, disputed test images
   python -m hybridsep.report forget resnext=5..9 study=quick         no longer asked for; runs stay
+  python -m hybridsep.report compare A B C D study=quick    a difference of differences: (A less B) less (C less D)
+  python -m hybridsep.report null study=quick           how probable the paper's numbers are by chance alone
   python -m hybridsep.report calibrate                  how often intervals, tests and verdicts are right, simulated
   python -m hybridsep.report --check                    rebuild what stands under results/tables; 1 if it differs
 
 Every key with its value (set with key=value; what each means stands in conf/report.yaml):
 """
-COMMANDS = {"status": "status", "curves": "curves", "plan": "plan", "calibrate": "calibrate", "check": "--check"}
+COMMANDS = {
+    "status": "status",
+    "curves": "curves",
+    "plan": "plan",
+    "calibrate": "calibrate",
+    "null": "null",
+    "check": "--check",
+}
 FOOT = """
 Exit status: 0 done, 1 a study has no table (or no curves, or nothing to plan by) or --check found a difference,
 2 something to mend (one line says what).
@@ -49,7 +58,7 @@ def main(arguments: list[str] | None = None) -> int:
             command = f"watch {command}"
         if "forget" in words:
             return _forget(words)
-        words, rows = _two_rows(words) if "compare" in words else (words, ())
+        words, rows = _rows_of(words) if "compare" in words else (words, ())
         given = settings.load([word for word in words if word not in (*COMMANDS.values(), "--watch")])
         if rows:
             if named:
@@ -65,13 +74,16 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
 
 
-def _two_rows(words: list[str]) -> tuple[list[str], tuple[str, str]]:
-    """Take `compare ROW ROW` out of the words; return the others and the rows. Raises ConfigError unless two."""
+def _rows_of(words: list[str]) -> tuple[list[str], tuple[str, ...]]:
+    """Take `compare ROW ROW` out of the words; return the others and the rows. Raises ConfigError unless two or four."""
     at = words.index("compare")
     rows = [word for word in words[at + 1 :] if "=" not in word and not word.startswith("-")]
-    if len(rows) != 2 or rows[0] == rows[1]:
-        raise ConfigError("compare takes two rows: python -m hybridsep.report compare resnext hybrid study=quick")
-    return [word for word in words if word != "compare" and word not in rows], (rows[0], rows[1])
+    if len(rows) not in (2, 4) or any(first == second for first, second in zip(rows[::2], rows[1::2], strict=True)):
+        raise ConfigError(
+            "compare takes two rows: python -m hybridsep.report compare resnext hybrid study=quick; or four, for a"
+            " difference of differences: (first less second) less (third less fourth)"
+        )
+    return [word for word in words if word != "compare" and word not in rows], tuple(rows)
 
 
 def _forget(words: list[str]) -> int:
@@ -84,8 +96,8 @@ def _forget(words: list[str]) -> int:
     return 0
 
 
-def _compare(given: settings.ReportSettings, row: str, other: str) -> int:
-    from hybridsep.report import folders, pair, runset, terminal
+def _compare(given: settings.ReportSettings, *rows: str) -> int:
+    from hybridsep.report import contrasts, folders, pair, runset, terminal
 
     results, paper, screen = Path(given.results), settings.paper(), terminal.console()
     names, compared = folders.choose(results, given.study), False
@@ -93,27 +105,30 @@ def _compare(given: settings.ReportSettings, row: str, other: str) -> int:
     for name in names:
         runs, problems = folders.read(results, [name])
         there |= {run.row for run in runs if run.status == "finished"}
-        two = pair.of_two(runset.split(name, runs, paper, given.report)[0], row, other)
-        if two is None:
+        together = contrasts.joined(runset.split(name, runs, paper, given.report)[0], rows)
+        if together is None:
             continue
         compared = True
         for problem in problems:
             print(f"left out: {problem.message}", file=sys.stderr)
-        for table in pair.tables(two, given.report):
-            terminal.print_table(screen, table)
-        if given.report.draw:
+        if len(rows) == 2:
+            for table in pair.tables(together, given.report):
+                terminal.print_table(screen, table)
+        found = contrasts.of_rows(together, rows, given.report)
+        terminal.print_table(screen, contrasts.table("contrast", "On all test images", [found], given.report))
+        if given.report.draw and len(rows) == 2:
             try:
-                drawn = pair.picture(two, pair.dataset(two, given.data))
+                drawn = pair.picture(together, pair.dataset(together, given.data))
             except DataError as error:
                 print(f"no picture: {error}; data=PATH names its images", file=sys.stderr)
                 continue
-            path = results / "figures" / name / "compare" / f"{row}-{other}.png"
+            path = results / "figures" / name / "compare" / f"{'-'.join(rows)}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(drawn)
             screen.print(f"Written: {path}", soft_wrap=True)
     if not compared:
-        rows = f"; there are {', '.join(sorted(there))}" if there else ""
-        raise ConfigError(f"no table of study={given.study} has finished trials of {row} and {other}{rows}")
+        known = f"; there are {', '.join(sorted(there))}" if there else ""
+        raise ConfigError(f"study={given.study} has no finished trials of {' and '.join(rows)}{known}")
     return 0
 
 
@@ -174,6 +189,23 @@ def _plan(given: settings.ReportSettings) -> int:
             terminal.print_table(screen, plan.needed(one, given.report, given.plan))
             terminal.print_table(screen, plan.predicted(one, given.report))
     return 1 if empty else 0
+
+
+def _null(given: settings.ReportSettings) -> int:
+    from hybridsep.report import folders, null, runset, terminal
+
+    results, paper, screen = Path(given.results), settings.paper(), terminal.console()
+    shown = 0
+    for name in folders.choose(results, given.study):
+        runs, _ = folders.read(results, [name])
+        for one in runset.split(name, runs, paper, given.report)[0]:
+            table = null.table(one, paper)
+            if table:
+                terminal.print_table(screen, table)
+                shown += 1
+    if not shown:
+        print("left out: no baseline with two trials in a table of the paper that calls rows the same", file=sys.stderr)
+    return 0 if shown else 1
 
 
 def _calibrate(given: settings.ReportSettings) -> int:
@@ -243,6 +275,7 @@ _PROGRAMS = {
     "watch curves": _watch_curves,
     "plan": _plan,
     "calibrate": _calibrate,
+    "null": _null,
     "check": _check,
 }
 

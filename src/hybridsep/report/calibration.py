@@ -75,7 +75,7 @@ def simulate(
     rows = LEVEL + own * scenario.spread * draw(rng, (len(scenario.differences), trials))
     rows += np.array(scenario.differences)[:, np.newaxis]
     entries = [
-        {"is_baseline": False}
+        {"is_baseline": False, "same_start": False}
         | of_errors(
             dict(enumerate((row + images).tolist())),
             dict(enumerate((baseline + images).tolist())),
@@ -93,7 +93,7 @@ def simulate(
         alpha=choices.alpha,
         rng=rng,
     )
-    correct_and_star(entries, floor)
+    correct_and_star(entries, {trials: floor}, choices.alpha)
     return entries
 
 

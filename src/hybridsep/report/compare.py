@@ -1,6 +1,6 @@
 """Every statistic of one table: the errors of a set of runs go in, one flat dictionary per row comes out."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,8 @@ from hybridsep.report.runset import RunSet, Subset
 from hybridsep.report.settings import AnalysisOptions
 from hybridsep.runs.seeds import stream
 from hybridsep.statistics import agreement, difference, noise, power
+from hybridsep.statistics.machines import MachineEffect
+from hybridsep.statistics.many_to_one import ManyToOne, many_to_one
 from hybridsep.statistics.noise import MIN_TRIALS
 
 
@@ -28,6 +30,7 @@ class Comparison:
     predicted: power.IndependentErrors | None
     seed_disagreement: agreement.Disagreement
     distances: Distances | None
+    machines: list[MachineEffect]
     trials: list[dict[str, Any]]
 
     @property
@@ -50,11 +53,22 @@ def compare(runset: RunSet, choices: AnalysisOptions) -> Comparison:
         entry["mcnemar_n"] = len(pairs)
         entry["mcnemar_significant"] = sum(trial["mcnemar_p"] < choices.alpha for trial in pairs)
         entry["disagreement"] = float(np.mean([trial["disagreement"] for trial in pairs])) if pairs else None
+    many = many_to_one_of(runset, choices)
+    for entry in rows:
+        entry |= (
+            {f"many_{key}": value for key, value in asdict(many[entry["row"]]).items()}
+            if many.get(entry["row"])
+            else {}
+        )
     floors = noise_floors(runset, choices)
     wrong, images = runset.wrong(runset.baseline) if runset.runs.get(runset.baseline) else (np.empty((0, 0)), 0)
     predicted = power.independent_errors(wrong, images=images) if len(wrong) > 1 else None
     floor = floors["same" if choices.pairing == "paired" else "own"]
-    correct_and_star(rows, floor)
+    ranges = {floor.size: floor} | {
+        size: noise_floors(runset, choices, size=size)["same" if choices.pairing == "paired" else "own"]
+        for size in {entry["pairs"] for entry in rows} - {floor.size}
+    }
+    correct_and_star(rows, ranges, choices.alpha)
     base = [run.predicted for run in runset.runs.get(runset.baseline, {}).values()]
     return Comparison(
         rows=rows,
@@ -64,19 +78,34 @@ def compare(runset: RunSet, choices: AnalysisOptions) -> Comparison:
         seed_disagreement=agreement.mean_disagreement(base),
         distances=distances.measure(runset, choices),
         trials=trials,
+        machines=runset.machine_effects(),
     )
 
 
-def noise_floors(runset: RunSet, choices: AnalysisOptions, subset: Subset | None = None) -> dict[str, noise.NoiseFloor]:
-    """Return the noise floor of pairs judged on the same images, and on each one's own, for rows of the longest."""
+def many_to_one_of(runset: RunSet, choices: AnalysisOptions) -> dict[str, ManyToOne | None]:
+    """Return Dunnett's test of the rows against the baseline, on all test images."""
+    every = {row: np.array(list(runset.errors(row, Subset("all", runset.images)).values())) for row in runset.rows}
+    baseline = every.get(runset.baseline, np.empty(0))
+    rows = [every[row] for row in runset.variants]
+    tested = many_to_one(rows, baseline, margin=choices.margin, alpha=choices.alpha)
+    return dict(zip(runset.variants, tested, strict=True))
+
+
+def noise_floors(
+    runset: RunSet, choices: AnalysisOptions, subset: Subset | None = None, *, size: int | None = None
+) -> dict[str, noise.NoiseFloor]:
+    """Return the noise floor of pairs judged on the same images, and on each one's own.
+
+    For rows of `size` trials; None: of as many as the longest row has.
+    """
     has_baseline = bool(runset.runs.get(runset.baseline))
     cross = runset.cross_errors(runset.baseline, subset) if has_baseline else np.empty((0, 0))
-    size = max((len(runset.runs[row]) for row in runset.variants), default=0) or max(1, len(cross))
+    longest = max((len(runset.runs[row]) for row in runset.variants), default=0) or max(1, len(cross))
     return {
         name: noise.noise_floor(
             cross,
             same_images=name == "same",
-            size=size,
+            size=longest if size is None else size,
             groups=choices.groups,
             alpha=choices.alpha,
             rng=stream(choices.seed, "noise", runset.table, name),
@@ -112,6 +141,7 @@ def _row(runset: RunSet, row: str, errors: dict[str, dict[int, float]], choices:
         "label": spec.label or row,
         "is_baseline": row == runset.baseline,
         "paper": spec.paper,
+        "same_start": spec.same_start,
         "n": len(values),
         "expected": len(runset.trials[row]),
         "error_mean": float(values.mean()) if len(values) else None,
@@ -154,6 +184,8 @@ def of_errors(
     welch = difference.welch_interval(of_row, of_baseline, alpha)
     gain = difference.pairing_gain(of_row, of_baseline)
     absolute = difference.absolute(differences)
+    # Of so few trials no permutation can fall below alpha: then t is the test, and the permutations are only shown.
+    by_t = permutation.least is not None and permutation.least >= alpha
     return {
         "pairs": len(both) if paired else len(row),
         "mean_absolute": absolute and absolute.mean_absolute,
@@ -165,7 +197,11 @@ def of_errors(
         "reason": interval.reason,
         "bootstrap_low": bootstrap.low,
         "bootstrap_high": bootstrap.high,
-        "p": permutation.p,
+        "p": difference.t_test(samples) if by_t else permutation.p,
+        "test": "t" if by_t else "permutation",
+        "permutation_p": permutation.p,
+        "least": permutation.least,
+        "is_least": permutation.is_least,
         "permutations": permutation.permutations,
         "exact": permutation.exact,
         "equivalence_p": equivalence.p,
@@ -178,17 +214,27 @@ def of_errors(
     }
 
 
-def correct_and_star(rows: list[dict[str, Any]], floor: noise.NoiseFloor) -> None:
-    """Add to the entries what depends on the whole table: `p_holm`, and `beyond_noise` (None: too few trials)."""
+def correct_and_star(rows: list[dict[str, Any]], ranges: dict[int, noise.NoiseFloor], alpha: float) -> None:
+    """Add to the entries what depends on the whole table.
+
+    `p_holm` and `equivalence_p_holm`, corrected over the rows, and `equivalent` by the latter. `floor_low` and
+    `floor_high`, the range of the noise floor for the row's own number of trials, and whether it is `beyond_noise`:
+    None for too few trials, and for a row that begins with the baseline's weights, which is no pair of unlike seeds.
+    """
     corrected = difference.holm([entry["p"] for entry in rows])
-    for entry, p in zip(rows, corrected, strict=True):
-        known = floor.high is not None and not entry["is_baseline"] and entry["pairs"] >= MIN_TRIALS
-        entry["p_holm"] = p
-        entry["beyond_noise"] = entry["mean_absolute"] > floor.high if known else None
+    same = difference.holm([entry["equivalence_p"] for entry in rows])
+    for entry, p, p_same in zip(rows, corrected, same, strict=True):
+        floor = ranges[entry["pairs"]]
+        known = not floor.too_few and not entry["is_baseline"] and entry["pairs"] >= MIN_TRIALS
+        entry["p_holm"], entry["equivalence_p_holm"] = p, p_same
+        entry["equivalent"] = None if p_same is None else p_same < alpha
+        entry["floor_low"], entry["floor_high"] = (floor.low, floor.high) if known else (None, None)
+        entry["beyond_noise"] = entry["mean_absolute"] > floor.high if known and not entry["same_start"] else None
 
 
 _STATISTICS = (
-    "absolute_mean difference_sd mean low high reason bootstrap_low bootstrap_high p permutations exact equivalence_p"
+    "absolute_mean difference_sd mean low high reason bootstrap_low bootstrap_high p test permutation_p least is_least"
+    " permutations exact equivalence_p"
     " equivalent detectable welch_low welch_high correlation ratio"
 ).split()
 

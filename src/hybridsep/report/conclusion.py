@@ -6,7 +6,6 @@ from hybridsep.report.compare import Comparison
 from hybridsep.report.runset import RunSet
 from hybridsep.report.settings import AnalysisOptions
 from hybridsep.report.table import number, p_value
-from hybridsep.statistics.difference import MOST_EXACT
 
 
 def sentences(runset: RunSet, comparison: Comparison, choices: AnalysisOptions) -> list[str]:
@@ -20,12 +19,13 @@ def sentences(runset: RunSet, comparison: Comparison, choices: AnalysisOptions) 
     if comparison.floor.mean is not None:
         found[0] += f" Two of its own trials differ by {number(comparison.floor.mean)} points: noise."
     found += [_row(entry, baseline, comparison, choices) for entry in compared]
-    fewest = min((entry["pairs"] for entry in compared), default=0)
-    least = 2 / 2**fewest if fewest else 1
-    if compared and choices.pairing == "paired" and least >= choices.alpha and 2**fewest <= MOST_EXACT:
+    if any(entry["pairs"] == 1 for entry in compared):
+        found.append("One trial of a row cannot decide: it has no spread.")
+    if choices.pairing == "paired" and any(entry["test"] == "t" for entry in compared):
+        least = max(entry["least"] for entry in compared if entry["test"] == "t")
         found.append(
-            f"{_trials({'n': fewest}).capitalize()} cannot decide: the permutation test of so few never gives a p below"
-            f" {p_value(least)}, and a decision needs one below {choices.alpha:g}."
+            f"Of so few trials the permutation test never gives a p below {p_value(least)}, so Student's t is the test:"
+            " it takes differences to be normal."
         )
     return found
 
@@ -55,6 +55,8 @@ def _row(entry: dict[str, Any], baseline: dict[str, Any], comparison: Comparison
         text += f"; equal to the baseline within {choices.margin:g} points"
     if entry["beyond_noise"] is not None:
         text += f"; {'beyond' if entry['beyond_noise'] else 'within'} what the seed alone does"
+    elif entry["same_start"] and comparison.floor.mean is not None:
+        text += "; it begins with the baseline's weights, so it is not held against the noise of unlike seeds"
     elif comparison.floor.mean is not None:
         text += "; too few trials to tell from noise"
     return f"{text}."

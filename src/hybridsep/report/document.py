@@ -9,9 +9,11 @@ from hybridsep.report import (
     compare,
     conclusion,
     conditions,
+    contrasts,
     figure_data,
     folders,
     heading,
+    null,
     runset,
     sensitivity,
     speed,
@@ -83,6 +85,10 @@ def make(results: Path, study: str, paper: Paper, choices: AnalysisOptions) -> D
         repeated = by_table.get(one.spec.counterpart)
         if repeated and one.spec.row_for(repeated[0].baseline) == one.baseline:
             section.main.insert(0, side_by_side(repeated, (one, comparison), choices))
+            between = contrasts.of_counterparts(repeated[0], one, choices)
+            title = f"{one.short_title}: what the change itself does, each row less its counterpart"
+            if between:
+                section.details.insert(0, contrasts.table(f"{one.table}-contrasts", title, between, choices))
         sections.append(section)
         problems += unread
     measured, unusable = speed.load(results, study, paper)
@@ -102,6 +108,9 @@ def _section(
 ) -> tuple[Section, list[Problem]]:
     figures, unread = figure_data.build(runset, comparison)
     details = tables.detail_tables(runset, comparison, sensitivity.analyse(runset, choices), choices)
+    under_null = null.table(runset, paper)
+    if under_null:
+        details.insert(0, under_null)
     if runset.table != OWN_ROWS and paper.data.known(runset.first.record):
         details.append(claims.protocol_deviations(runset, paper))
     section = Section(

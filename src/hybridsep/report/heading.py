@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
+from hybridsep.config.trials import ranges
 from hybridsep.report.folders import Run
 from hybridsep.report.runset import RunSet
 from hybridsep.report.settings import AnalysisOptions
@@ -23,7 +24,22 @@ def lines(runset: RunSet, choices: AnalysisOptions) -> list[str]:
         f" {' or '.join(runset.values('match'))}.",
         f"Errors in % on {images(runset)}; {_pairing(runset, choices)}. {_machines(runset)}",
         *mixed(runset.finished),
+        *across_processors(runset),
     ]
+
+
+def across_processors(runset: RunSet) -> list[str]:
+    """Name the pairs whose two trials ran on unlike processors, and what a processor adds, where that can be told."""
+    pairs = {row: runset.across_processors(row) for row in runset.variants}
+    named = [f"{runset.row(row).label or row} {ranges(trials)}" for row, trials in pairs.items() if trials]
+    found = [f"Pairs across processors, by trial: {'; '.join(named)}."] if named else []
+    for effect in runset.machine_effects():
+        done = "taken from its errors" if runset.adjusted else "not taken from its errors (report.adjust_machines=true)"
+        found.append(
+            f"{runset.processors[effect.machine]} less {runset.processors[0]}: {effect.mean:+.2f} ± {effect.error:.2f}"
+            f" points on all test images, rows held apart; {done}."
+        )
+    return found
 
 
 def _shape(runset: RunSet) -> str:

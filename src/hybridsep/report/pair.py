@@ -2,8 +2,7 @@
 
 import importlib
 import io
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,15 +27,6 @@ class Disputed:
     indices: np.ndarray
     wrong: np.ndarray
     trials: int
-
-
-def of_two(runsets: Sequence[RunSet], row: str, other: str) -> RunSet | None:
-    """Return the runs of `row` with `other` as its baseline; None when no table has finished trials of both."""
-    for runset in runsets:
-        if runset.runs.get(row) and runset.runs.get(other):
-            runs = {name: runset.runs[name] for name in (other, row)}
-            return replace(runset, baseline=other, rows=[other, row], runs=runs)
-    return None
 
 
 def tables(pair: RunSet, choices: AnalysisOptions) -> list[Table]:

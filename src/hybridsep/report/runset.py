@@ -1,6 +1,7 @@
 """Sets of runs that one table compares: which belong together, and their errors on the chosen test images."""
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, reduce
@@ -14,6 +15,7 @@ from hybridsep.errors import UserError
 from hybridsep.report.folders import Problem, Run, common_part
 from hybridsep.report.settings import AnalysisOptions, Paper, RowSpec, TableSpec
 from hybridsep.runs import asked
+from hybridsep.statistics.machines import MachineEffect, machine_effects
 
 OWN_ROWS = "rows"
 OWN_TITLE = "Rows that are not of the paper: difference in test error from the baseline"
@@ -44,6 +46,7 @@ class RunSet:
     others: list[Run]
     trials: dict[str, list[int]]
     subset: Subset
+    adjusted: bool = False
     _chosen: dict[tuple[Subset, int], np.ndarray] = field(default_factory=dict, repr=False)
 
     @cached_property
@@ -105,8 +108,38 @@ class RunSet:
     def errors(self, row: str, subset: Subset | None = None) -> dict[int, float]:
         """Test error in percent of each finished trial of `row`, on that trial's images."""
         return {
-            trial: 100 * float(run.wrong[self.chosen(trial, subset)].mean()) for trial, run in self.runs[row].items()
+            trial: 100 * float(run.wrong[self.chosen(trial, subset)].mean()) - self.machine_adds(run)
+            for trial, run in self.runs[row].items()
         }
+
+    @cached_property
+    def processors(self) -> list[str]:
+        """The processors (or devices) that the finished runs were trained on, the one of most runs first."""
+        return [name for name, _ in Counter(map(processor, self.finished)).most_common()]
+
+    def machine_effects(self) -> list[MachineEffect]:
+        """What each processor but the first adds to the error on all test images, rows being held apart."""
+        rows, runs = list(self.runs), self.finished
+        return machine_effects(
+            np.array([100 * float(run.wrong.mean()) for run in runs]),
+            np.array([rows.index(run.row) for run in runs]),
+            np.array([self.processors.index(processor(run)) for run in runs]),
+        )
+
+    @cached_property
+    def _added(self) -> dict[str, float]:
+        """Points that a processor adds and that `errors` leaves out; nothing unless `adjusted`."""
+        effects = self.machine_effects() if self.adjusted else []
+        return {self.processors[effect.machine]: effect.mean for effect in effects}
+
+    def machine_adds(self, run: Run) -> float:
+        """Points that are taken from the run's error, so that all are as of one processor."""
+        return self._added.get(processor(run), 0.0)
+
+    def across_processors(self, row: str) -> list[int]:
+        """Trials of `row` whose partner in the baseline was trained on another processor."""
+        baseline = self.runs.get(self.baseline, {})
+        return [trial for trial in self.paired(row) if processor(self.runs[row][trial]) != processor(baseline[trial])]
 
     def cross_errors(self, row: str, subset: Subset | None = None) -> np.ndarray:
         """(n, n): test error in percent of the row's i-th finished trial on the images of its j-th."""
@@ -116,7 +149,8 @@ class RunSet:
             chosen[self.chosen(trial, subset), column] = 1
         wrong = np.array([self.runs[row][trial].wrong for trial in trials], dtype=np.float32)
         # Counts stay below 2**24, so float32 sums are exact.
-        return 100 * (wrong @ chosen).astype(np.float64) / chosen.sum(axis=0)
+        added = np.array([self.machine_adds(self.runs[row][trial]) for trial in trials])
+        return 100 * (wrong @ chosen).astype(np.float64) / chosen.sum(axis=0) - added[:, np.newaxis]
 
     def wrong(self, row: str) -> tuple[np.ndarray, int]:
         """Return (trials, images) bool, which images each trial of `row` gets wrong, and how many of them count.
@@ -143,6 +177,12 @@ class RunSet:
     def paired(self, row: str) -> list[int]:
         """Trials that both `row` and the baseline have finished."""
         return [trial for trial in self.runs[row] if trial in self.runs.get(self.baseline, {})]
+
+
+def processor(run: Run) -> str:
+    """Name what a run was trained on."""
+    machine = run.record["machine"]
+    return str(machine.get("gpu") or machine.get("processor"))
 
 
 def split(
@@ -211,6 +251,7 @@ def _build(study: str, name: str, spec: TableSpec, by_row: dict[str, list[Run]],
         others=[run for run in runs if run.status != "finished"],
         trials={row: sorted({*planned[row], *(run.trial for run in by_row[row])}) for row in rows},
         subset=_subset(finished, choices),
+        adjusted=choices.adjust_machines,
     )
     runset.chosen(finished[0].trial)
     return runset

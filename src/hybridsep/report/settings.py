@@ -39,6 +39,7 @@ class AnalysisOptions:
     groups: Annotated[int, Interval(ge=100, le=1_000_000)] = MISSING
     redraws: Annotated[int, Interval(ge=1, le=1_000_000)] = MISSING
     seed: Annotated[int, Ge(0)] = MISSING
+    adjust_machines: bool = MISSING
     draw: bool = MISSING
 
 
@@ -79,6 +80,8 @@ class ReportSettings:
 class RowSpec:
     """One row of a table of the paper: `title` there, `label` for figures, the `paper`'s number if it gives one.
 
+    `same_start`: it begins with the baseline's own weights, so the noise of unlike seeds is the wrong null for it.
+
     `counterpart`: the row of the table's counterpart that it stands for.
     """
 
@@ -86,6 +89,7 @@ class RowSpec:
     label: str = ""
     paper: float | None = None
     counterpart: str = ""
+    same_start: bool = False
 
 
 @dataclass
@@ -178,6 +182,14 @@ class PaperData:
 
 
 @dataclass
+class Chance:
+    """How the paper's numbers are held against chance: test `images` a trial, and `errors` in percent to try."""
+
+    images: int = 6000
+    errors: list[float] = field(default_factory=list)
+
+
+@dataclass
 class Paper:
     """What the paper says (conf/paper.yaml)."""
 
@@ -185,6 +197,7 @@ class Paper:
     tables: dict[str, TableSpec] = field(default_factory=dict)
     claims: dict[str, Claim] = field(default_factory=dict)
     open_points: list[OpenPoint] = field(default_factory=list)
+    chance: Chance = field(default_factory=Chance)
 
     def place(self, row: str) -> int:
         """Return where a row stands in the tables, one after the other; rows that stand in none come last."""
@@ -197,7 +210,7 @@ def load(words: list[str]) -> ReportSettings:
 
     Raises ConfigError naming key and allowed values.
     """
-    others = "a flag (--check, --watch, --help) or one of the words status, curves, plan, compare, calibrate"
+    others = "a flag (--check, --watch, --help) or one of the words status, curves, plan, compare, null, calibrate"
     settings = overrides.load(ReportSettings, config_dir() / "report.yaml", words, others=others)
     check_ranges(settings)
     if settings.report.power <= settings.report.alpha:

@@ -21,6 +21,7 @@ def main_tables(runset: RunSet, found: Comparison, choices: AnalysisOptions) -> 
     """Return the tables for the terminal."""
     return [
         differences(runset, found, choices),
+        *([many(runset, found, choices)] if any(line.get("many_p") is not None for line in found.rows) else []),
         *(distances.tables(runset, found.distances, choices)[:1] if found.distances else []),
         agreement(runset, found, choices),
     ]
@@ -42,6 +43,7 @@ def differences(runset: RunSet, found: Comparison, choices: AnalysisOptions) -> 
     """The paper's table with ours beside it, and what a mean of absolute differences must be compared with."""
     errors_first = runset.spec.quantity == "test_error"
     absolute = Column("Ours |d|", ("mean_absolute", "beyond_noise"), table.starred)
+    signed_first = Column("|mean d|", "absolute_mean", number)
     error = Column("Ours %" if errors_first else "Error %", ("error_mean", "error_sd"), table.spread)
     first, last = (error, absolute) if errors_first else (absolute, error)
     columns = [
@@ -52,7 +54,8 @@ def differences(runset: RunSet, found: Comparison, choices: AnalysisOptions) -> 
         Column("n", ("n", "expected"), table.share),
         Column(f"Difference [{percent(choices.alpha)}]", ("mean", "low", "high"), table.estimate),
         last,
-        Column("p Holm", "p_holm", p_value),
+        signed_first,
+        Column("p Holm", ("p_holm", "test", "is_least"), _tested),
         Column("Equal?", "equivalent", table.equal),
     ]
     floor = found.floor
@@ -64,13 +67,13 @@ def differences(runset: RunSet, found: Comparison, choices: AnalysisOptions) -> 
         "mean_absolute": floor.mean,
         "n": floor.n,
     }
-    blank = {"p_holm": "", "equivalent": ""}
-    floor_range = f"range {span(floor.low, floor.high)}" if not found.too_few else "too few for a range"
+    blank = {"p_holm": "", "equivalent": "", "absolute_mean": ""}
+    floor_range = _floor_range(found)
     lines = [line | (blank | {"mean": ""} if line["is_baseline"] else {}) for line in found.rows]
     lines.append(floor_line | blank | {"mean": MISSING if floor.mean is None else floor_range, "error_mean": ""})
     fields = (
         "row title paper mean_absolute n expected pairs mean low high absolute_mean error_mean error_sd p p_holm"
-        " equivalence_p equivalent detectable disagreement params macs images_per_second"
+        " equivalence_p equivalence_p_holm equivalent detectable disagreement params macs images_per_second"
     ).split()
     title = runset.spec.title
     return Table(
@@ -92,10 +95,18 @@ def _notes(runset: RunSet, found: Comparison, choices: AnalysisOptions) -> list[
     notes = [
         f"|d|: mean over trials of the absolute difference from the baseline{' (as in the paper)' * runset.of_paper}."
         f" Difference: signed mean with a {percent(choices.alpha)} {'paired t' if paired else 'Welch'} interval."
+        " |mean d|: the other reading of the text, the absolute value of the mean."
         f" p Holm: {'exact ' if exact else ''}{'sign-flip' if paired else 'two-sample'} permutation test, corrected"
-        " over the rows. Equal?: two one-sided"
-        f" tests, margin ±{choices.margin:g} points, level {choices.alpha:g}."
+        " over the rows; (least): its least possible p, so the p is no measure of how large the difference is; (t): by"
+        " Student's t, because so few trials have no permutation p below the level. Equal?: two one-sided"
+        f" tests, margin ±{choices.margin:g} points, level {choices.alpha:g}, corrected over the rows too."
     ]
+    if any(line["same_start"] and line["n"] for line in found.rows):
+        named = ", ".join(line["label"] for line in found.rows if line["same_start"])
+        notes.append(
+            f"{named} begins with the baseline's own weights and shares its seeds: the noise floor, of unlike seeds, is"
+            " the wrong null for it, so it has no star. What it is held against is 0."
+        )
     if floor.mean is not None and found.too_few:
         notes.append(
             "Noise floor: |d| of two trials of the baseline itself. Too few trials to say what lies outside it: that"
@@ -116,6 +127,52 @@ def _notes(runset: RunSet, found: Comparison, choices: AnalysisOptions) -> list[
         name = runset.baseline or choices.baseline
         notes.append(f"No finished run of the baseline {name}: there is nothing to compare with.")
     return notes
+
+
+def _tested(p: float | None, test: str | None, is_least: bool | None) -> str:
+    """Write a corrected p, and whether it is of t, or the least that the permutations could give."""
+    return p_value(p) + (" (t)" if test == "t" else " (least)" if is_least and p is not None else "")
+
+
+def _floor_range(found: Comparison) -> str:
+    """Write the range of the noise floor for rows of each number of trials."""
+    ranges = {line["pairs"]: span(line["floor_low"], line["floor_high"]) for line in found.rows if line["floor_high"]}
+    if not ranges:
+        return "too few for a range" if found.too_few else f"range {span(found.floor.low, found.floor.high)}"
+    if len(ranges) == 1:
+        return f"range {next(iter(ranges.values()))}"
+    return "range " + ", ".join(f"{shown} (n = {size})" for size, shown in sorted(ranges.items()))
+
+
+def many(runset: RunSet, found: Comparison, choices: AnalysisOptions) -> Table:
+    """All rows against the baseline at once, on all test images."""
+    chances = [
+        Column(f"P({name})", f"many_{name}", lambda value: number(value, 3)) for name in ("better", "same", "worse")
+    ]
+    return Table(
+        name=f"{runset.table}-many",
+        title=f"{runset.short_title}: all rows against the baseline at once, on all {runset.images:,} test images",
+        columns=[
+            LABEL,
+            Column("n", "n"),
+            Column(
+                f"Difference [{percent(choices.alpha)}, all rows]",
+                ("many_mean", "many_low", "many_high"),
+                table.estimate,
+            ),
+            Column("p Dunnett", "many_p", p_value),
+            *chances,
+        ],
+        lines=[line for line in found.rows if line.get("many_p") is not None],
+        fields="row label n many_mean many_low many_high many_p many_better many_same many_worse many_df".split(),
+        notes=[
+            "Dunnett's test: one spread, pooled over all rows, serves every comparison; p and intervals hold for all"
+            " rows together. Trials count as unpaired. P(better), P(same), P(worse): how probable it is that the true"
+            f" difference lies below -{choices.margin:g}, within ±{choices.margin:g}, above {choices.margin:g} points,"
+            " from the same spread, if every difference was as probable as another beforehand (a flat prior)."
+        ],
+        terminal=True,
+    )
 
 
 def agreement(runset: RunSet, found: Comparison, choices: AnalysisOptions) -> Table:
@@ -163,15 +220,19 @@ def intervals(runset: RunSet, found: Comparison, choices: AnalysisOptions) -> Ta
             Column("Welch", ("welch_low", "welch_high"), interval),
             Column("Correlation", "correlation", signed),
             Column("Gain by pairing", "ratio", lambda value: table.times(value, 1)),
-            Column("Permutation p", "p", p_value),
+            Column("Permutation p", ("permutation_p", "is_least"), distances.p_or_least),
+            Column("Test", "test"),
             Column("p Holm", "p_holm", p_value),
             Column("TOST p", "equivalence_p", p_value),
+            Column("TOST p Holm", "equivalence_p_holm", p_value),
+            Column("Held against", "same_start", _null),
             Column("Remark", "reason", wide=True),
         ],
         lines=[line for line in found.rows if not line["is_baseline"]],
         fields=(
             "row label n pairs mean difference_sd low high bootstrap_low bootstrap_high welch_low welch_high"
-            " correlation ratio p permutations exact p_holm equivalence_p equivalent detectable reason"
+            " correlation ratio p test permutation_p least permutations exact p_holm equivalence_p equivalence_p_holm"
+            " equivalent floor_low floor_high same_start detectable reason"
         ).split(),
         notes=[
             "BCa bootstrap: over trials, at a level that is raised because there are few; n/a where even their whole"
@@ -181,6 +242,10 @@ def intervals(runset: RunSet, found: Comparison, choices: AnalysisOptions) -> Ta
             " error; below 1, pairing cost something.",
         ],
     )
+
+
+def _null(same_start: bool) -> str:
+    return "its own start" if same_start else "unlike seeds"
 
 
 def noise(runset: RunSet, found: Comparison, choices: AnalysisOptions) -> Table:

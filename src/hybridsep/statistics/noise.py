@@ -22,6 +22,7 @@ class NoiseFloor:
 
     n: int
     pairs: int
+    size: int
     mean: float | None = None
     low: float | None = None
     high: float | None = None
@@ -55,14 +56,14 @@ def noise_floor(
     """
     n = len(cross)
     if n < 2:
-        return NoiseFloor(n, 0, reason=Reason.NO_TRIALS if n == 0 else Reason.ONE_OF_BASELINE)
+        return NoiseFloor(n, 0, size, reason=Reason.NO_TRIALS if n == 0 else Reason.ONE_OF_BASELINE)
     mean = float(pair_differences(cross, same_images=same_images).mean())
     pairs, low, high = n * (n - 1) // 2, None, None
     if n >= MIN_TRIALS and pairs >= MIN_PAIRS:
         relative = relative_range(n, size, paired=same_images, draws=groups, alpha=alpha, rng=rng)
         low, high = mean * relative[0], mean * relative[1]
     spread = float(np.diag(cross).std(ddof=1))
-    return NoiseFloor(n, pairs, mean, low, high, spread, 2 * spread / float(np.sqrt(np.pi)))
+    return NoiseFloor(n, pairs, size, mean, low, high, spread, 2 * spread / float(np.sqrt(np.pi)))
 
 
 def relative_range(

@@ -1,0 +1,123 @@
+"""Contrasts of rows, on all test images: a claim in words needs its own test."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import reduce
+
+import numpy as np
+
+from hybridsep.errors import ConfigError
+from hybridsep.report.distances import p_or_least
+from hybridsep.report.runset import RunSet, Subset, refuse_mixture
+from hybridsep.report.settings import AnalysisOptions
+from hybridsep.report.table import Column, Table, estimate, p_value, percent
+from hybridsep.runs.seeds import stream
+from hybridsep.statistics.contrast import Contrast, contrast
+from hybridsep.statistics.difference import holm
+
+TWO, FOUR = (1.0, -1.0), (1.0, -1.0, -1.0, 1.0)
+
+
+@dataclass(frozen=True)
+class Named:
+    """A contrast with the words for it."""
+
+    name: str
+    rows: tuple[str, ...]
+    found: Contrast
+
+
+def joined(runsets: Sequence[RunSet], rows: Sequence[str]) -> RunSet | None:
+    """Return one set of runs that has all `rows`, whichever tables of the study they stand in; None when one lacks.
+
+    The last row is its baseline. Raises UserError when the rows differ in more than the tables let them differ in.
+    """
+    having = [next((one for one in runsets if one.runs.get(row)), None) for row in rows]
+    if None in having:
+        return None
+    known = [one for one in having if one is not None]
+    alone = next((one for one in known if all(one.runs.get(row) for row in rows)), None)
+    if alone is None:
+        vary = list(dict.fromkeys(key for one in known for key in one.spec.vary))
+        alone = replace(known[0], spec=replace(known[0].spec, vary=vary))
+    runs = {row: one.runs[row] for row, one in zip(rows, known, strict=True)}
+    trials = {row: one.trials[row] for row, one in zip(rows, known, strict=True)}
+    joined = replace(alone, baseline=rows[-1], rows=[rows[-1], *rows[:-1]], runs=runs, trials=trials)
+    refuse_mixture(joined.finished, joined.spec, network=False)
+    return joined
+
+
+def of_rows(runset: RunSet, rows: Sequence[str], choices: AnalysisOptions) -> Named:
+    """Return rows[0] less rows[1]; of four rows that, less (rows[2] less rows[3]), trial by trial on all test images.
+
+    Raises ConfigError when the rows have no finished trial in common.
+    """
+    every = Subset("all", runset.images)
+    errors = [runset.errors(row, every) for row in rows]
+    common = sorted(reduce(set.intersection, (set(one) for one in errors)))
+    if not common:
+        raise ConfigError(f"{' and '.join(rows)} of study {runset.study} have no finished trial in common")
+    labels = [(runset.row(row).label or row).removesuffix(" (baseline)") for row in rows]
+    pairs = [f"{first} less {second}" for first, second in zip(labels[::2], labels[1::2], strict=True)]
+    return Named(
+        name=" less ".join(f"({pair})" for pair in pairs) if len(pairs) > 1 else pairs[0],
+        rows=tuple(rows),
+        found=contrast(
+            np.array([[one[trial] for trial in common] for one in errors]),
+            TWO if len(rows) == 2 else FOUR,
+            alpha=choices.alpha,
+            margin=choices.margin,
+            resamples=choices.resamples,
+            rng=stream(choices.seed, "contrast", *rows),
+        ),
+    )
+
+
+def of_counterparts(first: RunSet, second: RunSet, choices: AnalysisOptions) -> list[Named]:
+    """Return each row of a table that repeats another one, less the row that it stands for."""
+    pairs = [(row, spec.counterpart) for row, spec in second.spec.rows.items() if spec.counterpart not in ("", row)]
+    there = [pair for pair in pairs if second.runs.get(pair[0]) and first.runs.get(pair[1])]
+    both = [(pair, joined([first, second], pair)) for pair in there]
+    return [of_rows(one, pair, choices) for pair, one in both if one and one.paired(pair[0])]
+
+
+def table(name: str, title: str, found: Sequence[Named], choices: AnalysisOptions) -> Table:
+    """Return contrasts as a table, their p corrected over it (Holm)."""
+    corrected = holm([one.found.p for one in found])
+    lines = [
+        {
+            "contrast": one.name,
+            "rows": " ".join(one.rows),
+            "n": one.found.trials,
+            "mean": one.found.interval.mean,
+            "low": one.found.interval.low,
+            "high": one.found.interval.high,
+            "p": one.found.p,
+            "p_holm": p,
+            "flips_p": one.found.flips.p,
+            "least": one.found.flips.least,
+            "is_least": one.found.flips.is_least,
+            "equivalence_p": one.found.equivalence.p,
+        }
+        for one, p in zip(found, corrected, strict=True)
+    ]
+    return Table(
+        name=name,
+        title=title,
+        columns=[
+            Column("Contrast", "contrast", wide=True),
+            Column("n", "n"),
+            Column(f"Points [{percent(choices.alpha)}]", ("mean", "low", "high"), estimate),
+            Column("p (t)", "p", p_value),
+            Column("p Holm", "p_holm", p_value),
+            Column("Sign-flip p", ("flips_p", "is_least"), p_or_least),
+            Column("TOST p", "equivalence_p", p_value),
+        ],
+        lines=lines,
+        fields="rows n mean low high p p_holm flips_p least equivalence_p".split(),
+        notes=[
+            "Test error on all test images, in points, trial by trial over the trials that all rows have; above 0: the"
+            f" first is worse. p: Student's paired t. (least): the least p that so many trials can give. TOST: within"
+            f" ±{choices.margin:g} points."
+        ],
+    )
