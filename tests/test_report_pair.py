@@ -10,7 +10,7 @@ import pytest
 from conftest import TINY
 from PIL import Image
 
-from hybridsep.report import folders, pair, runset, settings
+from hybridsep.report import contrasts, folders, pair, runset, settings
 from hybridsep.report.__main__ import main
 
 
@@ -23,7 +23,7 @@ def printed(capsys, *words: str) -> tuple[int, str, str]:
 
 def pair_of(results, row: str, other: str) -> runset.RunSet:
     runs, _ = folders.read(results, ["s"])
-    return pair.of_two(runset.split("s", runs, settings.paper(), settings.load([]).report)[0], row, other)
+    return contrasts.joined(runset.split("s", runs, settings.paper(), settings.load([]).report)[0], (row, other))
 
 
 def test_against_the_baseline_it_says_what_the_table_says(tmp_path, capsys):

@@ -75,7 +75,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _rows_of(words: list[str]) -> tuple[list[str], tuple[str, ...]]:
-    """Take `compare ROW ROW` out of the words; return the others and the rows. Raises ConfigError unless two or four."""
+    """Take `compare ROW ROW` out of the words; return the others and the rows, two or four. Raises ConfigError."""
     at = words.index("compare")
     rows = [word for word in words[at + 1 :] if "=" not in word and not word.startswith("-")]
     if len(rows) not in (2, 4) or any(first == second for first, second in zip(rows[::2], rows[1::2], strict=True)):

@@ -66,7 +66,7 @@ def compare(runset: RunSet, choices: AnalysisOptions) -> Comparison:
     floor = floors["same" if choices.pairing == "paired" else "own"]
     ranges = {floor.size: floor} | {
         size: noise_floors(runset, choices, size=size)["same" if choices.pairing == "paired" else "own"]
-        for size in {entry["pairs"] for entry in rows} - {floor.size}
+        for size in {entry["pairs"] for entry in rows if entry["pairs"] >= MIN_TRIALS} - {floor.size}
     }
     correct_and_star(rows, ranges, choices.alpha)
     base = [run.predicted for run in runset.runs.get(runset.baseline, {}).values()]
@@ -224,8 +224,8 @@ def correct_and_star(rows: list[dict[str, Any]], ranges: dict[int, noise.NoiseFl
     corrected = difference.holm([entry["p"] for entry in rows])
     same = difference.holm([entry["equivalence_p"] for entry in rows])
     for entry, p, p_same in zip(rows, corrected, same, strict=True):
-        floor = ranges[entry["pairs"]]
-        known = not floor.too_few and not entry["is_baseline"] and entry["pairs"] >= MIN_TRIALS
+        floor = ranges.get(entry["pairs"])
+        known = floor is not None and not floor.too_few and not entry["is_baseline"] and entry["pairs"] >= MIN_TRIALS
         entry["p_holm"], entry["equivalence_p_holm"] = p, p_same
         entry["equivalent"] = None if p_same is None else p_same < alpha
         entry["floor_low"], entry["floor_high"] = (floor.low, floor.high) if known else (None, None)

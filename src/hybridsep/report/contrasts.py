@@ -39,7 +39,8 @@ def joined(runsets: Sequence[RunSet], rows: Sequence[str]) -> RunSet | None:
     alone = next((one for one in known if all(one.runs.get(row) for row in rows)), None)
     if alone is None:
         vary = list(dict.fromkeys(key for one in known for key in one.spec.vary))
-        alone = replace(known[0], spec=replace(known[0].spec, vary=vary))
+        specs = {row: one.row(row) for row, one in zip(rows, known, strict=True)}
+        alone = replace(known[0], spec=replace(known[0].spec, vary=vary, rows=specs))
     runs = {row: one.runs[row] for row, one in zip(rows, known, strict=True)}
     trials = {row: one.trials[row] for row, one in zip(rows, known, strict=True)}
     joined = replace(alone, baseline=rows[-1], rows=[rows[-1], *rows[:-1]], runs=runs, trials=trials)

@@ -53,9 +53,9 @@ def table(runset: RunSet, paper: Paper) -> Table | None:
         Column("Images", "shared"),
         Column("D %", "share", number),
     ]
-    for name, key in (("mean |d|", "absolute"), ("|mean d|", "signed")):
+    for name, key in (("|d|", "absolute"), ("|mean|", "signed")):
         columns += [Column(f"{name} {row.points:g}", f"{key}_{i}", chance_text) for i, row in enumerate(rows)]
-    columns += [Column("Both, mean |d|", "both", chance_text)] if len(limits) == 2 else []
+    columns += [Column("Both |d|", "both", chance_text)] if len(limits) == 2 else []
     named = " and ".join(f"{row.points:g} ({row.label})" for row in rows)
     return Table(
         name=f"{runset.table}-null",
@@ -66,8 +66,9 @@ def table(runset: RunSet, paper: Paper) -> Table | None:
         fields=list(lines[0]),
         notes=[
             f"For two networks that differ in nothing but chance: the probability that {trials} trials of {images:,}"
-            f" images give a number as small as the paper's, {named}, as printed with two decimals. Exact (no normal"
-            f" approximation). D: share of images on which exactly one of two seeds is right; measured here"
+            f" images give a number as small as the paper's, {named}, as printed with two decimals. |d|: the mean"
+            " of absolute differences; |mean|: the absolute value of the mean. Exact. D: share of images"
+            " on which exactly one of two seeds is right; measured here"
             f" {number(100 * found.share)} % at {number(100 * found.error, 1)} % error, {number(found.relative)} of"
             " what independent errors give, and taken to be that much at the other errors too. Each on images of its"
             " own: D is 2 p (1 - p). Both: the two rows at once, against one baseline.",
