@@ -50,20 +50,20 @@ def many_to_one(
     with quiet():
         tested = iter(stats.dunnett(*taking_part, control=baseline, rng=np.random.default_rng(_SEED)).pvalue)
     spread, df = pooled_spread([*taking_part, baseline])
-    critical = critical_value(tuple(map(len, taking_part)), len(baseline), alpha)
+    intervals = iter(simultaneous_intervals(taking_part, baseline, alpha=alpha))
     results: list[ManyToOne | None] = []
     for row in rows:
         if len(row) < 2:
             results.append(None)
             continue
-        mean = float(row.mean() - baseline.mean())
+        mean, low, high = next(intervals)
         error = spread * float(np.sqrt(1 / len(row) + 1 / len(baseline)))
         below, above = (float(stats.t.cdf((bound - mean) / error, df)) for bound in (-margin, margin))
         results.append(
             ManyToOne(
                 mean=mean,
-                low=mean - critical * error,
-                high=mean + critical * error,
+                low=low,
+                high=high,
                 p=round(float(np.clip(next(tested), 0.0, 1.0)), _DIGITS),
                 better=below,
                 same=above - below,
@@ -72,6 +72,20 @@ def many_to_one(
             )
         )
     return results
+
+
+def simultaneous_intervals(
+    rows: Sequence[np.ndarray], baseline: np.ndarray, *, alpha: float
+) -> list[tuple[float, float, float]]:
+    """Return (mean difference, low, high) of each row, whose intervals hold together with probability 1 - `alpha`.
+
+    Two trials at least of every row and of the baseline. An interval excludes 0 where Dunnett's p is below `alpha`.
+    """
+    spread, _ = pooled_spread([*rows, baseline])
+    critical = critical_value(tuple(map(len, rows)), len(baseline), alpha)
+    means = [float(row.mean() - baseline.mean()) for row in rows]
+    halves = [critical * spread * float(np.sqrt(1 / len(row) + 1 / len(baseline))) for row in rows]
+    return [(mean, mean - half, mean + half) for mean, half in zip(means, halves, strict=True)]
 
 
 def pooled_spread(samples: Sequence[np.ndarray]) -> tuple[float, int]:
