@@ -2,6 +2,7 @@
 
 import copy
 import json
+from dataclasses import asdict
 
 from hybridsep.bench.timing import spread
 from hybridsep.report import claims, conditions, settings, speed
@@ -99,7 +100,7 @@ def timed(row: str, training: list[float], inference: list[float], size: str = "
         record["config"]["model"]["network"]["widths"] = [32, 64, 128]
     record["measurements"] = record["measurements"][:2]
     for entry, blocks in zip(record["measurements"], (training, inference), strict=True):
-        entry["images_per_second"] = {**spread(blocks), "blocks": blocks}
+        entry["images_per_second"] = {**asdict(spread(blocks)), "blocks": blocks}
     return record
 
 

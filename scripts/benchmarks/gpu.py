@@ -17,8 +17,9 @@ def reached(device: torch.device) -> tuple[list[float], list[float]]:
     source = torch.zeros(_COPY_BYTES // 2, dtype=torch.bfloat16, device=device)
     target = torch.empty_like(source)
     generator = torch.Generator(device).manual_seed(0)
-    options = {"generator": generator, "device": device, "dtype": torch.bfloat16}
-    left, right = (torch.randn((_SIDE, _SIDE), **options) for _ in range(2))
+    left, right = (
+        torch.randn((_SIDE, _SIDE), generator=generator, device=device, dtype=torch.bfloat16) for _ in range(2)
+    )
     product = torch.empty_like(left)
     workloads = {
         "copy": Repeated(lambda: target.copy_(source), 2.0 * _COPY_BYTES),

@@ -50,7 +50,7 @@ def main(words: Sequence[str] | None = None) -> None:
     }
     # Numbers of this kind differ little from device to device, but they do.
     labelled = device.type != "cpu" or given.label is not None
-    session.write(f"numerics-{given.size}", found, _tables, labelled=labelled)
+    session.write(f"numerics-{given.size}", found, _tables(found), timed=False, labelled=labelled)
 
 
 def measure(

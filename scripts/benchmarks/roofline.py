@@ -204,7 +204,7 @@ def main(words: Sequence[str] | None = None) -> None:
             output.say(f"{experiment}, {config['row']}: {' to '.join(hours)} h for {trials} trials")
     found = {"size": given.size, "batch": given.batch, "chips": list(map(vars, CHIPS)), "lines": lines}
     # Counted, so the numbers are no machine's.
-    session.write(f"floor-{given.size}", found, _tables, labelled=False)
+    session.write(f"floor-{given.size}", found, _tables(found, session.command), timed=False, labelled=False)
 
 
 def line(config: dict[str, Any], *, trials: int, train_images: int, test_images: int) -> dict[str, Any]:
@@ -282,7 +282,7 @@ def _milli(value: float) -> str:
     return number(1e3 * value, 3)
 
 
-def _tables(record: dict[str, Any]) -> list[Table]:
+def _tables(record: dict[str, Any], command: str) -> list[Table]:
     names = [Column("Experiment", "experiment", wide=True, place="files"), Column("Row", "row", wide=True)]
     needs = [
         *names,
@@ -300,7 +300,7 @@ def _tables(record: dict[str, Any]) -> list[Table]:
     )
     chips = [Chip(**chip) for chip in record["chips"]]
     heading = (
-        *output.head(record)[:1],
+        f"`{command}`",
         "Bytes, operations and launches are counted; bandwidth and matrix rate are of data sheets; none is measured.",
         *(
             f"{chip.name}: {chip.bytes_per_second / 1e12:g} TB/s, {chip.flops_per_second / 1e12:g} TFLOP/s in bfloat16."

@@ -52,8 +52,8 @@ def main(words: Sequence[str] | None = None) -> None:
         for line in _measured(given, Path(folder)):
             output.say(f"{line['command']}, {line['size']}: {line['seconds']:.1f} s, {byte_count(line['peak_bytes'])}")
             lines.append(line)
-    found = {"lines": lines, **session.quiet()}
-    session.write("scaling", found, lambda record: [_table(record)])
+    found = {"lines": lines}
+    session.write("scaling", found, [_table(found)])
 
 
 def shape(text: str) -> tuple[int, int, int]:

@@ -5,6 +5,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from hybridsep.bench.timing import spread
@@ -36,7 +37,7 @@ def main(words: Sequence[str] | None = None) -> None:
     session = arguments.session(given, "scripts.benchmarks.startup", words)
     # Before the session takes a GPU, which is then not there for the processes that are started.
     found = {"starts": measure(device=given.device, starts=given.starts)}
-    session.write("startup", found | session.quiet(), lambda record: [_table(record["starts"])])
+    session.write("startup", found, [_table(found["starts"])])
 
 
 def measure(*, device: str, starts: int) -> list[dict[str, object]]:
@@ -54,7 +55,7 @@ def measure(*, device: str, starts: int) -> list[dict[str, object]]:
         for what, seconds in taken.items():
             if number:
                 found.setdefault(what, []).append(seconds)
-    return [{"what": what, "seconds": spread(seconds)} for what, seconds in found.items()]
+    return [{"what": what, "seconds": asdict(spread(seconds))} for what, seconds in found.items()]
 
 
 def _training(device: str) -> tuple[float, float]:

@@ -5,8 +5,7 @@ captured graph replays; on a CPU the own time of the operations.
 """
 
 import os
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -61,9 +60,8 @@ def main(words: Sequence[str] | None = None) -> None:
         "batch": given.batch,
         "steps": given.steps,
         "lines": lines,
-        **session.quiet(),
     }
-    session.write(f"profile-{given.size}", found, lambda record: [_table(record)])
+    session.write(f"profile-{given.size}", found, [_table(found)])
 
 
 def shares(loop: Workload, device: torch.device, *, steps: int, untimed: int) -> dict[str, Any]:
@@ -73,7 +71,7 @@ def shares(loop: Workload, device: torch.device, *, steps: int, untimed: int) ->
     """
     # Else the profiler's library reports its own starts, and on a CPU that there is no GPU.
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")
-    from torch.autograd import DeviceType
+    from torch._C._autograd import DeviceType
     from torch.profiler import ProfilerActivity, profile
 
     on_gpu = device.type == "cuda"
@@ -81,7 +79,7 @@ def shares(loop: Workload, device: torch.device, *, steps: int, untimed: int) ->
     loop.ready()
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if on_gpu else [])]
     measure = "self_device_time_total" if on_gpu else "self_cpu_time_total"
-    spent: Counter[str] = Counter()
+    spent = dict.fromkeys(KINDS, 0.0)
     # One step at a time: the profiler's notes of many steps lie between the activations on the heap, which then grows
     # all the time, and what writes to fresh memory (BatchNorm, activations) seems to take several times as long.
     for step in range(_FILLING + steps):
@@ -92,7 +90,8 @@ def shares(loop: Workload, device: torch.device, *, steps: int, untimed: int) ->
         if step >= _FILLING:
             # A kernel has a row of its own beside that of the operation which launched it, and both hold its time.
             operations = [event for event in events if event.device_type == DeviceType.CPU]
-            spent += sort((event.key, event.input_shapes, getattr(event, measure)) for event in operations)
+            for event in operations:
+                spent[kind_of(event.key, event.input_shapes)] += getattr(event, measure)
     total = sum(spent.values())
     return {
         "milliseconds": total / steps / 1e3,
@@ -100,15 +99,8 @@ def shares(loop: Workload, device: torch.device, *, steps: int, untimed: int) ->
     }
 
 
-def sort(events: Iterable[tuple[str, Sequence[Any], float]]) -> Counter[str]:
-    """Return the time of each of `KINDS` from (name of the operation, shapes of its arguments, its own time)."""
-    spent: Counter[str] = Counter()
-    for name, shapes, time in events:
-        spent[_kind(name, shapes)] += time
-    return spent
-
-
-def _kind(name: str, shapes: Sequence[Any]) -> str:
+def kind_of(name: str, shapes: Sequence[Any]) -> str:
+    """Return which of `KINDS` an operation is, by its name and the shapes of its arguments."""
     if "conv" in name and len(shapes) > 2:
         backward = "backward" in name
         image, weight = (shapes[1], shapes[2]) if backward else (shapes[0], shapes[1])

@@ -4,11 +4,10 @@ Trials side by side, one alone, the modules' fast ways, and what deterministic k
 graphs. It stops when its seconds are over and keeps what it has. The last line says how many epochs of a study fit.
 """
 
-import dataclasses
 import statistics
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
@@ -86,11 +85,14 @@ def main(words: Sequence[str] | None = None) -> None:
             "bytes": least.training_bytes(given.batch),
             "flops": least.training_flops(given.batch),
         }
-    copies, products = gpu.reached(device) if on_gpu else ([], [])
+    reached = None
+    if on_gpu:
+        copies, products = map(spread, gpu.reached(device))
+        reached = {"bytes_per_second": asdict(copies), "flops_per_second": asdict(products)}
     found: dict[str, Any] = {
         "size": given.size,
         "batch": given.batch,
-        "reached": {"bytes_per_second": spread(copies), "flops_per_second": spread(products)} if on_gpu else None,
+        "reached": reached,
         "least": floors,
         "failed": {},
         "times": [],
@@ -107,10 +109,10 @@ def main(words: Sequence[str] | None = None) -> None:
             if isinstance(error, ConfigError):
                 break  # a capture that failed: torch before 2.12 then believes that it goes on, and all others fail too
             continue
-        found["times"].append(dataclasses.asdict(times[-1]) | {"name": way.name, "median": times[-1].median})
+        found["times"].append(asdict(times[-1]) | {"name": way.name, "median": times[-1].median})
         output.say(f"{row}, {way.name}: {times[-1].median:.3f} ms a step and trial")
-        session.write(f"steps-{given.size}", found | session.quiet(), lambda record: [_table(record)], finished=False)
-    session.write(f"steps-{given.size}", found | session.quiet(), lambda record: [_table(record)])
+        session.write(f"steps-{given.size}", found, [_table(found)], missing=["the ways that follow"])
+    session.write(f"steps-{given.size}", found, [_table(found)])
     studied = list(workloads)[: given.studied]
     first = {each.row: each.median for each in reversed(times) if each.way == Way(most)}
     if missing := [row for row in studied if row not in first]:

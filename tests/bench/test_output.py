@@ -5,6 +5,7 @@ import json
 import pytest
 
 from hybridsep.bench import output
+from hybridsep.bench.timing import Spread
 from hybridsep.errors import RecordError
 from hybridsep.report.table import Column, Table
 
@@ -33,9 +34,9 @@ def test_labels_are_of_the_device_and_no_host():
 
 
 def test_numbers_of_a_busy_machine_are_marked_as_rough():
-    assert output.rough(0.0, [(100.0, 4.9), (50.0, 1.0)]) == [] == output.rough(None)
+    assert output.rough(0.0, [Spread(100.0, 4.9, 9), Spread(50.0, 1.0, 9)]) == [] == output.rough(None)
     assert output.rough(0.3) == ["other programs kept 0.3 cores busy"]
-    (reason,) = output.rough(0.1, [(100.0, 1.0), (50.0, 2.6)])
+    (reason,) = output.rough(0.1, [Spread(100.0, 1.0, 9), Spread(50.0, 2.6, 9)])
     assert reason == "the usual loop's rate varied by up to 5% (interquartile range by median)"
     said = output.warning({"rough": [reason], "missing": ["a", "b"]})
     assert said == f"Not finished: a, b not measured. Rough numbers, not to be quoted: {reason}."

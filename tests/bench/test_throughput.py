@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from hybridsep.bench import throughput, throughput_tables
+from hybridsep.bench import throughput
 from hybridsep.bench.__main__ import main
-from hybridsep.bench.throughput import way_record
-from hybridsep.bench.variants import Variant, ablation
+from hybridsep.bench.throughput_tables import Row, Way, compared
+from hybridsep.bench.variants import ablation
 
 HERE = {"gpu": False, "bfloat16": True, "glibc": True, "fast": False, "compiled": False}
 MISSING_ON_A_GPU = {"+ freed memory kept"}
@@ -58,19 +58,19 @@ def test_a_row_is_kept_as_soon_as_it_is_measured(tmp_path, capsys, monkeypatch):
 def test_all_rows_together_are_their_harmonic_mean():
     def row(name, usual, best):
         ways = [
-            way_record(Variant("usual loop"), usual, usual=usual),
-            way_record(Variant("ours"), best, usual=usual),
-            way_record(Variant("compiled", standalone=True), [1e9, 1e9], usual=usual),
-            way_record(Variant("CUDA graph", missing="needs a GPU")),
+            Way("usual loop", rounds=usual),
+            Way("ours", rounds=best),
+            Way("compiled", rounds=[1e9, 1e9], aside=True),
+            Way("CUDA graph", missing="needs a GPU"),
         ]
-        return {"row": name, "macs": 1000, "ways": ways}
+        return Row(name, name, 1, 1000, ways)
 
     rows = [row("a", [100.0, 100.0], [400.0, 400.0]), row("b", [50.0, 50.0], [100.0, 100.0])]
-    cells = throughput_tables.compared(rows).cells("files")
+    cells = compared(rows).cells("files")
     # A hundred images of each take 1 + 2 s, and 0.25 + 1 s: 2.4 times as fast, and not the mean of 4 and 2.
     assert cells[2] == ["all rows", "", "66.7 ± 0.0", "160 ± 0", "x 2.40 ± 0.00", ""]
     assert [line[4:] for line in cells[:2]] == [["x 4.00 ± 0.00", "ours"], ["x 2.00 ± 0.00", "ours"]]
-    assert len(throughput_tables.compared(rows[:1]).lines) == 1
+    assert len(compared(rows[:1]).lines) == 1
 
 
 @pytest.mark.gpu

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from hybridsep.bench import timing
-from hybridsep.bench.timing import Stopped, Workload, spread, time_in_rounds
+from hybridsep.bench.timing import Spread, Stopped, Workload, spread, time_in_rounds
 
 CPU = torch.device("cpu")
 
@@ -61,7 +61,7 @@ def test_blocks_are_of_one_workload_each_in_rounds():
     # Every round begins with another one.
     assert calls[-6:] == [1, 8, 8, 1, 1, 8]
     assert {key: len(timed.rates) for key, timed in found.items()} == {"single": 3, "many": 3}
-    assert spread([1.0, 2.0, 3.0, 4.0, 10.0]) == {"median": 3.0, "iqr": 2.0, "n": 5}
+    assert spread([1.0, 2.0, 3.0, 4.0, 10.0]) == Spread(median=3.0, iqr=2.0, n=5)
     before = len(calls)
     with pytest.raises(Stopped):
         time_in_rounds(workloads, CPU, seconds=1e-9, rounds=3, stop=lambda: len(calls) == before + 4)

@@ -49,10 +49,10 @@ def run(settings: BenchSettings, session: Session) -> None:
             }
             timed = time_in_rounds(workloads, device, seconds=given.seconds, rounds=given.rounds)
             found.append(Row(config["row"], size, cost.params, cost.macs, timed["one"].rates, timed["several"].rates))
-            gain = spread(ratios(found[-1].several, found[-1].one))["median"]
+            gain = spread(ratios(found[-1].several, found[-1].one)).median
             output.say(f"{config['row']}, size={size}: {at_once} at once x {gain:.2f}")
-    record = {"batch": settings.batch, "at_once": at_once, "rows": list(map(asdict, found)), **session.quiet()}
-    session.write("cores", record, lambda record: [table(found, at_once=at_once, threads=session.threads)])
+    record = {"batch": settings.batch, "at_once": at_once, "rows": list(map(asdict, found))}
+    session.write("cores", record, [table(found, at_once=at_once, threads=session.threads)])
 
 
 def table(found: Sequence[Row], *, at_once: int, threads: int) -> Table:
@@ -61,9 +61,9 @@ def table(found: Sequence[Row], *, at_once: int, threads: int) -> Table:
     lines = []
     for row in found:
         one, several, gain = spread(row.one), spread(row.several), spread(ratios(row.several, row.one))
-        faster = ways[gain["median"] > 1] if abs(gain["median"] - 1) > gain["iqr"] / 2 else "the same"
-        line = {"row": row.row, "size": row.size, "macs": row.macs, "one": one, "several": several}
-        lines.append(flatten(line | {"gain": gain, "faster": faster}))
+        faster = ways[gain.median > 1] if abs(gain.median - 1) > gain.iqr / 2 else "the same"
+        line = {"row": row.row, "size": row.size, "macs": row.macs, "faster": faster}
+        lines.append(flatten(line | {"one": asdict(one), "several": asdict(several), "gain": asdict(gain)}))
     columns = [
         Column("Row", "row", wide=True),
         Column("Size", "size"),

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from hybridsep.bench.timing import Spread
 from hybridsep.errors import RecordError
 from hybridsep.report import terminal
 from hybridsep.report.render import markdown
@@ -57,15 +58,12 @@ def head(record: dict[str, Any]) -> list[str]:
     return lines
 
 
-def rough(busy: float | None, usual_loop: Sequence[tuple[float, float]] = ()) -> list[str]:
-    """Return why numbers are not to be quoted: `busy` cores of other programs, or a usual loop that varied too much.
-
-    `usual_loop` has its (median, interquartile range) in every row.
-    """
+def rough(busy: float | None, usual_loop: Sequence[Spread] = ()) -> list[str]:
+    """Return why numbers are not to be quoted: `busy` cores of other programs, or a usual loop that varied too much."""
     reasons = []
     if busy is not None and busy >= DISTURBED:
         reasons.append(f"other programs kept {busy:.1f} cores busy")
-    spreads = [iqr / median for median, iqr in usual_loop]
+    spreads = [rates.iqr / rates.median for rates in usual_loop]
     if spreads and max(spreads) >= MOST_SPREAD:
         reasons.append(f"the usual loop's rate varied by up to {max(spreads):.0%} (interquartile range by median)")
     return reasons

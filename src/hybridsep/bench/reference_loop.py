@@ -85,13 +85,13 @@ def device_batches(data: DeviceData, sampler: AugmentationSampler, *, trial: int
     device = data.train_images.device
     memory_format = torch.channels_last if channels_last else torch.contiguous_format
 
+    constants: dict[str, Any] = sampler.constants
+
     def endless() -> Iterator[tuple[Tensor, Tensor]]:
         for epoch in itertools.count(1):
             plan = EpochPlan(*(part.to(device) for part in sampler.plan(trial=trial, epoch=epoch)))
             for index, *augmentation in zip(*plan, strict=True):
-                images = gather(
-                    data.train_images, index, *augmentation, mean=data.mean, std=data.std, **sampler.constants
-                )
+                images = gather(data.train_images, index, *augmentation, mean=data.mean, std=data.std, **constants)
                 yield images.contiguous(memory_format=memory_format), data.train_labels[index]
 
     batches = endless()
@@ -121,6 +121,7 @@ class ReferenceLoop(Workload):
         self._network, self._optimiser, self._batches, self._device = network, optimiser, batches, device
         self._precision, self._label_smoothing = precision, label_smoothing
         self.shares: list[float] = []
+        self._source: Iterator[tuple[Tensor, Tensor]] = iter(())
         self.losses = self._waiting = 0.0
 
     def ready(self) -> None:
@@ -152,7 +153,7 @@ class ReferenceLoop(Workload):
 
     def end(self) -> None:
         # A DataLoader's workers would go on preparing batches while the other workloads are timed.
-        self._source = None
+        self._source = iter(())
 
 
 def plain_sgd(network: nn.Module, schedule: dict[str, Any], *, learning_rate: float) -> torch.optim.SGD:

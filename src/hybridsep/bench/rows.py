@@ -27,7 +27,7 @@ def of_models(models: Sequence[str], *, size: str, batch: int) -> list[dict[str,
 
 def of_experiment(experiment: str) -> tuple[list[str], int]:
     """Return `(rows, trials of each)` that an experiment's file sweeps over. Raises ConfigError."""
-    swept = _composed([f"experiment={experiment}"], hydra_too=True).hydra.sweeper.params or {}
+    swept: Any = _composed([f"experiment={experiment}"], hydra_too=True).hydra.sweeper.params or {}
     if "model" not in swept:
         raise ConfigError(f"experiment={experiment} is not allowed: it names no models; figure4 does")
     return str(swept.model).split(","), len(configuration.parse_trials(swept.get("trial", 0)))

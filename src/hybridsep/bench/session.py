@@ -1,13 +1,14 @@
 """What every benchmark begins and ends with: the machine that it takes, and where its numbers go."""
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 
 from hybridsep.bench import output
 from hybridsep.bench.contention import CpuContention
+from hybridsep.bench.timing import Spread
 from hybridsep.report.table import Table
 from hybridsep.train import precision
 
@@ -23,7 +24,8 @@ class Session:
         self, *, command: str, results: str, label: str | None = None, device: str = "auto", threads: int | None = None
     ):
         self.results = results
-        self._command, self._label, self._asked_device, self._asked_threads = command, label, device, threads
+        self.command = command
+        self._label, self._asked_device, self._asked_threads = label, device, threads
         self.contention = CpuContention()
 
     @functools.cached_property
@@ -44,29 +46,31 @@ class Session:
         """Whether the device multiplies bfloat16 in hardware."""
         return precision.native_bfloat16(self.device)
 
-    def quiet(self, usual_loop: Sequence[tuple[float, float]] = ()) -> dict[str, Any]:
-        """Return what a record says of the machine meanwhile: `busy_elsewhere`, and why its numbers are `rough`."""
-        busy = self.contention.cores()
-        return {"busy_elsewhere": busy, "rough": output.rough(busy, usual_loop)}
-
     def write(
         self,
         name: str,
         found: dict[str, Any],
-        tables: Callable[[dict[str, Any]], Sequence[Table]],
+        tables: Sequence[Table],
         *,
+        timed: bool = True,
+        usual_loop: Sequence[Spread] = (),
         labelled: bool = True,
-        finished: bool = True,
+        missing: Sequence[str] = (),
     ) -> None:
-        """Write what was found, with where it is from, and its tables. Raises RecordError.
+        """Write what was found, as the record has it, with where it is from, and its tables. Raises RecordError.
 
-        Files are called `name`, and where numbers are a machine's, `labelled`, a dash and `output.label`. What is not
-        `finished` has a name of its own, so that an earlier complete record stays, and is not printed.
+        Files are called `name`, and where numbers are a machine's, `labelled`, a dash and `output.label`. `timed`
+        numbers say how busy the machine was meanwhile, and why they are rough if they are; `usual_loop` has that of
+        every row. While rows are `missing` the files have a name of their own, so that an earlier complete record
+        stays, and nothing is printed.
         """
-        record = {"command": self._command, **found, **output.origin(str(self.device), self.threads)}
+        record = {"command": self.command, **found, **output.origin(str(self.device), self.threads)}
+        if timed:
+            busy = self.contention.cores()
+            record |= {"busy_elsewhere": busy, "rough": output.rough(busy, usual_loop)}
         if labelled:
             name = f"{name}-{output.label(self._label, record['machine'])}"
-        if finished:
-            output.write(self.results, name, record, tables(record))
+        if missing:
+            output.save(self.results, name + output.UNFINISHED, record | {"missing": list(missing)}, tables)
         else:
-            output.save(self.results, name + output.UNFINISHED, record, tables(record))
+            output.write(self.results, name, record, tables)

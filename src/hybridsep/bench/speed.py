@@ -11,6 +11,7 @@ buffers, in training also momentum and gradients, the batch, and every activatio
 """
 
 from collections.abc import Callable
+from dataclasses import asdict
 from functools import partial
 from typing import Any
 
@@ -137,7 +138,8 @@ def _measure(
         {
             "what": key[0],
             "batch": key[1],
-            "images_per_second": spread(timed[key].rates) | {"blocks": [round(rate, 3) for rate in timed[key].rates]},
+            "images_per_second": asdict(spread(timed[key].rates))
+            | {"blocks": [round(rate, 3) for rate in timed[key].rates]},
             "steps_per_block": timed[key].steps,
             "peak_bytes": peaks[key],
         }

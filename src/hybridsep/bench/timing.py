@@ -1,10 +1,11 @@
 """Workloads timed in turn, in rounds, so that a machine that slows down slows all of them."""
 
+import functools
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -22,6 +23,7 @@ class Workload:
 
     work: float
     first_steps = 1
+    shares: Sequence[float] = ()  # of each timed block, the part that went into making batches, where it is counted
 
     def ready(self) -> None:
         """Make all ready for a block."""
@@ -80,10 +82,10 @@ def time_in_rounds(
             raise Stopped
         return time_block(workload, steps, device)
 
-    steps = {}
+    steps: dict[Key, int] = {}
     for key, workload in workloads.items():
         timed(workload, workload.first_steps)
-        steps[key] = steps_lasting(lambda count, workload=workload: timed(workload, count), seconds)
+        steps[key] = steps_lasting(functools.partial(timed, workload), seconds)
     rates: dict[Key, list[float]] = {key: [] for key in workloads}
     order = list(workloads.items())
     for _ in range(rounds):
@@ -123,10 +125,19 @@ def steps_lasting(measure: Callable[[int], float], seconds: float) -> int:
     return min(MAX_STEPS, max(1, round(steps * seconds / taken)))
 
 
-def spread(values: Sequence[float]) -> dict[str, Any]:
-    """Return median, interquartile range (linear interpolation) and number of the values."""
+@dataclass(frozen=True)
+class Spread:
+    """Median, interquartile range (linear interpolation) and number of some values."""
+
+    median: float
+    iqr: float
+    n: int
+
+
+def spread(values: Sequence[float]) -> Spread:
+    """Return the spread of the values, of which there is at least one."""
     low, high = np.percentile(values, [25, 75])
-    return {"median": statistics.median(values), "iqr": float(high - low), "n": len(values)}
+    return Spread(statistics.median(values), float(high - low), len(values))
 
 
 def ratios(rates: Sequence[float], base: Sequence[float]) -> list[float]:

@@ -1,5 +1,6 @@
 """The ablation: variants of a training loop from the reference loop to ours, one switch at a time."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 
@@ -32,8 +33,14 @@ def ours(*, bfloat16: bool, fast: bool) -> Variant:
 
     `fast`: with the modules' fast ways, as trials on a CPU are.
     """
-    loop = {"data_on_device": True, "channels_last": True, "assembled": True}
-    return Variant("ours", bfloat16=bfloat16, fast=fast, **loop)
+    return Variant("ours", data_on_device=True, channels_last=True, assembled=True, bfloat16=bfloat16, fast=fast)
+
+
+@dataclass(frozen=True)
+class _Switch:
+    name: str
+    turn: Callable[[Variant], Variant]
+    missing: str = ""
 
 
 def ablation(*, at_once: int, gpu: bool, bfloat16: bool, glibc: bool, fast: bool, compiled: bool) -> list[Variant]:
@@ -42,26 +49,28 @@ def ablation(*, at_once: int, gpu: bool, bfloat16: bool, glibc: bool, fast: bool
     `fast`: the network has modules with a fast way to their function. Our runs take it on a CPU, and on a GPU not
     before this shows it quicker. `compiled`: try torch.compile too.
     """
-    fast_way = [("+ the module's fast way", {"fast": True}, "")] if fast else []
-    compile_ = [("torch.compile, aside", {"compiled": True, "standalone": True}, "")] if compiled else []
+    fast_way = [_Switch("+ the module's fast way", lambda last: replace(last, fast=True))] if fast else []
+    compile_ = _Switch("torch.compile, aside", lambda last: replace(last, compiled=True, standalone=True))
+    no_bfloat16 = "" if bfloat16 else "needs bfloat16 arithmetic"
+    no_glibc = "needs a CPU and glibc" if gpu or not glibc else ""
     switches = (
-        ("+ data on device", {"data_on_device": True}, ""),
-        ("+ channels-last", {"channels_last": True}, ""),
-        ("+ bfloat16", {"bfloat16": True}, "" if bfloat16 else "needs bfloat16 arithmetic"),
+        _Switch("+ data on device", lambda last: replace(last, data_on_device=True)),
+        _Switch("+ channels-last", lambda last: replace(last, channels_last=True)),
+        _Switch("+ bfloat16", lambda last: replace(last, bfloat16=True), no_bfloat16),
         *([] if gpu else fast_way),
-        ("+ fused SGD, device state", {"assembled": True}, ""),
-        ("+ freed memory kept", {"kept": True}, "needs a CPU and glibc" if gpu or not glibc else ""),
-        ("+ CUDA graph", {"graph": True}, "" if gpu else "needs a GPU"),
-        *compile_,
-        (f"+ {at_once} trials at once", {"at_once": at_once}, ""),
+        _Switch("+ fused SGD, device state", lambda last: replace(last, assembled=True)),
+        _Switch("+ freed memory kept", lambda last: replace(last, kept=True), no_glibc),
+        _Switch("+ CUDA graph", lambda last: replace(last, graph=True), "" if gpu else "needs a GPU"),
+        *([compile_] if compiled else []),
+        _Switch(f"+ {at_once} trials at once", lambda last: replace(last, at_once=at_once)),
         *(fast_way if gpu else []),
     )
     last = Variant("usual loop")
     variants = [last]
-    for name, switch, missing in switches:
-        if missing:
-            variants.append(replace(last, name=name, missing=missing))
+    for switch in switches:
+        if switch.missing:
+            variants.append(replace(last, name=switch.name, missing=switch.missing))
         else:
-            variants.append(replace(last, name=name, **switch))
+            variants.append(replace(switch.turn(last), name=switch.name))
             last = last if variants[-1].standalone else variants[-1]
     return variants

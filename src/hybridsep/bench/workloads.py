@@ -105,7 +105,8 @@ class RowWorkloads:
 
     def data_path(self, *, graph: bool) -> Workload:
         """Return the part of our step that makes a batch: draws, pixels, labels. With `graph` captured and replayed."""
-        data, constants = self.data, self.sampler.constants
+        data = self.data
+        constants: dict[str, Any] = self.sampler.constants
         plan = EpochPlan(*(part.to(self._device) for part in self.sampler.plan(trial=0, epoch=1)))
         counter = torch.zeros(1, dtype=torch.int64, device=self._device)
 
