@@ -79,9 +79,13 @@ if [ ${#options[@]} -eq 0 ] && [ "$measure" -gt 0 ] && [ ! -e "$state/measured" 
   timeout -s INT $((measure + 30)) "$python" -m scripts.benchmarks.step_times --results "$out" --size "$size" \
     --seconds "$measure" --train-images "${images:-50000}" --study-seconds $(($(left) - measure - 50)) --studied "$(tr , '\n' <<<"$rows" | wc -l)" \
     --models ${rows//,/ } ${OTHERS:-} -- "$@" | tee "$state/measured"
-  [ "$epochs" != fit ] || epochs=$(sed -n 's/^epochs //p' "$state/measured")
+  fits=$(sed -n 's/^epochs //p' "$state/measured")
+  [ "$epochs" != fit ] || epochs=${fits:-fit}
 fi
-[ "$epochs" != fit ] || epochs=
+if [ "$epochs" = fit ]; then
+  epochs=6
+  say "no measurement says how many epochs fit: $epochs"
+fi
 schedule=()
 if [ -n "$epochs" ]; then
   echo "$epochs" >"$state/epochs"

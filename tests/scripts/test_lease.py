@@ -19,7 +19,7 @@ with open({notes!r}, "a") as file:
 if words[:2] == ["-m", "pip"]:
     Path(words[words.index("--target") + 1]).mkdir()
 if words[1:2] == ["scripts.benchmarks.step_times"]:
-    print("an epoch of 2 trials of 2 rows takes 3 s\\nepochs 7")
+    print("an epoch of 2 trials of 2 rows takes 3 s\\nepochs 7" if {measured!r} else "interrupted")
 if words[1:2] == ["hybridsep.run"]:
     study = "canary" if "study=canary" in words else "s"
     results = next(word for word in words if word.startswith("results=")).partition("=")[2]
@@ -41,11 +41,11 @@ if words[1:2] == ["hybridsep.run"]:
 def lease(tmp_path):
     """Call scripts/lease.sh and return its status, what it said, and what the programs were asked for."""
 
-    def call(*words, canary=None, **environment):
+    def call(*words, canary=None, measured=True, **environment):
         notes, python = tmp_path / "notes", tmp_path / "python"
         notes.write_text("")
         canary = json.dumps({"status": "finished"} if canary is None else canary)
-        python.write_text(PYTHON.format(python=sys.executable, notes=str(notes), canary=canary))
+        python.write_text(PYTHON.format(python=sys.executable, notes=str(notes), canary=canary, measured=measured))
         python.chmod(0o755)
         kit = tmp_path / "kit"
         kit.mkdir(exist_ok=True)
@@ -87,6 +87,11 @@ def test_a_lease_proves_measures_trains_and_packs_and_the_next_call_goes_on(leas
     status, said, asked = lease(*words, EPOCHS="fit", MEASURE="20")
     assert [each[1] for each in asked if each[0] == "-m"] == ["hybridsep.run"], said
     assert "schedule.epochs=7" in asked[-1]
+
+
+def test_without_a_measurement_few_epochs_are_trained_rather_than_all(lease):
+    status, said, asked = lease("500", "separable", "experiment=figure4", measured=False, EPOCHS="fit", MEASURE="20")
+    assert "schedule.epochs=6" in asked[-1] and "no measurement says how many epochs fit: 6" in said
 
 
 @pytest.mark.parametrize(
