@@ -1,5 +1,6 @@
 """What can be wrong with run folders and command lines: each is named, and the rest of the report still comes."""
 
+import io
 import json
 import shutil
 from collections.abc import Callable
@@ -8,9 +9,15 @@ from pathlib import Path
 import made_runs as fabricate
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+from test_hostile import cases, json_values
 
 from hybridsep.config.identity import identity
 from hybridsep.report import __main__ as command
+from hybridsep.report import document, folders, output, status, terminal
+from hybridsep.report import settings as report_settings
 from hybridsep.runs import records
 
 ROWS = {"separable": 8.0, "resnext": 9.0, "hybrid": 8.0}
@@ -33,6 +40,17 @@ def edit(folder: Path, change: Callable[[dict], None]) -> None:
     record = json.loads((folder / "record.json").read_text())
     change(record)
     (folder / "record.json").write_text(json.dumps(record))
+
+
+def set_key(key: str, value: object) -> Callable[[Path], None]:
+    *above, last = key.split(".")
+
+    def change(record: dict) -> None:
+        for part in above:
+            record = record[part]
+        record[last] = value
+
+    return lambda folder: edit(folder, change)
 
 
 def cut(path: Path) -> None:
@@ -72,13 +90,30 @@ DAMAGE = {
     "other labels": (other_labels, "other test labels"),
     "error edited": (hand_edit("test_error", 1.0), "one of them was changed"),
     "error not a number": (hand_edit("test_error_all", float("nan")), "NaN"),
-    "error out of range": (hand_edit("test_error_all", 160.0), "not a percentage"),
-    "error is text": (hand_edit("test_error", "6.0"), "no result"),
+    "error out of range": (hand_edit("test_error_all", 160.0), "result.test_error_all: Input should be less"),
+    "error is text": (hand_edit("test_error", "6.0"), "result.test_error: "),
     "epochs edited": (hand_edit("epochs", 3), "3 of 4 epochs"),
     "configuration edited": (other_configuration, "changed by hand"),
     "no result": (lambda folder: edit(folder, lambda record: record.update(result=None)), "no result"),
     "no dataset size": (lambda folder: edit(folder, lambda record: record["dataset"].pop("test")), "test"),
     "no schedule": (lambda folder: edit(folder, lambda record: record["config"].pop("schedule")), "schedule"),
+    **{
+        f"{key} = {value}": (set_key(key, value), "no valid " + key.removeprefix("config.").split(".")[0])
+        for key, value in {
+            "model.params": "4.7k",
+            "model.macs": [],
+            "timings.trials_at_once": "2",
+            "timings.train_images_per_second": 10**30,
+            "result.best_test_error_all": "88.0",
+            "dataset.name": ["synthetic"],
+            "dataset.classes": "0123456789",
+            "git.commit": 7,
+            "config.size": "tiny",
+            "config.model.title": ["a"],
+            "trial": True,
+            "status": "done",
+        }.items()
+    },
     "no evaluation": (
         lambda folder: edit(folder, lambda record: record["config"].pop("evaluation")),
         "evaluation",
@@ -101,6 +136,32 @@ def test_damaged_folders_are_named_and_the_rest_is_reported(results, capsys):
     assert len(said) == len(DAMAGE)
     main = (results / "tables" / "bad" / "report.md").read_text()
     assert [line.split("|")[4].strip() for line in main.splitlines() if "Modules" in line] == ["0/10", "2/12", "0/10"]
+
+
+@cases(80)
+@given(st.data())
+def test_a_record_changed_by_hand_is_taken_or_left_out_by_name(original, tmp_path_factory, data):
+    """Whatever stands in one record, report and status come to their end, and what is not taken is named."""
+    results = tmp_path_factory.mktemp("changed")
+    shutil.copytree(original / "runs", results / "runs")
+    folder = results / "runs/one/resnext/trial-01"
+    record = json.loads((folder / "record.json").read_text())
+    node, key = record, data.draw(st.sampled_from(sorted(record)))
+    while isinstance(node[key], dict) and node[key] and data.draw(st.booleans()):
+        node = node[key]
+        key = data.draw(st.sampled_from(sorted(node)))
+    node[key] = data.draw(json_values)
+    (folder / "record.json").write_text(json.dumps(record))
+    runs, problems = folders.read(results, ["one"])
+    assert len(runs) + len(problems) == 9
+    assert all(str(folder) in problem.message and problem.message.isprintable() for problem in problems)
+    choices = report_settings.load(["report.redraws=1", "report.resamples=99", "report.groups=100"]).report
+    report = document.make(results, "one", report_settings.paper(), choices)
+    output.files_of(report, draw=False)
+    screen = Console(file=io.StringIO(), width=100)
+    terminal.show(screen, report.terminal())
+    terminal.print_table(screen, status.look(results, "one", runs, problems, report_settings.paper(), choices))
+    shutil.rmtree(results)
 
 
 def test_a_damaged_history_costs_its_curve_only(results, capsys):

@@ -3,9 +3,13 @@
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from hybridsep.errors import ConfigError, DataError, UserError
-from hybridsep.report import settings
+from hybridsep.errors import ConfigError, DataError
+from hybridsep.streams import run_program
+
+if TYPE_CHECKING:  # so that Ctrl-C is heard while the rest is imported
+    from hybridsep.report.settings import ReportSettings
 
 HELP = """\
 hybridsep.report: what the runs prove. Reads results/runs; writes results/tables and results/figures.
@@ -37,41 +41,40 @@ COMMANDS = {
 }
 FOOT = """
 Exit status: 0 done, 1 a study has no table (or no curves, or nothing to plan by) or --check found a difference,
-2 something to mend (one line says what).
+2 something to mend (one line says what), 130 interrupted (Ctrl-C).
 """
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return its status: 0 done, 1 refused or different, 2 something to mend."""
     words = sys.argv[1:] if arguments is None else arguments
-    try:
-        if {"--help", "-h"} & set(words):
-            print(HELP + settings.describe() + FOOT, end="")
-            return 0
-        named = [name for name, word in COMMANDS.items() if word in words]
-        if len(named) > 1:
-            raise ConfigError(f"{' and '.join(COMMANDS[name] for name in named)} are two commands; give one of them")
-        command = named[0] if named else "report"
-        if "--watch" in words:
-            if command not in ("status", "curves"):
-                raise ConfigError("--watch belongs to status and curves: python -m hybridsep.report status --watch")
-            command = f"watch {command}"
-        if "forget" in words:
-            return _forget(words)
-        words, rows = _rows_of(words) if "compare" in words else (words, ())
-        given = settings.load([word for word in words if word not in (*COMMANDS.values(), "--watch")])
-        if rows:
-            if named:
-                raise ConfigError(f"compare and {COMMANDS[named[0]]} are two commands; give one of them")
-            return _compare(given, *rows)
-        return _PROGRAMS[command](given)
-    except UserError as error:
-        print(f"hybridsep.report: {error}", file=sys.stderr)
-        return 2
-    except BrokenPipeError:
-        # `... | head` is no error.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    os.environ["MPLBACKEND"] = "agg"  # a notebook sets its own for its child processes, which need not have it
+    return run_program("hybridsep.report", lambda: _main(words))
+
+
+def _main(words: list[str]) -> int:
+    from hybridsep.report import settings
+
+    if {"--help", "-h"} & set(words):
+        print(HELP + settings.describe() + FOOT, end="")
         return 0
+    named = [name for name, word in COMMANDS.items() if word in words]
+    if len(named) > 1:
+        raise ConfigError(f"{' and '.join(COMMANDS[name] for name in named)} are two commands; give one of them")
+    command = named[0] if named else "report"
+    if "--watch" in words:
+        if command not in ("status", "curves"):
+            raise ConfigError("--watch belongs to status and curves: python -m hybridsep.report status --watch")
+        command = f"watch {command}"
+    if "forget" in words:
+        return _forget(words)
+    words, rows = _rows_of(words) if "compare" in words else (words, ())
+    given = settings.load([word for word in words if word not in (*COMMANDS.values(), "--watch")])
+    if rows:
+        if named:
+            raise ConfigError(f"compare and {COMMANDS[named[0]]} are two commands; give one of them")
+        return _compare(given, *rows)
+    return _PROGRAMS[command](given)
 
 
 def _rows_of(words: list[str]) -> tuple[list[str], tuple[str, ...]]:
@@ -87,6 +90,7 @@ def _rows_of(words: list[str]) -> tuple[list[str], tuple[str, ...]]:
 
 
 def _forget(words: list[str]) -> int:
+    from hybridsep.report import settings
     from hybridsep.report.forget import forget
 
     at = words.index("forget")
@@ -96,8 +100,8 @@ def _forget(words: list[str]) -> int:
     return 0
 
 
-def _compare(given: settings.ReportSettings, *rows: str) -> int:
-    from hybridsep.report import contrasts, folders, pair, runset, terminal
+def _compare(given: "ReportSettings", *rows: str) -> int:
+    from hybridsep.report import contrasts, folders, output, pair, runset, settings, terminal
 
     results, paper, screen = Path(given.results), settings.paper(), terminal.console()
     names, compared = folders.choose(results, given.study), False
@@ -123,8 +127,7 @@ def _compare(given: settings.ReportSettings, *rows: str) -> int:
                 print(f"no picture: {error}; data=PATH names its images", file=sys.stderr)
                 continue
             path = results / "figures" / name / "compare" / f"{'-'.join(rows)}.png"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(drawn)
+            output.write_files(results, {path.relative_to(results).as_posix(): drawn})
             screen.print(f"Written: {path}", soft_wrap=True)
     if not compared:
         known = f"; there are {', '.join(sorted(there))}" if there else ""
@@ -132,28 +135,36 @@ def _compare(given: settings.ReportSettings, *rows: str) -> int:
     return 0
 
 
-def _report(given: settings.ReportSettings) -> int:
-    from hybridsep.report import document, folders, output, terminal
+def _report(given: "ReportSettings") -> int:
+    from hybridsep.report import document, folders, output, settings, terminal
 
-    results, paper, screen = Path(given.results), settings.paper(), terminal.console()
-    empty = 0
+    results, paper = Path(given.results), settings.paper()
+    refused, reports = 0, []
     for name in folders.choose(results, given.study):
         report = document.make(results, name, paper, given.report)
-        terminal.show(screen, report.terminal())
-        for problem in report.problems:
+        lines = []
+        if report.sections:
+            files = output.files_of(report, draw=given.report.draw)
+            output.write(results, name, files.content)
+            shown = output.INDEX if given.report.draw else output.MARKDOWN
+            lines.append(f"Written: {len(files.content)} files; open {results}/tables/{name}/{shown}")
+            for message in files.problems:
+                print(message, file=sys.stderr)
+        refused += not report.sections
+        reports.append((list(report.terminal()), report.problems, lines))
+    # Only now, since whoever reads the terminal may leave early (`| head`).
+    screen = terminal.console()
+    for tables, problems, lines in reports:
+        terminal.show(screen, tables)
+        for problem in problems:
             print(f"left out: {problem.message}", file=sys.stderr)
-        if not report.sections:
-            empty += 1
-            continue
-        files = output.files_of(report, draw=given.report.draw)
-        output.write(results, name, files)
-        shown = output.INDEX if given.report.draw else output.MARKDOWN
-        screen.print(f"Written: {len(files)} files; open {results}/tables/{name}/{shown}", soft_wrap=True)
-    return 1 if empty else 0
+        for line in lines:
+            screen.print(line, soft_wrap=True)
+    return 1 if refused else 0
 
 
-def _status(given: settings.ReportSettings) -> int:
-    from hybridsep.report import folders, status, terminal
+def _status(given: "ReportSettings") -> int:
+    from hybridsep.report import folders, settings, status, terminal
 
     results, paper, screen = Path(given.results), settings.paper(), terminal.console()
     for name in status.studies_of(results, given.study):
@@ -166,8 +177,8 @@ def _status(given: settings.ReportSettings) -> int:
     return 0
 
 
-def _plan(given: settings.ReportSettings) -> int:
-    from hybridsep.report import folders, plan, runset, terminal
+def _plan(given: "ReportSettings") -> int:
+    from hybridsep.report import folders, plan, runset, settings, terminal
 
     results, paper, screen = Path(given.results), settings.paper(), terminal.console()
     if given.report.pairing != "paired":
@@ -191,8 +202,8 @@ def _plan(given: settings.ReportSettings) -> int:
     return 1 if empty else 0
 
 
-def _null(given: settings.ReportSettings) -> int:
-    from hybridsep.report import folders, null, runset, terminal
+def _null(given: "ReportSettings") -> int:
+    from hybridsep.report import folders, null, runset, settings, terminal
 
     results, paper, screen = Path(given.results), settings.paper(), terminal.console()
     shown = 0
@@ -208,7 +219,7 @@ def _null(given: settings.ReportSettings) -> int:
     return 0 if shown else 1
 
 
-def _calibrate(given: settings.ReportSettings) -> int:
+def _calibrate(given: "ReportSettings") -> int:
     from hybridsep.report import calibration, render, terminal
 
     screen = terminal.console()
@@ -220,7 +231,7 @@ def _calibrate(given: settings.ReportSettings) -> int:
     return 0
 
 
-def _curves(given: settings.ReportSettings) -> int:
+def _curves(given: "ReportSettings") -> int:
     from hybridsep.report import curves, status
 
     results = Path(given.results)
@@ -240,21 +251,21 @@ def _curves(given: settings.ReportSettings) -> int:
     return 1 if empty else 0
 
 
-def _watch_status(given: settings.ReportSettings) -> int:
+def _watch_status(given: "ReportSettings") -> int:
     from hybridsep.report import watch
 
     watch.watch_status(given)
     return 0
 
 
-def _watch_curves(given: settings.ReportSettings) -> int:
+def _watch_curves(given: "ReportSettings") -> int:
     from hybridsep.report import watch
 
     watch.watch_curves(given)
     return 0
 
 
-def _check(given: settings.ReportSettings) -> int:
+def _check(given: "ReportSettings") -> int:
     from hybridsep.report import check
 
     results = Path(given.results)

@@ -41,7 +41,7 @@ def differences(results: Path, study: str) -> list[str]:
     report = document.make(results, study, settings.paper(), choices.report)
     if not report.sections:
         return [f"{place}: no table can be made now: {problem.message}" for problem in report.problems]
-    files = output.files_of(report, draw=False)
+    files = output.files_of(report, draw=False).content
     found = []
     for name, content in files.items():
         path = results / name

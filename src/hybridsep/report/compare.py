@@ -146,9 +146,9 @@ def _row(runset: RunSet, row: str, errors: dict[str, dict[int, float]], choices:
         "expected": len(runset.trials[row]),
         "error_mean": float(values.mean()) if len(values) else None,
         "error_sd": float(values.std(ddof=1)) if len(values) > 1 else None,
-        "params": runs[0].record["model"].get("params") if runs else None,
-        "macs": runs[0].record["model"].get("macs") if runs else None,
-        "images_per_second": _median([run.record["timings"].get("train_images_per_second") for run in runs]),
+        "params": runs[0].record.model.params if runs else None,
+        "macs": runs[0].record.model.macs if runs else None,
+        "images_per_second": _median([run.record.timings.train_images_per_second for run in runs]),
     }
     if row == runset.baseline:
         return entry | _nothing() | {"mean_absolute": 0.0 if runs else None, "pairs": len(values)}
@@ -258,9 +258,9 @@ def _trials(runset: RunSet, row: str, errors: dict[str, dict[int, float]]) -> li
             "trial": trial,
             "error": errors[row][trial],
             "error_all": 100 * float(run.wrong.mean()),
-            "best_epoch": run.record["result"].get("best_epoch"),
-            "best_error_all": run.record["result"].get("best_test_error_all"),
-            "seconds": run.record["timings"].get("seconds"),
+            "best_epoch": run.result.best_epoch,
+            "best_error_all": run.result.best_test_error_all,
+            "seconds": run.record.timings.seconds,
         } | dict.fromkeys(("difference", "only_row", "only_baseline", "mcnemar_p", "disagreement"))
         partner = runset.runs.get(runset.baseline, {}).get(trial)
         if partner is not None and row != runset.baseline:

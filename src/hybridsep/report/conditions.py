@@ -42,7 +42,7 @@ class Deviation:
 
 def of_table(runset: RunSet, paper: Paper) -> list[Deviation]:
     """Return the deviations of a table's finished runs: the images first, then every key of the configuration."""
-    by_row = {row: next(iter(trials.values())).record["config"] for row, trials in runset.runs.items() if trials}
+    by_row = {row: next(iter(trials.values())).record.config for row, trials in runset.runs.items() if trials}
     spec = runset.spec
     # A row that stands for itself is the one of the table that is repeated.
     repeated = paper.tables[spec.counterpart].experiment if spec.counterpart else ""
@@ -104,12 +104,12 @@ def chosen() -> dict[str, str]:
 
 
 def _of_data(run: Run, paper: Paper) -> list[Deviation]:
-    kind, dataset = paper.data.kind(run.record), run.record["dataset"]
+    kind, dataset = paper.data.kind(run.record), run.record.dataset
     if kind == ORIGINAL:
         return []
-    here = f"{dataset.get('title') or dataset.get('name')}"
+    here = dataset.title or dataset.name
     if not paper.data.known(run.record):
-        here += f" ({dataset.get('train')} training and {dataset.get('test')} test images)"
+        here += f" ({dataset.train} training and {dataset.test} test images)"
     return [Deviation("the dataset", here, paper.data.title, accepted=kind in paper.data.copies)]
 
 

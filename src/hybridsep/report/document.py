@@ -130,5 +130,5 @@ def _section(
 
 def _sketches(runset: RunSet) -> list[Sketch]:
     """Return the sketch of every module that was trained, once each."""
-    modules = (next(iter(trials.values())).record["config"]["model"] for trials in runset.runs.values() if trials)
-    return list(dict.fromkeys(sketch for model in modules if (sketch := of_module(model.get("module") or {}))))
+    models = (next(iter(trials.values())).record.settings.model for trials in runset.runs.values() if trials)
+    return list(dict.fromkeys(sketch for model in models if (sketch := of_module(model.module))))

@@ -96,7 +96,7 @@ def single_trials(runset: RunSet, comparison: Comparison) -> FigureData:
     shown = set(_shown(runset))
     lines = [entry for entry in comparison.trials if entry["row"] in shown]
     fields = "row label trial error difference".split()
-    joined = bool(runset.first.record["config"].get("paired", True))
+    joined = runset.first.record.settings.paired
     return FigureData(f"{runset.table}-trials", "Every trial", fields, lines, _left_out(runset), joined=joined)
 
 
@@ -110,7 +110,7 @@ def learning_curves(runset: RunSet) -> tuple[FigureData, list[Problem]]:
             try:
                 frame = records.read_history(run.folder)
                 curve = frame["test_error"].to_numpy(dtype=float)
-                complete = frame["epoch"].tolist() == list(range(1, run.record["result"]["epochs"] + 1))
+                complete = frame["epoch"].tolist() == list(range(1, run.result.epochs + 1))
                 if not complete or not np.isfinite(curve).all():
                     raise RecordError(f"{run.folder}: history.csv does not have one number for each epoch from 1 on")
                 curves.append(curve)

@@ -3,9 +3,12 @@
 Colours are Okabe and Ito's; markers and hatches tell rows apart in grey.
 """
 
+import contextlib
 import io
+import re
 import textwrap
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import matplotlib
@@ -35,27 +38,45 @@ STYLE = {
     "legend.frameon": False,
     "hatch.linewidth": 0.8,
     "svg.fonttype": "path",
+    "text.parse_math": False,  # a title with $ is text
 }
 
 
+@contextlib.contextmanager
+def canvas(name: str, **style: object) -> Iterator[set[str]]:
+    """Draw in our style whatever the user's; yields the set of letters that the font turns out to lack.
+
+    The backend of a notebook (MPLBACKEND) is left out of it: files are written by Agg and SVG.
+    """
+    letters: set[str] = set()
+    with warnings.catch_warnings(record=True) as raised:
+        warnings.simplefilter("always")
+        with matplotlib.rc_context({**STYLE, "svg.hashsalt": name, **style}):
+            yield letters
+    for warning in raised:
+        if lacking := re.match(r"Glyph (\d+) ", str(warning.message)):
+            letters.add(chr(int(lacking[1])))
+        else:
+            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+
+
 def draw(data: FigureData, caption: str) -> dict[str, bytes]:
-    """Return `{file name: bytes}`: the figure as SVG (equal data give equal bytes) and PNG.
+    """Return `{file name: bytes}`: the figure as SVG (equal data give equal bytes) and PNG, drawn on a `canvas`.
 
     `caption` is printed under it.
     """
     drawer, width, height = _DRAWERS[data.name.rsplit("-", 1)[-1]]
     lines = textwrap.wrap(f"{caption} {data.note}".strip(), int(17 * width))
     inches = (0.32, height(data), 0.08 + 0.15 * len(lines))
-    with matplotlib.rc_context({**STYLE, "svg.hashsalt": data.name}):
-        figure = Figure(figsize=(width, sum(inches)), layout="constrained")
-        head, body, foot = figure.subfigures(3, 1, height_ratios=inches)
-        head.text(0.01, 0.5, data.title, va="center", fontsize=11, fontweight="bold")
-        foot.text(0.01, 0.95, "\n".join(lines), va="top", fontsize=7.5, color="#444444", linespacing=1.3)
-        drawer(data, body)
-        _settle(figure)
-        vector, pixels = io.BytesIO(), io.BytesIO()
-        figure.savefig(vector, format="svg", metadata={"Date": None, "Creator": None})
-        figure.savefig(pixels, format="png", dpi=160)
+    figure = Figure(figsize=(width, sum(inches)), layout="constrained")
+    head, body, foot = figure.subfigures(3, 1, height_ratios=inches)
+    head.text(0.01, 0.5, data.title, va="center", fontsize=11, fontweight="bold")
+    foot.text(0.01, 0.95, "\n".join(lines), va="top", fontsize=7.5, color="#444444", linespacing=1.3)
+    drawer(data, body)
+    _settle(figure)
+    vector, pixels = io.BytesIO(), io.BytesIO()
+    figure.savefig(vector, format="svg", metadata={"Date": None, "Creator": None})
+    figure.savefig(pixels, format="png", dpi=160)
     return {f"{data.name}.svg": vector.getvalue(), f"{data.name}.png": pixels.getvalue()}
 
 

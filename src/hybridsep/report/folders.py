@@ -1,11 +1,10 @@
 """From run folders to runs that can be trusted; every folder that cannot is named with its reason."""
 
 import copy
-import math
 from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from hybridsep.config.identity import identity, science
 from hybridsep.data.subset import evaluation_subset
 from hybridsep.errors import ConfigError, RecordError, UserError
 from hybridsep.runs import machine, records
+from hybridsep.runs.record import Record, Result
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +31,16 @@ class Run:
     row: str
     trial: int
     status: str
-    record: records.Record
+    record: Record
     predicted: np.ndarray | None = None
     labels: np.ndarray | None = None
+
+    @property
+    def result(self) -> Result:
+        """How the finished run ended. Raises RecordError for one that has not."""
+        if self.record.result is None:
+            raise RecordError(f"{self.folder}: not finished")
+        return self.record.result
 
     @property
     def wrong(self) -> np.ndarray:
@@ -70,13 +77,40 @@ def choose(results: Path, study: str) -> list[str]:
     return [study]
 
 
-def read(results: Path, names: Iterable[str]) -> tuple[list[Run], list[Problem]]:
+@dataclass
+class Known:
+    """What was read of folders before, with the state of their files then: unchanged ones are not read again."""
+
+    outcomes: dict[Path, tuple[tuple[int, ...], "Run | Problem"]] = field(default_factory=dict)
+    labels: dict[bytes, np.ndarray] = field(default_factory=dict)
+
+    def read(self, folder: Path) -> "Run | Problem":
+        """Return the run of a folder, or why it cannot be used."""
+        state = _state(folder)
+        before = self.outcomes.get(folder)
+        if before is None or before[0] != state:
+            before = self.outcomes[folder] = (state, _read_one(folder, self.labels))
+        return before[1]
+
+
+def _state(folder: Path) -> tuple[int, ...]:
+    state = []
+    for name in ("record.json", "predictions.npz"):
+        try:
+            about = (folder / name).stat()
+            state += [about.st_mtime_ns, about.st_size, about.st_ino]
+        except OSError:
+            state.append(0)
+    return tuple(state)
+
+
+def read(results: Path, names: Iterable[str], known: Known | None = None) -> tuple[list[Run], list[Problem]]:
     """Return the usable runs of the studies `names`, in order of folders, and what is wrong with the others."""
     wanted = set(names)
     folders = [folder for folder in records.find(results) if folder.parts[-3] in wanted]
-    labels: dict[bytes, np.ndarray] = {}
+    known = known or Known()
     with ThreadPoolExecutor(min(4, machine.cores())) as pool:
-        outcomes = list(pool.map(lambda folder: _read_one(folder, labels), folders))
+        outcomes = list(pool.map(known.read, folders))
     runs = [outcome for outcome in outcomes if isinstance(outcome, Run)]
     problems = [outcome for outcome in outcomes if isinstance(outcome, Problem)]
     runs, duplicates = _without_duplicates(runs)
@@ -86,65 +120,59 @@ def read(results: Path, names: Iterable[str]) -> tuple[list[Run], list[Problem]]
 
 def _read_one(folder: Path, labels: dict[bytes, np.ndarray]) -> Run | Problem:
     try:
-        record = records.read(folder)
-        if record["status"] != "finished":
-            return Run(folder, record["study"], record["row"], record["trial"], record["status"], record)
+        record = records.load(folder)
+        if record.status != "finished":
+            return Run(folder, record.study, record.row, record.trial, record.status, record)
         return _finished(folder, record, labels)
     except UserError as error:
         return Problem(folder.parts[-3], folder, str(error))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        return Problem(folder.parts[-3], folder, f"{folder}: record.json lacks or misstates {error}")
 
 
-def _finished(folder: Path, record: records.Record, labels: dict[bytes, np.ndarray]) -> Run:
+def _finished(folder: Path, record: Record, labels: dict[bytes, np.ndarray]) -> Run:
     """Return the finished run of a record that its predictions bear out. Raises RecordError otherwise."""
-    _check_record(folder, record)
+    if record.result is None:
+        raise RecordError(f"{folder}: record.json says finished but has no result")
+    _check_record(folder, record, record.result.epochs)
     logits, truth = records.read_predictions(folder)
     _check_predictions(folder, record, logits, truth)
     # float32: the arg-max of half floats is many times slower and picks the same class.
     predicted = logits.astype(np.float32).argmax(axis=1).astype(np.min_scalar_type(logits.shape[1] - 1))
-    _check_errors(folder, record, predicted != truth)
+    _check_errors(folder, record, record.result, predicted != truth)
     shared = labels.setdefault(truth.tobytes(), truth)
-    return Run(folder, record["study"], record["row"], record["trial"], "finished", record, predicted, shared)
+    return Run(folder, record.study, record.row, record.trial, "finished", record, predicted, shared)
 
 
-def _check_record(folder: Path, record: records.Record) -> None:
-    result = record["result"]
-    if result is None:
-        raise RecordError(f"{folder}: record.json says finished but has no result")
-    for key in ("test_error", "test_error_all"):
-        if not isinstance(result[key], int | float) or not math.isfinite(result[key]) or not 0 <= result[key] <= 100:
-            raise RecordError(f"{folder}: record.json has {key} = {result[key]}, not a percentage")
-    if result["epochs"] != record["config"]["schedule"]["epochs"]:
+def _check_record(folder: Path, record: Record, epochs: int) -> None:
+    if epochs != record.settings.schedule.epochs:
         raise RecordError(
-            f"{folder}: record.json says finished after {result['epochs']} of"
-            f" {record['config']['schedule']['epochs']} epochs"
+            f"{folder}: record.json says finished after {epochs} of {record.settings.schedule.epochs} epochs"
         )
-    if record["identity"] != identity(record["config"], record["trial"]):
+    if record.identity != identity(record.config, record.trial):
         raise RecordError(
             f"{folder}: record.json was changed by hand: its identity does not fit its configuration and trial"
         )
 
 
-def _check_predictions(folder: Path, record: records.Record, logits: np.ndarray, labels: np.ndarray) -> None:
+def _check_predictions(folder: Path, record: Record, logits: np.ndarray, labels: np.ndarray) -> None:
     if not np.isfinite(logits).all():
         raise RecordError(f"{folder}: predictions.npz has logits that are not numbers")
-    expected = (record["dataset"]["test"], len(record["dataset"]["classes"]))
+    expected = (record.dataset.test, len(record.dataset.classes))
     if logits.shape != expected or labels.max() >= expected[1]:
         raise RecordError(
             f"{folder}: predictions.npz is of {logits.shape}, record.json of {expected} (test images, classes)"
         )
 
 
-def _check_errors(folder: Path, record: records.Record, wrong: np.ndarray) -> None:
+def _check_errors(folder: Path, record: Record, result: Result, wrong: np.ndarray) -> None:
     """Hold the recorded errors against the kept predictions; ties of half floats may move an image or two."""
-    evaluation = record["config"]["evaluation"]
-    chosen = _subset(evaluation["subset"], evaluation["images"], len(wrong), record["config"]["seed"], record["trial"])
-    for key, counted in (("test_error", wrong[chosen]), ("test_error_all", wrong)):
+    evaluation, seed = record.settings.evaluation, record.settings.seed
+    chosen = _subset(evaluation.subset, evaluation.images, len(wrong), seed, record.trial)
+    errors = {"test_error": (result.test_error, wrong[chosen]), "test_error_all": (result.test_error_all, wrong)}
+    for key, (recorded, counted) in errors.items():
         ties = max(2, 0.001 * len(counted))
-        if abs(record["result"][key] / 100 * len(counted) - counted.sum()) > ties + 1e-6:
+        if abs(recorded / 100 * len(counted) - counted.sum()) > ties + 1e-6:
             raise RecordError(
-                f"{folder}: record.json says {key} {record['result'][key]:.4g} %, predictions.npz"
+                f"{folder}: record.json says {key} {recorded:.4g} %, predictions.npz"
                 f" {100 * counted.mean():.4g} %; one of them was changed"
             )
 
@@ -159,10 +187,10 @@ def _without_duplicates(runs: list[Run]) -> tuple[list[Run], list[Problem]]:
     first: dict[tuple[str, str, str], Run] = {}
     problems = []
     for run in runs:
-        same = first.setdefault((run.study, run.record["identity"], run.record["dataset"]["sha256"]), run)
+        same = first.setdefault((run.study, run.record.identity, run.record.dataset.sha256), run)
         if same is not run:
             message = (
-                f"{run.folder}: the same run as {same.folder} (identity {run.record['identity']}); this one is left out"
+                f"{run.folder}: the same run as {same.folder} (identity {run.record.identity}); this one is left out"
             )
             problems.append(Problem(run.study, run.folder, message))
     kept = {id(run) for run in first.values()}
@@ -174,11 +202,11 @@ def _of_one_label_set(runs: list[Run]) -> tuple[list[Run], list[Problem]]:
     seen: dict[tuple[str, str], Counter] = {}
     for run in runs:
         if run.predicted is not None:
-            seen.setdefault((run.study, run.record["dataset"]["sha256"]), Counter())[id(run.labels)] += 1
+            seen.setdefault((run.study, run.record.dataset.sha256), Counter())[id(run.labels)] += 1
     usual = {key: counts.most_common(1)[0][0] for key, counts in seen.items()}
     kept, problems = [], []
     for run in runs:
-        if run.predicted is None or id(run.labels) == usual[run.study, run.record["dataset"]["sha256"]]:
+        if run.predicted is None or id(run.labels) == usual[run.study, run.record.dataset.sha256]:
             kept.append(run)
         else:
             message = (
@@ -193,8 +221,8 @@ def common_part(run: Run, vary: Iterable[str] = (), *, network: bool) -> dict[st
 
     With `network` only the module under test is left out. `vary` names dotted keys that may differ nevertheless.
     """
-    shared = copy.deepcopy(science(run.record["config"]))
-    shared["dataset"] = {key: run.record["dataset"].get(key) for key in ("name", "sha256", "train", "test")}
+    shared = copy.deepcopy(science(run.record.config))
+    shared["dataset"] = {key: getattr(run.record.dataset, key) for key in ("name", "sha256", "train", "test")}
     model = shared.pop("model", {})
     if network:
         shared["model"] = {"network": model.get("network")}

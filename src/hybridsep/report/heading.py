@@ -2,25 +2,24 @@
 
 from collections import Counter
 from collections.abc import Iterable
-from typing import Any
 
 from hybridsep.config.trials import ranges
 from hybridsep.report.folders import Run
 from hybridsep.report.runset import RunSet
 from hybridsep.report.settings import AnalysisOptions
+from hybridsep.runs.record import Machine, Timings
 
 
 def lines(runset: RunSet, choices: AnalysisOptions) -> list[str]:
     """Return the heading of the runset's tables, one fact group per line."""
     record = runset.first.record
-    config, dataset = record["config"], record["dataset"]
-    size, schedule, shape = config.get("size", {}), config["schedule"], _shape(runset)
-    epochs = schedule["epochs"]
+    config, dataset = record.settings, record.dataset
+    schedule, epochs = config.schedule, config.schedule.epochs
     return [
-        f"Study {runset.study}, seed {config['seed']}. Data: {dataset['title']}, {dataset['train']:,} training and"
-        f" {dataset['test']:,} test images, sha256 {dataset['sha256'][:12]}.",
-        f"Size {size.get('name', 'unknown')}{shape}; schedule {schedule.get('name', 'unknown')}, {epochs:,}"
-        f" {'epoch' if epochs == 1 else 'epochs'}; precision {config.get('precision')}; match"
+        f"Study {runset.study}, seed {config.seed}. Data: {dataset.title}, {dataset.train:,} training and"
+        f" {dataset.test:,} test images, sha256 {dataset.sha256[:12]}.",
+        f"Size {config.size.name}{_shape(runset)}; schedule {schedule.name}, {epochs:,}"
+        f" {'epoch' if epochs == 1 else 'epochs'}; precision {config.precision}; match"
         f" {' or '.join(runset.values('match'))}.",
         f"Errors in % on {images(runset)}; {_pairing(runset, choices)}. {_machines(runset)}",
         *mixed(runset.finished),
@@ -44,7 +43,7 @@ def across_processors(runset: RunSet) -> list[str]:
 
 def _shape(runset: RunSet) -> str:
     """Say how wide and deep the rows' networks are, as far as their configuration has a word for it."""
-    network = runset.first.record["config"]["model"].get("network", {})
+    network = runset.first.record.settings.model.network
     parts = ["widths " + "-".join(map(str, network["widths"]))] if network.get("widths") else []
     parts += [f"widths x {network['width_ratio']:g}"] if "width_ratio" in network else []
     for key in ("depth", "columns"):
@@ -63,10 +62,10 @@ def mixed(runs: Iterable[Run]) -> list[str]:
     runs = list(runs)
     values = {
         "Commits": _commits,
-        "Machines": lambda run: str(run.record["machine"].get("gpu") or run.record["machine"].get("processor")),
-        "Threads": lambda run: str(run.record["machine"].get("threads") or "unknown"),
-        "Trials at once": lambda run: str(run.record["timings"].get("trials_at_once") or 1),
-        "Versions of torch": lambda run: str((run.record.get("versions") or {}).get("torch") or "unknown"),
+        "Machines": lambda run: str(run.record.machine.gpu or run.record.machine.processor),
+        "Threads": lambda run: str(run.record.machine.threads or "unknown"),
+        "Trials at once": lambda run: str(run.record.timings.at_once),
+        "Versions of torch": lambda run: run.record.versions.get("torch", "unknown"),
     }
     found = []
     for name, value in values.items():
@@ -79,16 +78,15 @@ def mixed(runs: Iterable[Run]) -> list[str]:
 
 def _commits(run: Run) -> str:
     """Name the commits that trained a run, in one part or several."""
-    git = run.record.get("git") or {}
-    return " and ".join(str(commit)[:10] for commit in (*git.get("earlier", ()), git.get("commit") or "unknown"))
+    git = run.record.git
+    return " and ".join(commit[:10] for commit in (*git.earlier, git.commit or "unknown"))
 
 
 def caption(runset: RunSet) -> str:
     """Return the line under a figure: enough to know where a picture that stands alone is from."""
-    config, dataset = runset.first.record["config"], runset.first.record["dataset"]
-    size = (config.get("size") or {}).get("name", "unknown")
+    config, dataset = runset.first.record.settings, runset.first.record.dataset
     return (
-        f"Study {runset.study}: {dataset['title']}, size {size}, {config['schedule']['epochs']:,} epochs;"
+        f"Study {runset.study}: {dataset.title}, size {config.size.name}, {config.schedule.epochs:,} epochs;"
         f" errors on {images(runset)}."
     )
 
@@ -104,7 +102,7 @@ def images(runset: RunSet) -> str:
 def _pairing(runset: RunSet, choices: AnalysisOptions) -> str:
     if choices.pairing == "unpaired":
         return "trials treated as unpaired"
-    paired = runset.first.record["config"].get("paired", True)
+    paired = runset.first.record.settings.paired
     return "trial t is held against trial t" + ("" if paired else " (though they were not run as pairs)")
 
 
@@ -113,21 +111,20 @@ def machines(runs: Iterable[Run]) -> str:
 
     Trials that ran side by side are told apart too: what one of them did in a second is not what the machine did.
     """
-    counts = Counter(_machine(run.record["machine"]) + _beside(run.record["timings"]) for run in runs)
+    counts = Counter(_machine(run.record.machine) + _beside(run.record.timings) for run in runs)
     if len(counts) == 1:
         return next(iter(counts))
     return "; ".join(f"{name} ({count} runs)" for name, count in sorted(counts.items()))
 
 
-def _beside(timings: dict[str, Any]) -> str:
-    at_once = timings.get("trials_at_once") or 1
-    return f", {at_once} trials at once" if at_once > 1 else ""
+def _beside(timings: Timings) -> str:
+    return f", {timings.at_once} trials at once" if timings.at_once > 1 else ""
 
 
-def _machine(machine: dict[str, Any]) -> str:
-    if machine.get("gpu"):
-        return str(machine["gpu"])
-    processor, threads = machine.get("processor", "unknown"), machine.get("threads")
+def _machine(machine: Machine) -> str:
+    if machine.gpu:
+        return machine.gpu
+    processor, threads = machine.processor or "unknown", machine.threads
     if not threads:
-        return str(processor)
+        return processor
     return f"{processor}, {threads} thread" if threads == 1 else f"{processor}, {threads} threads"

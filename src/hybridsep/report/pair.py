@@ -120,7 +120,7 @@ def dataset(pair: RunSet, place: str | None) -> Dataset:
     Raises DataError when it is not there, is another one, or comes from code that is not this project's.
     """
     record = pair.first.record
-    source = dict(record["config"]["data"]["source"])
+    source = dict(record.settings.data.source)
     module, _, function = str(source.pop("_target_")).rpartition(".")
     if not module.startswith(_SOURCES):
         raise DataError(f"its images come from {module}.{function}, which is not called from a record")
@@ -130,22 +130,21 @@ def dataset(pair: RunSet, place: str | None) -> Dataset:
     if "download" in keywords:
         keywords["download"] = False
     found = getattr(importlib.import_module(module), function)(**keywords)
-    if found.sha256 != record["dataset"]["sha256"]:
+    if found.sha256 != record.dataset.sha256:
         raise DataError(f"{place or found.title} holds other images than the runs were made on")
     return found
 
 
 def picture(pair: RunSet, data: Dataset) -> bytes:
     """Return a PNG of the most disputed test images, each with its class and in how many trials each row is wrong."""
-    import matplotlib
     from matplotlib.figure import Figure
 
-    from hybridsep.report.figures import STYLE
+    from hybridsep.report.figures import canvas
 
     other, row = pair.rows
     names = _label(pair, row), _label(pair, other)
     parts = disputed(pair)
-    with matplotlib.rc_context({**STYLE, "axes.grid": False}):
+    with canvas(f"{row}-{other}", **{"axes.grid": False}):
         figure = Figure(figsize=(10, 5.2), layout="constrained")
         figure.suptitle(
             f"{names[0]} and {names[1]}: the test images on which they differ most\n"

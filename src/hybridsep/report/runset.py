@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, reduce
 from typing import Any
 
@@ -82,7 +82,7 @@ class RunSet:
     def values(self, key: str) -> list[str]:
         """Every value that the finished runs have for a dotted key of their configuration."""
         path = key.split(".")
-        found = (reduce(lambda node, part: (node or {}).get(part), path, run.record["config"]) for run in self.finished)
+        found = (reduce(_inside, path, run.record.config) for run in self.finished)
         return list(dict.fromkeys(map(str, found)))
 
     def row(self, name: str) -> RowSpec:
@@ -91,7 +91,7 @@ class RunSet:
         if known is not None:
             return known
         runs = self.runs.get(name) or {}
-        title = next((run.record["config"]["model"].get("title") for run in runs.values()), None)
+        title = next((run.record.settings.model.title for run in runs.values()), None)
         return RowSpec(title=f"{title} ({name})" if title and title != name else name, label=name)
 
     def chosen(self, trial: int, subset: Subset | None = None) -> np.ndarray:
@@ -99,7 +99,7 @@ class RunSet:
         subset = subset or self.subset
         key = (subset, trial if subset.mode == "paper" else -1)
         if key not in self._chosen:
-            seed = self.first.record["config"]["seed"]
+            seed = self.first.record.settings.seed
             self._chosen[key] = evaluation_subset(
                 mode=subset.mode, images=subset.images, available=self.images, study_seed=seed, trial=trial
             )
@@ -166,12 +166,8 @@ class RunSet:
 
         Of trials that ran side by side each counts its share of the time.
         """
-        timings = [run.record["timings"] for run in self.runs[row].values()]
-        known = [
-            timing["seconds"] / (timing.get("trials_at_once") or 1)
-            for timing in timings
-            if isinstance(timing.get("seconds"), int | float) and timing["seconds"] > 0
-        ]
+        timings = [run.record.timings for run in self.runs[row].values()]
+        known = [timing.seconds / timing.at_once for timing in timings if timing.seconds]
         return float(np.median(known)) if known else None
 
     def paired(self, row: str) -> list[int]:
@@ -181,8 +177,11 @@ class RunSet:
 
 def processor(run: Run) -> str:
     """Name what a run was trained on."""
-    machine = run.record["machine"]
-    return str(machine.get("gpu") or machine.get("processor"))
+    return str(run.record.machine.gpu or run.record.machine.processor)
+
+
+def _inside(node: Any, key: str) -> Any:
+    return node.get(key) if isinstance(node, dict) else None
 
 
 def split(
@@ -200,7 +199,7 @@ def split(
     other = next((run.record for run in runs if not paper.data.known(run.record)), None)
     for name, spec in candidates.items():
         if other is not None:
-            spec = _on_other_images(spec, str(other["dataset"].get("title")))
+            spec = _on_other_images(spec, other.dataset.title)
         present = [row for row in spec.rows if row in by_row]
         new = [row for row in present if row != spec.baseline and row not in placed]
         if new or (present and len(by_row) == 1 and not plans):
@@ -258,9 +257,7 @@ def _build(study: str, name: str, spec: TableSpec, by_row: dict[str, list[Run]],
 
 
 def _subset(finished: list[Run], choices: AnalysisOptions) -> Subset:
-    recorded = {
-        (run.record["config"]["evaluation"]["subset"], run.record["config"]["evaluation"]["images"]) for run in finished
-    }
+    recorded = {(run.record.settings.evaluation.subset, run.record.settings.evaluation.images) for run in finished}
     if len(recorded) > 1 and (choices.subset == "recorded" or (choices.images is None and choices.subset != "all")):
         raise UserError(
             f"its runs record different evaluation subsets {sorted(recorded)}; set report.subset and report.images"
@@ -275,7 +272,7 @@ def refuse_mixture(finished: list[Run], spec: TableSpec, *, network: bool) -> No
     known: dict[str, dict[str, Any]] = {}
     parts = []
     for run in finished:
-        whole = json.dumps([run.record["dataset"], run.record["config"] | {"trial": None}], sort_keys=True)
+        whole = json.dumps([asdict(run.record.dataset), run.record.config | {"trial": None}], sort_keys=True)
         if whole not in known:
             known[whole] = common_part(run, spec.vary, network=network)
         parts.append(known[whole])
@@ -288,7 +285,7 @@ def refuse_mixture(finished: list[Run], spec: TableSpec, *, network: bool) -> No
 
 
 def _science_of_model(run: Run) -> dict[str, Any]:
-    return {key: run.record["config"]["model"].get(key) for key in ("network", "module")}
+    return {"network": run.record.settings.model.network, "module": run.record.settings.model.module}
 
 
 def _refuse(runs: list[Run], parts: list[dict[str, Any]]) -> None:

@@ -35,7 +35,7 @@ def analyse(runset: RunSet, choices: AnalysisOptions) -> Sensitivity:
 
 def _subsets(runset: RunSet, choices: AnalysisOptions) -> list[Subset]:
     """The three ways of choosing images, with as many images as the report's own choice, or as the runs recorded."""
-    recorded = runset.first.record["config"]["evaluation"]["images"]
+    recorded = runset.first.record.settings.evaluation.images
     images = min(choices.images or recorded, runset.images)
     return [Subset("paper", images), Subset("fixed", images), Subset("all", images)]
 
@@ -98,7 +98,7 @@ def redraw(runset: RunSet, choices: AnalysisOptions) -> tuple[dict[str, Any], li
         return empty | {"reason": "all test images are used, so there is nothing to draw"}, []
     trials = sorted({trial for row in rows for trial in runset.paired(row)})
     draws = max(10, min(choices.redraws, MOST_DRAWS // len(trials)))
-    seed = runset.first.record["config"]["seed"]
+    seed = runset.first.record.settings.seed
     totals, counts = np.zeros((draws, len(rows))), np.zeros(len(rows))
     for trial in trials:
         packed = _redrawn(seed, images, runset.images, trial, draws)

@@ -1,6 +1,5 @@
 """What the report takes from `conf/report.yaml`, `conf/paper.yaml` and the command line, typed and checked."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Annotated, Any
@@ -14,6 +13,7 @@ from hybridsep.config import config_dir, overrides
 from hybridsep.config.ranges import OneOf
 from hybridsep.config.validation import check_ranges, refuse
 from hybridsep.errors import ConfigError
+from hybridsep.runs.record import Record
 
 SUBSETS = ("recorded", "paper", "fixed", "all")
 PAIRINGS = ("paired", "unpaired")
@@ -165,18 +165,18 @@ class PaperData:
     copies: dict[str, str] = field(default_factory=dict)
     stand_in: str = ""
 
-    def kind(self, record: Mapping[str, Any]) -> str:
+    def kind(self, record: Record) -> str:
         """Return what the images of a record are: ORIGINAL, the hash of a copy, STAND_IN or OTHER."""
-        dataset, source = record["dataset"], record["config"]["data"]["source"].get("_target_")
+        dataset, source = record.dataset, record.settings.data.source.get("_target_")
         if source == self.stand_in:
             return STAND_IN
-        if (dataset.get("train"), dataset.get("test")) != (self.train, self.test):
+        if (dataset.train, dataset.test) != (self.train, self.test):
             return OTHER
         if source == self.source:
             return ORIGINAL
-        return dataset["sha256"] if dataset["sha256"] in self.copies else OTHER
+        return dataset.sha256 if dataset.sha256 in self.copies else OTHER
 
-    def known(self, record: Mapping[str, Any]) -> bool:
+    def known(self, record: Record) -> bool:
         """Return whether the paper's numbers may stand beside those of a record's images."""
         return self.kind(record) != OTHER
 

@@ -107,7 +107,7 @@ def _row(
             (done if own[trial].status == "finished" else states[own[trial].status]).append(trial)
         else:
             states["unusable" if trial in broken else "missing"].append(trial)
-    running = [own[trial].record["updated"] for trial in states["running"]]
+    running = [own[trial].record.updated for trial in states["running"]]
     return {
         "row": row,
         "done": len(done),
@@ -135,21 +135,21 @@ def _hours_left(own: dict[int, Run], states: dict[str, list[int]]) -> float | No
     speeds, done = [], {}
     for trial, run in own.items():
         epochs = _epochs_done(run)
-        seconds = run.record["timings"].get("seconds")
-        if epochs and isinstance(seconds, int | float) and seconds > 0:
+        seconds = run.record.timings.seconds
+        if epochs and seconds:
             # Side by side, a trial takes longer, and several are done in that time.
-            speeds.append(seconds / epochs / (run.record["timings"].get("trials_at_once") or 1))
+            speeds.append(seconds / epochs / run.record.timings.at_once)
             done[trial] = epochs
     if not speeds:
         return None
-    epochs = next(iter(own.values())).record["config"]["schedule"]["epochs"]
+    epochs = next(iter(own.values())).record.settings.schedule.epochs
     left = sum(max(0, epochs - done.get(trial, 0)) for trial in todo)
     return left * float(np.median(speeds)) / 3600
 
 
 def _epochs_done(run: Run) -> int:
     if run.status == "finished":
-        return run.record["result"]["epochs"]
+        return run.result.epochs
     try:
         return len(records.read_history(run.folder))
     except UserError:
@@ -182,8 +182,7 @@ def _one_more_trial(one: RunSet, choices: AnalysisOptions) -> Table:
         n = len(differences)
         if not n:
             continue
-        seconds = [run.record["timings"].get("seconds") for run in one.runs[row].values()]
-        known = [value for value in seconds if isinstance(value, int | float)]
+        seconds = one.seconds(row)
         lines.append(
             {
                 "label": one.row(row).label or row,
@@ -192,7 +191,7 @@ def _one_more_trial(one: RunSet, choices: AnalysisOptions) -> Table:
                 "then": power.half_width(differences, choices.alpha, trials=n + 1),
                 "detect": power.detectable((differences,), choices.alpha, choices.power),
                 "detect_then": power.detectable((differences,), choices.alpha, choices.power, trials=n + 1),
-                "hours": float(np.median(known)) / 3600 if known else None,
+                "hours": None if seconds is None else seconds / 3600,
             }
         )
     columns = [

@@ -7,15 +7,15 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from hybridsep import streams
 from hybridsep.report.table import Table
 
 WIDTH = 100
 
 
 def console() -> Console:
-    """Return a console for standard output; never narrower columns than the tables are made for."""
-    screen = Console(highlight=False, soft_wrap=False)
-    return screen if screen.is_terminal else Console(highlight=False, width=WIDTH)
+    """Return a console for standard output: as wide as the terminal or COLUMNS, else as the tables are made for."""
+    return Console(highlight=False, width=streams.width_of_stdout(WIDTH))
 
 
 def show(screen: Console, tables: Iterable[Table]) -> None:
@@ -46,7 +46,9 @@ def print_table(screen: Console, table: Table) -> None:
             grid.add_column(Text(column.heading), justify="right", no_wrap=True)
     for cells in table.cells("terminal"):
         grid.add_row(*map(Text, cells))
-    screen.print(grid)
+    # A column too many for the width is still printed; the terminal breaks its lines.
+    width = max(screen.width, screen.measure(grid).minimum)
+    screen.print(grid, width=width, crop=False, no_wrap=True, overflow="ignore")
     for note in table.notes:
         screen.print(Text(note, style="dim"))
     if table.notes:

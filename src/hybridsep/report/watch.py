@@ -48,14 +48,14 @@ def _repeat(look: Callable[[Console, list[Table]], None], given: ReportSettings,
 
     So the last look sees the end of every trial. On a terminal it takes the place of the one before.
     """
-    screen, results = terminal.console(), Path(given.results)
+    screen, results, known = terminal.console(), Path(given.results), folders.Known()
     try:
         while True:
             tables = []
             for name in status.studies_of(results, given.study):
-                runs, problems = folders.read(results, [name])
+                runs, problems = folders.read(results, [name], known)
                 tables.append(status.look(results, name, runs, problems, paper(), given.report))
-            if screen.is_terminal:
+            if screen.is_terminal and not screen.is_dumb_terminal and sys.stdout.isatty():
                 screen.clear()
             look(screen, tables)
             if not any(_left(table) for table in tables):

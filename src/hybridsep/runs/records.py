@@ -16,18 +16,18 @@ import threading
 import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict, cast, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from filelock import FileLock
 
 from hybridsep.errors import RecordError
+from hybridsep.runs import record
 
 if TYPE_CHECKING:
     import pandas
 
 FORMAT = 1
-STATUSES = ("running", "interrupted", "finished", "diverged", "failed")
 HISTORY_COLUMNS = (
     "epoch",
     "train_loss",
@@ -40,31 +40,7 @@ HISTORY_COLUMNS = (
 )
 
 
-class Record(TypedDict):
-    """The keys of record.json and their types: what a run writes, `read` checks and a report relies on."""
-
-    identity: str  # `hybridsep.config.identity`
-    status: str  # one of STATUSES
-    message: str  # why it failed or diverged
-    study: str
-    row: str
-    trial: int
-    config: dict[str, Any]  # resolved; of folders and files the last name only
-    dataset: dict[str, Any]  # `Dataset.identity()`
-    model: dict[str, int]  # params, macs
-    result: dict[str, Any] | None  # of a finished trial
-    timings: dict[str, Any]
-    versions: dict[str, str]
-    machine: dict[str, Any]
-    git: dict[str, Any]
-    started: str  # ISO 8601, UTC
-    updated: str
-
-
-_TYPES = {
-    key: tuple(get_origin(part) or part for part in (get_args(kind) if type(None) in get_args(kind) else (kind,)))
-    for key, kind in get_type_hints(Record).items()
-}
+Record = dict[str, Any]  # record.json as it stands in the file; `record.Record` is the same with types
 TEMPORARY = ".writing-"  # how the name of a half-written file begins
 # NumPy reads an array's header with `ast`, which in two threads at once fails now and then on Python 3.11 (gh-106905).
 _PARSING = threading.Lock()
@@ -128,42 +104,50 @@ def remove_leftovers(folder: Path) -> None:
         path.unlink()
 
 
-def write(folder: Path, record: Mapping[str, Any]) -> None:
+def write(folder: Path, content: Mapping[str, Any]) -> None:
     """Write record.json. Not-a-number is refused (ValueError): JSON has none, and a record must be readable."""
-    text = json.dumps({"format": FORMAT, **record}, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False)
+    text = json.dumps({"format": FORMAT, **content}, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False)
     # A title typed in another encoding holds lone surrogates; written as JSON's own escapes they survive.
     write_atomically(folder / "record.json", f"{text}\n".encode(errors="backslashreplace"))
 
 
 def read(folder: Path) -> Record:
-    """Return record.json of `folder`, checked for its keys and types. Raises RecordError naming the folder."""
+    """Return record.json of `folder` as it stands there, checked as by `load`."""
+    return _read(folder)[0]
+
+
+def load(folder: Path) -> record.Record:
+    """Return record.json of `folder`. Raises RecordError that names the folder and the first key that is wrong."""
+    return _read(folder)[1]
+
+
+def _read(folder: Path) -> tuple[Record, record.Record]:
     try:
-        content = (folder / "record.json").read_bytes()
-        record = json.loads(content, parse_float=_finite, parse_constant=_finite)
+        raw = json.loads((folder / "record.json").read_bytes(), parse_float=_finite, parse_constant=_finite)
     except FileNotFoundError:
         raise RecordError(f"{folder}: no record.json; not a run, or a copy cut short") from None
     except (OSError, ValueError, RecursionError) as error:
         raise RecordError(f"{folder}: record.json cannot be read ({_first_line(error)})") from None
-    if not isinstance(record, dict) or record.get("format") != FORMAT:
+    if not isinstance(raw, dict) or raw.get("format") != FORMAT:
         raise RecordError(f"{folder}: record.json is not of format {FORMAT}, the one this version reads")
-    for key, kinds in _TYPES.items():
-        if key not in record or not isinstance(record[key], kinds) or isinstance(record[key], bool):
-            raise RecordError(f"{folder}: record.json has no valid '{key}'")
-    if record["status"] not in STATUSES:
-        raise RecordError(
-            f"{folder}: record.json has status {record['status']!r:.40}, not one of {', '.join(STATUSES)}"
-        )
-    place = (record["study"], record["row"], f"trial-{record['trial']:02d}")
+    try:
+        # As JSON, in which lists are tuples and objects dataclasses, and text is no number.
+        checked = record.adapter().validate_json(json.dumps({**raw, "settings": raw.get("config")}), strict=True)
+    except ValueError as error:
+        raise RecordError(f"{folder}: record.json has no valid {_first_key(error)}") from None
+    place = (checked.study, checked.row, f"trial-{checked.trial:02d}")
     if place != folder.absolute().parts[-3:]:
         raise RecordError(f"{folder}: record.json belongs to {'/'.join(place)!r:.120}; was the folder moved or copied?")
-    if not isinstance(record["dataset"].get("sha256"), str):
-        raise RecordError(f"{folder}: record.json does not say which data it is from")
-    if record["status"] == "finished":
-        numbers = [(record["result"] or {}).get(key) for key in ("epochs", "test_error", "test_error_all")]
-        numbers.append(record["timings"].get("train_images_per_second"))
-        if not all(isinstance(number, int | float) for number in numbers):
-            raise RecordError(f"{folder}: record.json says finished but has no result")
-    return cast(Record, record)
+    if checked.status == "finished" and (checked.result is None or checked.timings.train_images_per_second is None):
+        raise RecordError(f"{folder}: record.json says finished but has no result")
+    return raw, checked
+
+
+def _first_key(error: ValueError) -> str:
+    """Name the first wrong key of a record and what is wrong with it, in one printable line."""
+    first = error.errors()[0] if hasattr(error, "errors") else {"loc": ("text",), "msg": str(error)}
+    key = ".".join(map(str, first["loc"])).removeprefix("settings.") or "text"
+    return ascii(f"{key}: {first['msg']}"[:200])[1:-1]
 
 
 def history_bytes(rows: Iterable[Mapping[str, Any]]) -> bytes:

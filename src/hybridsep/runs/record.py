@@ -1,0 +1,169 @@
+"""The schema of record.json: its keys, their types and ranges, checked by pydantic wherever a record is read.
+
+A key that a later version adds is no error, and one that an earlier version did not write has a default.
+"""
+
+from dataclasses import dataclass, field
+from functools import cache
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from annotated_types import Interval
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
+Status = Literal["running", "interrupted", "finished", "diverged", "failed"]
+Count = Annotated[int, Interval(ge=0, le=10**18)]
+AtLeastOne = Annotated[int, Interval(ge=1, le=10**9)]
+Trial = Annotated[int, Interval(ge=0, le=10**9)]
+Percentage = Annotated[float, Interval(ge=0, le=100)]
+Amount = Annotated[float, Interval(ge=0, le=1e15)]
+
+
+@dataclass(frozen=True)
+class DatasetIdentity:
+    """Which images: `sha256` is of their decoded content (`hybridsep.data.Dataset`)."""
+
+    sha256: str
+    name: str
+    title: str
+    train: AtLeastOne
+    test: AtLeastOne
+    classes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Parameters, and multiply-accumulates of one image."""
+
+    params: Count | None = None
+    macs: Count | None = None
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a finished trial ended; errors in percent. The best epoch is a diagnostic."""
+
+    epochs: AtLeastOne
+    test_error: Percentage
+    test_error_all: Percentage
+    best_epoch: AtLeastOne | None = None
+    best_test_error_all: Percentage | None = None
+
+
+@dataclass(frozen=True)
+class Timings:
+    """Seconds and images/s of training, and how many trials ran side by side."""
+
+    seconds: Amount | None = None
+    train_images_per_second: Amount | None = None
+    trials_at_once: Annotated[int, Interval(ge=1, le=10**6)] | None = None
+
+    @property
+    def at_once(self) -> int:
+        """Trials side by side; records of early versions do not say, and had one."""
+        return self.trials_at_once or 1
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What the trial ran on."""
+
+    processor: str | None = None
+    gpu: str | None = None
+    threads: Annotated[int, Interval(ge=0, le=10**6)] | None = None
+
+
+@dataclass(frozen=True)
+class Git:
+    """The commit of the code, and those before it that trained a part."""
+
+    commit: str | None = None
+    earlier: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """The part of a configuration's schedule that the report names."""
+
+    epochs: AtLeastOne
+    name: str = "unknown"
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Which test images count."""
+
+    subset: str
+    images: AtLeastOne
+
+
+@dataclass(frozen=True)
+class Model:
+    """A row's network and module, as they are instantiated."""
+
+    network: dict[str, Any]
+    module: dict[str, Any]
+    name: str = ""
+    title: str = ""
+
+
+@dataclass(frozen=True)
+class Size:
+    """The size that a network was asked for."""
+
+    name: str = "unknown"
+
+
+@dataclass(frozen=True)
+class Data:
+    """Where the images came from."""
+
+    source: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The keys of a resolved configuration that the report names. The whole of it is `Record.config`."""
+
+    seed: int
+    schedule: Schedule
+    evaluation: Evaluation
+    model: Model
+    data: Data
+    augmentation: dict[str, Any]
+    size: Size = field(default_factory=Size)
+    precision: str = "unknown"
+    match: str = "none"
+    paired: bool = True
+
+
+@dataclass(frozen=True)
+class Record:
+    """record.json. `config` is resolved; of folders and files it has the last name only."""
+
+    identity: str
+    status: Status
+    message: str
+    study: str
+    row: str
+    trial: Trial
+    config: dict[str, Any]
+    settings: Settings
+    dataset: DatasetIdentity
+    model: Cost
+    result: Result | None
+    timings: Timings
+    versions: dict[str, str]
+    machine: Machine
+    git: Git
+    started: str
+    updated: str
+
+
+@cache
+def adapter() -> "TypeAdapter[Record]":
+    """Return the check of a record; pydantic is imported here, so that `--help` does not wait for it."""
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(Record)
