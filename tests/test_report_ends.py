@@ -5,9 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import made_runs as fabricate
 import pytest
 
-from hybridsep.bench import fabricate
 from hybridsep.report import __main__ as command
 from hybridsep.report import figures, folders, watch
 from hybridsep.report import settings as report_settings

@@ -58,7 +58,7 @@ def measure(runset: RunSet, choices: AnalysisOptions) -> Distances | None:
     baseline = runset.baseline
     if baseline not in names or len(runset.runs[baseline]) < 2 or len(names) < 2:
         return None
-    classes = len(runset.first.record["dataset"]["classes"])
+    classes = len(runset.first.record.dataset.classes)
     kept = MOST_NUMBERS // (runset.images * classes * len(names))
     longest = max(len(runset.runs[row]) for row in names)
     if kept < 2:
