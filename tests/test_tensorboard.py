@@ -14,7 +14,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.custom_scalar.layout_pb2 import Layout
 from tensorboard.plugins.hparams import metadata as hparams
 
-from hybridsep.data.batches import plan_epoch
+from hybridsep.config.schema import AugmentationConfig
+from hybridsep.data.augmentation import Augmentation
 from hybridsep.report import __main__ as command
 from hybridsep.report import curves, settings, watch
 from hybridsep.runs import events, records
@@ -170,9 +171,9 @@ def test_unaugmented_images_come_back_to_the_last_bit():
     with TrialStream(device, cuda_graph=False) as stream:
         trial = Trial(row.config, 5, data=data, build=row.build, device=device, stream=stream)
         shown = trial.training_images(64)
-    options = {"count": 64, "batch_size": 16, "height": 16, "size": 16, "padding": 0, "kind": "none", "cutout": 8}
-    colour = {"hue": 0.0, "saturation": 1.0, "exposure": 1.0}
-    order = plan_epoch(**options, **colour, study_seed=0, trial=5, epoch=1).order.flatten().numpy()
+    none = AugmentationConfig(kind="none", padding=0, cutout=8)
+    augmentation = Augmentation(none, count=64, height=16, batch_size=16, study_seed=0)
+    order = augmentation.draw(trial=5, epoch=1).order.flatten().numpy()
     assert np.array_equal(shown, row.dataset.train_images[order])
 
 

@@ -263,7 +263,7 @@ def unfused(config: dict[str, Any], dataset: Dataset) -> list[Traffic]:
     """Return what a training step, and the evaluation of the dataset's test images, move when nothing is fused."""
     workloads = RowWorkloads(config, dataset, torch.device("cpu"))
     loop = workloads.trial(variants.ours(bfloat16=True, fast=False))
-    data, side = workloads.data, workloads.sampler.size
+    data, side = workloads.data, workloads.augmentation.size
 
     def evaluate() -> None:
         logits_of(loop.training.network, data, size=side, precision="bfloat16", batch_size=len(data.test_images))

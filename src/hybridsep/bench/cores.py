@@ -42,7 +42,7 @@ def run(settings: BenchSettings, session: Session) -> None:
     for size in given.sizes:
         for config in rows.of_models(settings.models, size=size, batch=settings.batch):
             row = RowWorkloads(config, dataset, device)
-            cost = cost_of(row.build(), row.sampler.size, row.sampler.size)
+            cost = cost_of(row.build(), row.augmentation.size, row.augmentation.size)
             workloads: dict[str, Workload] = {
                 "one": row.make(variant),
                 "several": row.make(replace(variant, at_once=at_once)),

@@ -18,9 +18,8 @@ from torch.nn import functional
 from torch.utils.data import DataLoader
 
 from hybridsep.bench.timing import Workload
-from hybridsep.data.batches import EpochPlan, gather
+from hybridsep.data.augmentation import Augmentation
 from hybridsep.train.precision import autocast
-from hybridsep.train.sampler import AugmentationSampler
 from hybridsep.train.step import DeviceData
 
 # Begins an endless source of batches (images (B, 3, H, W) float32, labels (B,) int64) on the network's device.
@@ -80,19 +79,18 @@ def loader_batches(
     return begin
 
 
-def device_batches(data: DeviceData, sampler: AugmentationSampler, *, trial: int, channels_last: bool) -> Batches:
-    """Return batches from the dataset on the device, by our gather, in the order of a trial's sampler."""
+def device_batches(data: DeviceData, augmentation: Augmentation, *, trial: int, channels_last: bool) -> Batches:
+    """Return batches from the dataset on the device, by our gather, in the order of a trial."""
     device = data.train_images.device
     memory_format = torch.channels_last if channels_last else torch.contiguous_format
 
-    constants: dict[str, Any] = sampler.constants
-
     def endless() -> Iterator[tuple[Tensor, Tensor]]:
         for epoch in itertools.count(1):
-            plan = EpochPlan(*(part.to(device) for part in sampler.plan(trial=trial, epoch=epoch)))
-            for index, *augmentation in zip(*plan, strict=True):
-                images = gather(data.train_images, index, *augmentation, mean=data.mean, std=data.std, **constants)
-                yield images.contiguous(memory_format=memory_format), data.train_labels[index]
+            draws = augmentation.draw(trial=trial, epoch=epoch).map(lambda part: part.to(device))
+            for step in range(augmentation.steps):
+                batch = draws.map(lambda part, step=step: part[step])  # type: ignore[misc]
+                images = augmentation.apply(data.train_images, batch, mean=data.mean, std=data.std)
+                yield images.contiguous(memory_format=memory_format), data.train_labels[batch.order]
 
     batches = endless()
     return lambda: batches

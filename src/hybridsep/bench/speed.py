@@ -107,7 +107,7 @@ def _makers(config: dict[str, Any], device: torch.device) -> dict[tuple[str, int
     config = {**config, "schedule": {**config["schedule"], "batch_size": batch}}
     row = RowWorkloads(config, _random_data(config), device, mean=_MEAN, std=_STD)
     variant = ours(bfloat16=number_format == "bfloat16", fast=device.type == "cpu")
-    data, side = row.data, row.sampler.size
+    data, side = row.data, row.augmentation.size
 
     def inference(count: int) -> Workload:
         network, _ = initial_network(config, row.build, device=device, trial=0)

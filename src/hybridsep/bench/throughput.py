@@ -115,7 +115,7 @@ def _measure(
             aside=variant.standalone,
         )
         before = before if variant.standalone else rates
-    side = row.sampler.size
+    side = row.augmentation.size
     cost = cost_of(row.build(), side, side)
     gather = {"graph" if key else "eager": timed[key].rates for key in timed if isinstance(key, bool)}
     return Row(config["row"], config["model"]["title"], cost.params, cost.macs, list(ways.values()), gather)

@@ -10,14 +10,14 @@ from hybridsep.bench.memory import step_bytes
 from hybridsep.bench.reference_loop import ReferenceLoop, device_batches, loader_batches, plain_sgd
 from hybridsep.bench.timing import Repeated, Workload
 from hybridsep.bench.variants import Variant
+from hybridsep.config.schema import AugmentationConfig
 from hybridsep.data import Dataset
-from hybridsep.data.batches import EpochPlan, gather
+from hybridsep.data.augmentation import Augmentation
 from hybridsep.errors import ConfigError
 from hybridsep.train import build, compiling
 from hybridsep.train.assembly import Training, assemble, initial_network
 from hybridsep.train.concurrent import run_concurrently
 from hybridsep.train.graph import GraphRunner, TrialStream
-from hybridsep.train.sampler import AugmentationSampler
 from hybridsep.train.step import DeviceData
 
 # Calls of a captured step until it is replayed: eager ones, the capture, and one more. One thread makes them all, since
@@ -49,8 +49,8 @@ class RowWorkloads:
         self.data = DeviceData.load(dataset, device, padding=padding, mean=mean, std=std)
         self.build = build.network_factory(config, classes=len(dataset.classes))
         self.batch = config["schedule"]["batch_size"]
-        self.sampler = AugmentationSampler(
-            config["augmentation"],
+        self.augmentation = Augmentation(
+            AugmentationConfig(**config["augmentation"]),
             count=len(dataset.train_images),
             height=dataset.train_images.shape[1],
             batch_size=self.batch,
@@ -106,15 +106,14 @@ class RowWorkloads:
     def data_path(self, *, graph: bool) -> Workload:
         """Return the part of our step that makes a batch: draws, pixels, labels. With `graph` captured and replayed."""
         data = self.data
-        constants: dict[str, Any] = self.sampler.constants
-        plan = EpochPlan(*(part.to(self._device) for part in self.sampler.plan(trial=0, epoch=1)))
+        epoch = self.augmentation.draw(trial=0, epoch=1).map(lambda part: part.to(self._device))
         counter = torch.zeros(1, dtype=torch.int64, device=self._device)
 
         def make_batch() -> None:
-            index, *augmentation = (part.index_select(0, counter)[0] for part in plan)
-            gather(data.train_images, index, *augmentation, mean=data.mean, std=data.std, **constants)
-            data.train_labels.index_select(0, index)
-            counter.add_(1).remainder_(len(plan.order))
+            draws = epoch.map(lambda part: part.index_select(0, counter)[0])
+            self.augmentation.apply(data.train_images, draws, mean=data.mean, std=data.std)
+            data.train_labels.index_select(0, draws.order)
+            counter.add_(1).remainder_(len(epoch.order))
 
         if graph:
             return Repeated(GraphRunner(make_batch, generator=None, on_failure=self._refuse), float(self.batch))
@@ -135,7 +134,7 @@ class RowWorkloads:
             fast=variant.fast,
         )
         if variant.data_on_device:
-            batches = device_batches(data, self.sampler, trial=0, channels_last=variant.channels_last)
+            batches = device_batches(data, self.augmentation, trial=0, channels_last=variant.channels_last)
         else:
             batches = loader_batches(
                 self._dataset.train_images,
@@ -193,8 +192,8 @@ class TrialLoop(Workload):
         if self._at == self.steps:
             self._epoch, self._at = self._epoch + 1, 0
             with self._stream.eager():
-                plan = self.training.sampler.plan(trial=self._trial, epoch=self._epoch)
-                self.training.step.begin_epoch(plan, self._rates)
+                draws = self.training.augmentation.draw(trial=self._trial, epoch=self._epoch)
+                self.training.step.begin_epoch(draws, self._rates)
         self._advance()
         self._at += 1
 

@@ -9,12 +9,13 @@ import torch
 from torch import nn
 
 from hybridsep.config.identity import science
+from hybridsep.config.schema import AugmentationConfig
+from hybridsep.data.augmentation import Augmentation
 from hybridsep.modules.fast import use_fast
 from hybridsep.networks.stochastic import give_generator
 from hybridsep.runs import seeds
 from hybridsep.train.compiling import compile_network
 from hybridsep.train.optimiser import SGD, initialise, sgd
-from hybridsep.train.sampler import AugmentationSampler
 from hybridsep.train.step import DeviceData, Evaluation, TrainingStep
 
 
@@ -25,7 +26,7 @@ class Training:
     network: nn.Module
     generator: torch.Generator  # what dropout and drop-path draw from, as at the beginning of epoch 1
     optimiser: SGD
-    sampler: AugmentationSampler
+    augmentation: Augmentation
     step: TrainingStep
     evaluation: Evaluation
 
@@ -58,8 +59,8 @@ def assemble(
     optimiser = sgd(
         network, momentum=schedule["momentum"], nesterov=schedule["nesterov"], weight_decay=schedule["weight_decay"]
     )
-    sampler = AugmentationSampler(
-        config["augmentation"],
+    augmentation = Augmentation(
+        AugmentationConfig(**config["augmentation"]),
         count=len(data.train_images),
         height=data.test_images.shape[1],
         batch_size=schedule["batch_size"],
@@ -71,13 +72,12 @@ def assemble(
         network,
         optimiser,
         data,
-        sampler.plan(trial=trial, epoch=1),
-        **sampler.constants,
+        augmentation,
         label_smoothing=schedule["label_smoothing"],
         precision=precision,
     )
-    evaluation = Evaluation(network, data, size=sampler.size, precision=precision)
-    return Training(network, generator, optimiser, sampler, step, evaluation)
+    evaluation = Evaluation(network, data, size=augmentation.size, precision=precision)
+    return Training(network, generator, optimiser, augmentation, step, evaluation)
 
 
 def initial_network(

@@ -12,7 +12,8 @@ from torch import nn
 from torch.nn import functional
 
 from hybridsep.data import Dataset, channel_statistics
-from hybridsep.data.batches import EpochPlan, evaluation_batches, gather, pad_images
+from hybridsep.data.augmentation import Augmentation, Draws
+from hybridsep.data.batches import evaluation_batches, pad_images
 from hybridsep.train.optimiser import SGD
 from hybridsep.train.precision import autocast
 
@@ -57,8 +58,6 @@ class DeviceData:
 class TrainingStep:
     """The SGD step of one trial; call it `steps` times after each `begin_epoch`.
 
-    `plan` gives the shapes of an epoch's draws; `size` is the side of the crop, `hole` that of the cutout (0: none);
-    `jittered` switches colour jitter on.
     `losses` and `wrong`, float32 and int64 (steps,), collect each step's mean loss and its errors.
     """
 
@@ -67,31 +66,28 @@ class TrainingStep:
         network: nn.Module,
         optimiser: SGD,
         data: DeviceData,
-        plan: EpochPlan,
+        augmentation: Augmentation,
         *,
-        size: int,
-        hole: int,
-        jittered: bool,
         label_smoothing: float,
         precision: str,
     ):
         self.network, self.optimiser, self._data = network, optimiser, data
-        self._size, self._hole, self._jittered = size, hole, jittered
+        self._augmentation = augmentation
         self._label_smoothing, self._precision = label_smoothing, precision
         device = data.train_images.device
-        self.steps, self.batch_size = plan.order.shape
-        # Static buffers: a captured graph reads these addresses, so an epoch's plan is copied into them.
-        self._plan = EpochPlan(*(torch.empty(part.shape, dtype=part.dtype, device=device) for part in plan))
+        draws = augmentation.draw(trial=0, epoch=1)  # any: their shapes count
+        self.steps, self.batch_size = draws.order.shape
+        # Static buffers: a captured graph reads these addresses, so an epoch's draws are copied into them.
+        self._draws = draws.map(lambda part: torch.empty_like(part, device=device))
         self._rates = torch.zeros(self.steps, device=device)
         self._counter = torch.zeros(1, dtype=torch.int64, device=device)
         self._numbers = torch.arange(self.steps, device=device)
         self.losses = torch.zeros(self.steps, device=device)
         self.wrong = torch.zeros(self.steps, dtype=torch.int64, device=device)
 
-    def begin_epoch(self, plan: EpochPlan, rates: np.ndarray, *, first_step: int = 0) -> None:
-        """Load an epoch's plan and its learning rates (steps,), and go to `first_step` (above 0 after a resume)."""
-        for static, part in zip(self._plan, plan, strict=True):
-            static.copy_(part)
+    def begin_epoch(self, draws: Draws, rates: np.ndarray, *, first_step: int = 0) -> None:
+        """Load an epoch's draws and its learning rates (steps,), and go to `first_step` (above 0 after a resume)."""
+        self._draws.copy_(draws)
         self._rates.copy_(torch.from_numpy(rates))
         self._counter.fill_(first_step)
         if first_step == 0:
@@ -102,18 +98,9 @@ class TrainingStep:
     def __call__(self) -> None:
         """Do the step that the counter points at, and advance the counter."""
         at, mean, std = self._counter, self._data.mean, self._data.std
-        index, *augmentation = (part.index_select(0, at)[0] for part in self._plan)
-        images = gather(
-            self._data.train_images,
-            index,
-            *augmentation,
-            size=self._size,
-            mean=mean,
-            std=std,
-            hole=self._hole,
-            jittered=self._jittered,
-        )
-        labels = self._data.train_labels.index_select(0, index)
+        draws = self._draws.map(lambda part: part.index_select(0, at)[0])
+        images = self._augmentation.apply(self._data.train_images, draws, mean=mean, std=std)
+        labels = self._data.train_labels.index_select(0, draws.order)
         rate = self._rates.index_select(0, at)[0]
         for group in self.optimiser.param_groups:
             group["lr"].copy_(rate)
@@ -132,12 +119,10 @@ class TrainingStep:
 
 
 @torch.inference_mode()
-def training_images(
-    data: DeviceData, plan: EpochPlan, count: int, *, size: int, hole: int, jittered: bool
-) -> torch.Tensor:
+def training_images(data: DeviceData, augmentation: Augmentation, draws: Draws, count: int) -> torch.Tensor:
     """Return the first `count` images of an epoch as its steps see them, as pixels: uint8 (count, size, size, 3)."""
-    fields = (part.flatten(0, 1)[:count].to(data.train_images.device) for part in plan)
-    batch = gather(data.train_images, *fields, size=size, mean=data.mean, std=data.std, hole=hole, jittered=jittered)
+    first = draws.map(lambda part: part.flatten(0, 1)[:count].to(data.train_images.device))
+    batch = augmentation.apply(data.train_images, first, mean=data.mean, std=data.std)
     return (batch.permute(0, 2, 3, 1) * data.std + data.mean).mul(255).round().clamp(0, 255).to(torch.uint8)
 
 

@@ -42,7 +42,7 @@ class Trial:
         with stream.eager():
             parts = assemble(config, data=data, device=device, trial=trial, build=build)
         self.network, self._optimiser, self._dropout = parts.network, parts.optimiser, parts.generator
-        self._sampler, self._step, self._evaluation = parts.sampler, parts.step, parts.evaluation
+        self._augmentation, self._step, self._evaluation = parts.augmentation, parts.step, parts.evaluation
         self._advance = stream.training(self._step, generator=self._dropout)
         self._evaluate = stream.evaluation(self._evaluation)
         keys = ("learning_rate", "warmup_epochs", "decay", "decay_steps", "decay_factor", "decay_power")
@@ -68,20 +68,20 @@ class Trial:
     @property
     def image_size(self) -> int:
         """Side in pixels of the images that the network sees."""
-        return self._sampler.size
+        return self._augmentation.size
 
     def training_images(self, count: int) -> np.ndarray:
         """Return the first `count` augmented images of epoch 1, uint8 (count, side, side, 3); no draw is used up."""
-        plan = self._sampler.plan(trial=self._trial, epoch=1)
+        draws = self._augmentation.draw(trial=self._trial, epoch=1)
         with self._stream.eager():
-            return training_images(self._data, plan, count, **self._sampler.constants).cpu().numpy()
+            return training_images(self._data, self._augmentation, draws, count).cpu().numpy()
 
     def sample_work(self) -> list[Callable[[], None]]:
         """Return a step and an evaluation, to measure the memory of each; afterwards the trial is of no other use."""
 
         def step() -> None:
             self._dropout.manual_seed(0)
-            self._step.begin_epoch(self._sampler.plan(trial=self._trial, epoch=1), self._rates[0])
+            self._step.begin_epoch(self._augmentation.draw(trial=self._trial, epoch=1), self._rates[0])
             self._step()
 
         return [step, self._evaluate]
@@ -96,9 +96,9 @@ class Trial:
         begun = time.perf_counter()
         if self.steps_done == 0:
             self._dropout.manual_seed(dropout_seed(self._seed, trial=self._trial, epoch=epoch))
-        plan = self._sampler.plan(trial=self._trial, epoch=epoch)
+        draws = self._augmentation.draw(trial=self._trial, epoch=epoch)
         with self._stream.eager():
-            self._step.begin_epoch(plan, self._rates[epoch - 1], first_step=self.steps_done)
+            self._step.begin_epoch(draws, self._rates[epoch - 1], first_step=self.steps_done)
         while self.steps_done < self.steps:
             self._advance()
             self.steps_done += 1
