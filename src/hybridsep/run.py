@@ -32,7 +32,7 @@ def _measure(config: "DictConfig", monitor: Any, stop: Stop) -> bool:
     from hybridsep.bench import speed
     from hybridsep.train import build
 
-    return speed.measure(build.plain(config), monitor=monitor, stop=stop) is None
+    return not speed.measure(build.plain(config), monitor=monitor, stop=stop)
 
 
 def main() -> None:

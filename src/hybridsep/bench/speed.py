@@ -11,7 +11,7 @@ buffers, in training also momentum and gradients, the batch, and every activatio
 """
 
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
@@ -42,6 +42,34 @@ _MEAN, _STD = [0.5] * 3, [0.25] * 3
 _RECORDED = ("model", "size", "augmentation", "schedule", "match", "seed", "speed")
 
 
+@dataclass(frozen=True)
+class Kind:
+    """What is timed: training or inference, with so many images at once."""
+
+    what: str
+    batch: int
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """Images per second of each timed block, and the most bytes of tensors at once."""
+
+    kind: Kind
+    rates: list[float]
+    steps_per_block: int
+    peak_bytes: int
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what the record says of it."""
+        rates = asdict(spread(self.rates)) | {"blocks": [round(rate, 3) for rate in self.rates]}
+        sizes = {"steps_per_block": self.steps_per_block, "peak_bytes": self.peak_bytes}
+        return asdict(self.kind) | {"images_per_second": rates} | sizes
+
+    def __str__(self) -> str:
+        rates = spread(self.rates)
+        return f"{self.kind.what} {rate(rates.median, rates.iqr)} images/s (batch {self.kind.batch})"
+
+
 class Inference(Workload):
     """The network in evaluation mode on one normalised float32 batch (batch, 3, size, size), channels last."""
 
@@ -58,10 +86,10 @@ class Inference(Workload):
             self._network(self._images)
 
 
-def measure(config: dict[str, Any], *, monitor: Monitor, stop: Stop) -> dict[str, Any] | None:
+def measure(config: dict[str, Any], *, monitor: Monitor, stop: Stop) -> bool:
     """Measure the row of a plain configuration; write `results/speed/<study>/<row>.json` in place of an earlier one.
 
-    Returns what was written, or None, with nothing written, when `stop` was due before the end. Raises ConfigError
+    Returns False, with nothing written, when `stop` was due before the end. Raises ConfigError
     for what cannot be built or does not fit into the device's memory, RecordError when the file cannot be written.
     """
     device = precision.resolve_device(config["device"])
@@ -82,7 +110,7 @@ def measure(config: dict[str, Any], *, monitor: Monitor, stop: Stop) -> dict[str
         raise ConfigError(f"{batches} is too large for the memory of {device} with row={config['row']}") from None
     except Stopped:
         monitor.say(f"{config['row']}: stopped ({stop.reason}), nothing written; the same command measures it anew")
-        return None
+        return False
     record = {
         "study": config["study"],
         "row": config["row"],
@@ -90,18 +118,19 @@ def measure(config: dict[str, Any], *, monitor: Monitor, stop: Stop) -> dict[str
         "cost": {"params": cost.params, "macs": cost.macs},
         "precision": decided,
         "execution": "eager",
-        "measurements": measurements,
+        "measurements": [each.as_json() for each in measurements],
         "busy_elsewhere": contention.cores(),
         "config": {key: config[key] for key in _RECORDED},
         **output.origin(str(device), threads),
     }
     output.write_files(config["results"], {f"speed/{record['study']}/{record['row']}.json": output.as_json(record)})
-    monitor.end_trial(f"{config['row']}: {_summary(measurements)}", trained=False)
-    return record
+    peak = byte_count(measurements[0].peak_bytes)
+    monitor.end_trial(f"{config['row']}: {', '.join(map(str, measurements))}; peak {peak}", trained=False)
+    return True
 
 
-def _makers(config: dict[str, Any], device: torch.device) -> dict[tuple[str, int], Callable[[], Workload]]:
-    """Return what makes each workload, by what it is and its batch; each has a network of its own."""
+def _makers(config: dict[str, Any], device: torch.device) -> dict[Kind, Callable[[], Workload]]:
+    """Return what makes each workload; each has a network of its own."""
     number_format, batch = config["precision"], config["speed"]["train_batch"]
     # The step is that of a training with this batch.
     config = {**config, "schedule": {**config["schedule"], "batch_size": batch}}
@@ -114,19 +143,19 @@ def _makers(config: dict[str, Any], device: torch.device) -> dict[tuple[str, int
         batches = evaluation_batches(data.test_images[:count], count, size=side, mean=data.mean, std=data.std)
         return Inference(network, next(batches), number_format)
 
-    inferences = {("inference", count): partial(inference, count) for count in config["speed"]["inference_batches"]}
-    return {("training", batch): lambda: row.trial(variant), **inferences}
+    inferences = {Kind("inference", count): partial(inference, count) for count in config["speed"]["inference_batches"]}
+    return {Kind("training", batch): lambda: row.trial(variant), **inferences}
 
 
 def _measure(
-    makers: dict[tuple[str, int], Callable[[], Workload]],
+    makers: dict[Kind, Callable[[], Workload]],
     device: torch.device,
     *,
     seconds: float,
     rounds: int,
     stop: Stop,
-) -> list[dict[str, Any]]:
-    """Return what the record says of each workload. Raises Stopped when `stop` was due."""
+) -> list[Measurement]:
+    """Return the measurement of each workload. Raises Stopped when `stop` was due."""
     peaks = {}
     for key, make in makers.items():
         if stop.due():
@@ -134,17 +163,7 @@ def _measure(
         peaks[key] = step_bytes(make, device)
     workloads = {key: make() for key, make in makers.items()}
     timed = time_in_rounds(workloads, device, seconds=seconds, rounds=rounds, stop=stop.due)
-    return [
-        {
-            "what": key[0],
-            "batch": key[1],
-            "images_per_second": asdict(spread(timed[key].rates))
-            | {"blocks": [round(rate, 3) for rate in timed[key].rates]},
-            "steps_per_block": timed[key].steps,
-            "peak_bytes": peaks[key],
-        }
-        for key in makers
-    ]
+    return [Measurement(kind, timed[kind].rates, timed[kind].steps, peaks[kind]) for kind in makers]
 
 
 def _random_data(config: dict[str, Any]) -> Dataset:
@@ -161,11 +180,3 @@ def _random_data(config: dict[str, Any]) -> Dataset:
     train, test = part(_BATCHES_OF_DATA * settings["train_batch"]), part(max(settings["inference_batches"]))
     names = tuple(f"class {number}" for number in range(classes))
     return Dataset("random", "random images", *train, *test, names)
-
-
-def _summary(measurements: list[dict[str, Any]]) -> str:
-    parts = []
-    for entry in measurements:
-        median, iqr = (entry["images_per_second"][key] for key in ("median", "iqr"))
-        parts.append(f"{entry['what']} {rate(median, iqr)} images/s (batch {entry['batch']})")
-    return f"{', '.join(parts)}; peak {byte_count(measurements[0]['peak_bytes'])}"
