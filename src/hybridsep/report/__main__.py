@@ -220,10 +220,11 @@ def _null(given: "ReportSettings") -> int:
 
 
 def _calibrate(given: "ReportSettings") -> int:
-    from hybridsep.report import calibration, render, terminal
+    from hybridsep.report import calibration, calibration_functions, render, terminal
 
     screen = terminal.console()
-    for table in calibration.tables(given.report, given.calibrate):
+    tables = calibration.tables(given.report, given.calibrate)
+    for table in [*tables, calibration_functions.table(given.report, given.calibrate)]:
         if given.calibrate.markdown:
             print(render.markdown(table))
         else:

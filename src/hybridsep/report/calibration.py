@@ -15,13 +15,10 @@ import numpy as np
 
 from hybridsep.report import verdicts
 from hybridsep.report.compare import correct_and_star, of_errors
-from hybridsep.report.distances import ANOTHER_FUNCTION, SAME_FUNCTION, shows
 from hybridsep.report.settings import AnalysisOptions, Calibrated
 from hybridsep.report.table import MISSING, Column, Table, percent, tenth
 from hybridsep.runs.seeds import stream
-from hybridsep.statistics import distance, noise
-from hybridsep.statistics.difference import holm
-from hybridsep.statistics.distance import Predictions
+from hybridsep.statistics import noise
 from hybridsep.statistics.many_to_one import simultaneous_intervals
 
 Share = tuple[float, float]
@@ -119,8 +116,8 @@ def measure(
     A share is a pair (percent, Monte Carlo standard error), None where the method gave no answer. The error is that of
     the mean over tables, because the rows of one table have their baseline in common. `covers`, `welch`, `bootstrap`:
     intervals that hold the truth; `rejects`: tests with p below alpha, uncorrected (permutations; t where they are
-    too few); `family`: tables with a row without a difference that Holm's p calls one, `many` that Dunnett's does; `same`: rows
-    that TOST, corrected over the rows, calls equal; `wrong`: verdicts that say
+    too few); `family`: tables with a row without a difference that Holm's p calls one, `many` that Dunnett's does;
+    `same`: rows that TOST, corrected over the rows, calls equal; `wrong`: verdicts that say
     different where nothing differs or same at or beyond the margin; `undecided`: verdicts that say neither; `starred`:
     rows beyond the noise floor, of those that do not differ.
     """
@@ -212,9 +209,9 @@ def tables(choices: AnalysisOptions, calibrate: Calibrated) -> list[Table]:
             title=f"How often {percent(choices.alpha)} intervals hold the true difference",
             columns=[
                 *truth,
-                Column("Paired t" if paired else "Welch (unpaired)", "covers", _share),
-                Column("BCa bootstrap", "bootstrap", _share),
-                Column("Welch", "welch", _share),
+                Column("Paired t" if paired else "Welch (unpaired)", "covers", shown),
+                Column("BCa bootstrap", "bootstrap", shown),
+                Column("Welch", "welch", shown),
             ],
             lines=lines,
             fields=[],
@@ -225,19 +222,19 @@ def tables(choices: AnalysisOptions, calibrate: Calibrated) -> list[Table]:
             title=f"How often tests at level {choices.alpha:g}, the verdict and the star say so",
             columns=[
                 *truth,
-                Column(f"p < {choices.alpha:g}", "rejects", _share),
-                Column("Holm, any", "family", _share),
-                Column("Dunnett", "many", _share),
-                Column("Same", "same", _share),
-                Column("Undecided", "undecided", _share),
-                Column("Wrong", "wrong", _share),
-                Column("Star", "starred", _share),
+                Column(f"p < {choices.alpha:g}", "rejects", shown),
+                Column("Holm, any", "family", shown),
+                Column("Dunnett", "many", shown),
+                Column("Same", "same", shown),
+                Column("Undecided", "undecided", shown),
+                Column("Wrong", "wrong", shown),
+                Column("Star", "starred", shown),
             ],
             lines=lines,
             fields=[],
             notes=[
-                f"p < {choices.alpha:g}: rows, permutation test (t where so few trials have no p below it), uncorrected. Holm,"
-                " any: tables in which the corrected"
+                f"p < {choices.alpha:g}: rows, permutation test, uncorrected (t where so few trials have no p"
+                " below it). Holm, any: tables in which the corrected"
                 " test finds a difference in a row that has none; Dunnett: the same of Dunnett's test."
                 " Same, undecided: rows with that verdict (same: two"
                 f" one-sided tests, margin ±{choices.margin:g}). Wrong: rows called different that do not differ, or"
@@ -245,123 +242,8 @@ def tables(choices: AnalysisOptions, calibrate: Calibrated) -> list[Table]:
                 f" differ; meant to be {100 * choices.alpha / 2:g} %.",
             ],
         ),
-        functions_table(choices, calibrate),
     ]
 
 
-@dataclass(frozen=True)
-class Functions:
-    """A truth of functions: the rows' `distances` from the baseline, and how much of a run its trial's seed decides."""
-
-    name: str
-    distances: tuple[float, ...]
-    shared: float = 0.0
-
-
-def functions(margin: float, rows: int) -> list[Functions]:
-    """Return the truths that the distance of functions is tried on; `margin` is report.distance."""
-    same = (0.0,) * rows
-    return [
-        Functions("the same function in every row", same),
-        Functions("the same, trials share half", same, shared=0.5),
-        Functions(f"{margin:g}, the margin, in every row", (margin,) * rows),
-        Functions("0.02 in one row, else 0", (0.02, *same[1:])),
-    ]
-
-
-def measure_functions(
-    truth: Functions, trials: int, choices: AnalysisOptions, *, simulations: int, rng: np.random.Generator
-) -> dict[str, Any]:
-    """Return how often the distance of functions is right over so many simulated tables, as shares with their error.
-
-    A run is a point in _DIMENSIONS dimensions, as many as give distances the spread of our CIFAR-10 runs; the squared
-    distance of two seeds is 1. `covers`, `nearer`: intervals of the distance, and of the first row's less another's,
-    that hold the truth; `rejects`, `family` as in `measure`; `same`, `another`: rows that are called so.
-    """
-    tables = [_functions_table(truth, trials, choices, rng) for _ in range(simulations)]
-    return {"scenario": truth.name, "n": trials} | {
-        name: share([table[name] for table in tables]) for name in tables[0]
-    }
-
-
-_DIMENSIONS = 3000
-
-
-def _functions_table(
-    truth: Functions, trials: int, choices: AnalysisOptions, rng: np.random.Generator
-) -> dict[str, float | None]:
-    distances = np.array([0.0, *truth.distances])
-    scale = np.sqrt(0.5 / _DIMENSIONS)
-    runs = np.sqrt(1 - truth.shared) * rng.standard_normal((len(distances), trials, _DIMENSIONS))
-    runs = scale * (runs + np.sqrt(truth.shared) * rng.standard_normal((trials, _DIMENSIONS)))
-    # Each row goes its own way from the baseline.
-    for row, apart in enumerate(distances[1:], 1):
-        runs[row, :, row] += np.sqrt(apart)
-    points = runs.reshape(-1, _DIMENSIONS)
-    products = points @ points.T
-    groups = [Predictions(np.arange(trials), row * trials + np.arange(trials)) for row in range(len(distances))]
-    unit = distance.squared_distance_of_seeds(products, groups[0])
-    assert unit is not None
-    options = {"unit": unit, "alpha": choices.alpha}
-    found = [
-        distance.distance(products, row, groups[0], resamples=choices.resamples, rng=rng, **options)
-        for row in groups[1:]
-    ]
-    p = [one.test.p for one in found]
-    corrected = holm(p)
-    null = distances[1:] == 0
-    said = np.array([shows(one, known, choices) for one, known in zip(found, corrected, strict=True)])
-    below = np.array([known is not None and known < choices.alpha for known in corrected])
-    held = [one.low <= true <= one.high for one, true in zip(found, distances[1:], strict=True)]
-    farther = distance.nearer(products, groups[2], groups[1], groups[0], **options)
-    return {
-        "covers": float(np.mean(held)),
-        "nearer": float(farther.low <= distances[1] - distances[2] <= farther.high),
-        "rejects": float(np.mean([one is not None and one < choices.alpha for one in p])),
-        "family": float((below & null).any()) if null.any() else None,
-        "same": float((said == SAME_FUNCTION).mean()),
-        "another": float((said == ANOTHER_FUNCTION).mean()),
-    }
-
-
-def functions_table(choices: AnalysisOptions, calibrate: Calibrated) -> Table:
-    """Return what the truths of functions give."""
-    simulations = max(2, calibrate.simulations // 4)
-    lines = [
-        measure_functions(
-            truth,
-            trials,
-            choices,
-            simulations=simulations,
-            rng=stream(choices.seed, "calibration", truth.name, trials),
-        )
-        for truth in functions(choices.distance, max(2, calibrate.rows))
-        for trials in calibrate.trials
-        if trials > 2
-    ]
-    return Table(
-        name="calibration-functions",
-        title="How often the distance of functions says so",
-        columns=[
-            Column("Truth", "scenario", wide=True),
-            Column("n", "n"),
-            Column(f"{percent(choices.alpha)} interval", "covers", _share),
-            Column("Nearer", "nearer", _share),
-            Column(f"p < {choices.alpha:g}", "rejects", _share),
-            Column("Holm, any", "family", _share),
-            Column("Same", "same", _share),
-            Column("Another", "another", _share),
-        ],
-        lines=lines,
-        fields=[],
-        notes=[
-            f"{simulations} simulated tables a line. Interval: jackknife intervals that hold the true distance. Nearer:"
-            " intervals of the difference of two rows' distances that hold it. p, Holm: as above, by the permutation"
-            " test over runs without a common trial. Same, another: rows called the same function (interval below"
-            f" {choices.distance:g}), or another one (p Holm below {choices.alpha:g})."
-        ],
-    )
-
-
-def _share(value: Share | None) -> str:
+def shown(value: Share | None) -> str:
     return MISSING if value is None else f"{tenth(value[0])} ± {tenth(value[1])}"
