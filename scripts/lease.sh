@@ -54,7 +54,7 @@ data=(data=cifar10_jpeg "data.path=$lease/cifar10-jpeg.tar.xz")
 
 if [ ! -e "$state/options" ]; then
   # Two trials side by side, five epochs: the step is captured in the first, the evaluation later.
-  timeout -s INT 100 "$python" -m hybridsep.run model=inception "size=$size" data=synthetic data.source.train=512 \
+  timeout -k 10 -s INT 100 "$python" -m hybridsep.run model=inception "size=$size" data=synthetic data.source.train=512 \
     data.source.test=1000 schedule=short schedule.epochs=5 evaluation.images=600 study=canary trial=0..1 trials_at_once=2 \
     data_dir="$state/data" results="$state/canary" ${CANARY:-} || say "the canary ended with $?"
   finished=$(find "$state/canary/runs" -name record.json -exec grep -l '"status": "finished"' {} + | wc -l)
@@ -76,7 +76,7 @@ epochs=${EPOCHS:-}
 if [ "$epochs" = fit ] && [ -e "$state/epochs" ]; then epochs=$(cat "$state/epochs"); fi
 if [ ${#options[@]} -eq 0 ] && [ "$measure" -gt 0 ] && [ ! -e "$state/measured" ]; then
   images=$(value_of data.source.train "$@")
-  timeout -s INT $((measure + 30)) "$python" -m scripts.benchmarks.step_times --results "$out" --size "$size" \
+  timeout -k 10 -s INT $((measure + 30)) "$python" -m scripts.benchmarks.step_times --results "$out" --size "$size" \
     --seconds "$measure" --train-images "${images:-50000}" --study-seconds $(($(left) - measure - 50)) --studied "$(tr , '\n' <<<"$rows" | wc -l)" \
     --models ${rows//,/ } ${OTHERS:-} -- "$@" | tee "$state/measured"
   fits=$(sed -n 's/^epochs //p' "$state/measured")

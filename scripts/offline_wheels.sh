@@ -6,9 +6,9 @@
 set -euo pipefail
 folder=${1:?usage: scripts/offline_wheels.sh FOLDER}
 python=${PYTHON:-.venv/bin/python}
-# What the image has, with all that it needs; there it is Python 3.12 on x86-64.
-there="torch torchvision numpy pillow pandas scipy statsmodels matplotlib rich tensorboard jinja2 filelock pyyaml
-  packaging typing-extensions"
+# What the image has, with all that it needs; there it is Python 3.12 on x86-64. Small pure packages whose version there
+# could be too old (filelock, typing-extensions) are carried.
+there="torch torchvision numpy pillow pandas scipy statsmodels matplotlib rich tensorboard jinja2 pyyaml packaging"
 target=(--python-version "${PYTHON_THERE:-3.12}" --implementation cp)
 for tag in manylinux_2_28 manylinux_2_17 manylinux2014; do target+=(--platform "${tag}_x86_64"); done
 
