@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from hybridsep.config.schema import AugmentationConfig
-from hybridsep.data.augmentation import Augmentation, Draws
+from hybridsep.data.augmentation import Augmentation, Draws, doubts
 from hybridsep.data.batches import evaluation_batches, normalise, pad_images
 from hybridsep.data.jitter import jitter
 from hybridsep.errors import ConfigError
@@ -201,3 +201,22 @@ def test_jitter_draws_factors_and_their_inverses_for_each_image():
         assert (factor > 1).float().mean().item() == pytest.approx(0.5, abs=0.01)
     assert draw().colour is None
     assert (draw(**limits).order == draw().order).all() and (draw(**limits).top == draw().top).all()
+
+
+@pytest.mark.parametrize(
+    "height, classes, changes, words",
+    [
+        (32, ["cat", "dog"], {}, []),
+        (8, ["cat", "dog"], {}, ["half their side"]),
+        (8, ["cat", "dog"], {"kind": "none"}, []),
+        (12, ["cat", "dog"], {}, []),
+        (32, ["0", "1", "2"], {}, ["digits"]),
+        (8, ["0", "1"], {}, ["half their side", "digits"]),
+        (32, ["0", "1", "10"], {}, []),
+    ],
+)
+def test_augmentation_that_hardly_makes_sense_is_said(height, classes, changes, words):
+    config = AugmentationConfig(**{"kind": "crop_flip", "padding": 4, "cutout": 8} | changes)
+    lines = doubts(config, height=height, classes=classes)
+    assert len(lines) == len(words)
+    assert all(word in line and "augmentation=none" in line for line, word in zip(lines, words, strict=True))

@@ -6,7 +6,7 @@ so that a CUDA graph can replay it. On one core of a shared CPU `apply` gave 210
 of indexing with three tensors.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -119,3 +119,19 @@ class Augmentation:
             in_rows, in_columns = ((span >= start) & (span < start + self._hole) for start in first)
             batch = batch.masked_fill((in_rows[:, :, None] & in_columns[:, None, :])[:, None], 0.0)
         return batch
+
+
+def doubts(config: AugmentationConfig, *, height: int, classes: Sequence[str]) -> list[str]:
+    """Return a line for each way in which an augmentation hardly makes sense for such images; none when it does."""
+    lines = []
+    if config.kind != "none" and 2 * config.padding >= height:
+        lines.append(
+            f"augmentation: crops move images of {height} x {height} pixels by up to {config.padding}, half their side;"
+            " augmentation=none leaves them as they are"
+        )
+    if config.kind != "none" and all(len(name) == 1 and name.isdecimal() for name in classes):
+        lines.append(
+            f"augmentation: where the classes {', '.join(classes)} are digits, flips make of them what no digit is;"
+            " augmentation=none leaves them as they are"
+        )
+    return lines
