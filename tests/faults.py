@@ -202,19 +202,18 @@ class Trainer:
 
         from hybridsep import config
         from hybridsep.runs.stop import Stop
-        from hybridsep.train import build
         from hybridsep.train.row import prepare
 
         config.register()
         with initialize_config_dir(str(config.config_dir()), version_base="1.3"):
             composed = compose("config", [*SMALL, *overrides])
         self.listener, self.stop = Listener(), Stop()
-        self.row = dataclasses.replace(prepare(build.plain(composed)), commit_seconds=commit_seconds)
+        self.row = dataclasses.replace(prepare(config.resolve(composed)), commit_seconds=commit_seconds)
 
     def folder(self, results: Path, trial: int = 0) -> Path:
         from hybridsep.runs import records
 
-        return records.run_folder(results, self.row.config["study"], self.row.config["row"], trial)
+        return records.run_folder(results, self.row.config.study, self.row.config.row, trial)
 
     def __call__(self, results: Path, *, trials: Iterable[int] = (0,), strike: Strike | None = None) -> Disk:
         """Train, and return the disk with its trace; `outcome` and `listener.lines` tell how it went."""
@@ -224,7 +223,7 @@ class Trainer:
         self.outcome = RowResult()
         self.listener.lines.clear()
         self.stop.reason = ""
-        self.row = dataclasses.replace(self.row, config={**self.row.config, "results": str(results)})
+        self.row = dataclasses.replace(self.row, config=dataclasses.replace(self.row.config, results=str(results)))
         with self.stop, Disk(results, strike) as disk:
             self.outcome = train_prepared(self.row, trials, monitor=self.listener, stop=self.stop)
             if self.outcome.errors:

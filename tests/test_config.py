@@ -39,11 +39,10 @@ def choices(group: str) -> list[str]:
 @pytest.mark.parametrize("row", choices("model"))
 def test_every_row_composes_builds_and_runs(compose, row):
     composed = compose(f"model={row}", "size=tiny")
-    config.resolve(composed)
-    plain = build.plain(composed)
-    if "widths" in plain["model"]["network"] and row.startswith("fractalnet"):
-        plain["model"]["network"]["widths"] = [8] * len(plain["model"]["network"]["widths"])
-    network = build.network_factory(plain, classes=7)().eval()
+    resolved = config.resolve(composed)
+    if row.startswith("fractalnet"):
+        resolved.model.network["widths"] = [8] * len(resolved.model.network["widths"])
+    network = build.network_factory(resolved, classes=7)().eval()
     with torch.inference_mode():
         assert network(torch.zeros(2, 3, 32, 32)).shape == (2, 7)
     parameters = sum(parameter.numel() for parameter in network.parameters())
@@ -211,8 +210,8 @@ def test_a_configuration_is_frozen_and_has_the_identity_of_its_dictionary(compos
 
 
 def test_identity_is_the_science(compose):
-    plain = build.plain(compose())
-    same = build.plain(
+    plain = config.resolve(compose())
+    same = config.resolve(
         compose("study=x", "row=y", "results=r", "data_dir=d", "device=cpu", "threads=1", "max_minutes=1", "trial=7")
     )
     assert identity.identity(plain, 0) == identity.identity(same, 0)
@@ -229,19 +228,19 @@ def test_identity_is_the_science(compose):
         "data.mean=[0.5,0.5,0.5]",
     ]
     identities = {identity.identity(plain, 0), identity.identity(plain, 1)}
-    identities |= {identity.identity(build.plain(compose(override)), 0) for override in other}
+    identities |= {identity.identity(config.resolve(compose(override)), 0) for override in other}
     assert len(identities) == len(other) + 2
 
 
 def test_identity_does_not_change_between_versions(compose):
     # If this number changes, nobody's finished trials are found again. A new key needs a default in the schema that
     # means "as before": such a key, at its default, is not part of the identity.
-    plain = build.plain(compose("model=separable", "precision=bfloat16"))
+    plain = config.resolve(compose("model=separable", "precision=bfloat16"))
     assert identity.identity(plain, 0) == "77013266a36869f3"
 
 
 def test_a_key_at_its_schema_default_is_not_part_of_the_identity(compose):
-    plain = build.plain(compose())
+    plain = config.plain(config.resolve(compose()))
     before = copy.deepcopy(plain)
     del before["augmentation"]["crop"]
     assert plain["augmentation"]["crop"] is None
@@ -251,31 +250,30 @@ def test_a_key_at_its_schema_default_is_not_part_of_the_identity(compose):
 
 
 def test_differences_name_the_keys(compose):
-    old, new = build.plain(compose()), build.plain(compose("schedule.epochs=5", "study=other"))
+    old, new = config.resolve(compose()), config.resolve(compose("schedule.epochs=5", "study=other"))
     assert identity.differences(old, new) == ["schedule.epochs 190 -> 5"]
 
 
 def test_records_keep_no_places(compose):
-    plain = build.plain(
-        compose("data=imagefolder", "data.path=/home/me/birds.tar", "results=/tmp/r", "data_dir=/tmp/d")
-    )
+    words = ("data=imagefolder", "data.path=/home/me/birds.tar", "results=/tmp/r", "data_dir=/tmp/d")
+    plain = config.plain(config.resolve(compose(*words)))
     assert "/" not in "".join(str(value) for value in identity.flatten(identity.without_places(plain)).values())
 
 
 def test_match_gives_every_row_the_baseline_parameters(compose):
     for row in ("inception", "resnext", "reformulated_inception", "hybrid", "separable_equivalent"):
-        plain = build.plain(compose(f"model={row}", "size=small", "match=params"))
+        plain = config.resolve(compose(f"model={row}", "size=small", "match=params"))
         matched = build.matched(plain, classes=10, height=32, width=32)
         params = cost_of(build.network_factory(matched, classes=10)(), 32, 32).params
         assert abs(params / 39_050 - 1) <= 0.02
 
 
 def test_network_keywords_of_the_wrong_type(compose):
-    plain = build.plain(compose())
-    plain["model"]["network"]["colour"] = "red"
+    plain = config.resolve(compose())
+    plain.model.network["colour"] = "red"
     with pytest.raises(ConfigError, match="^model.network.colour is not a key: Stack takes"):
         build.network_factory(plain, classes=10)()
-    plain["model"]["network"] = {"_target_": "hybridsep.networks.Nothing"}
+    plain.model.network["_target_"] = "hybridsep.networks.Nothing"
     with pytest.raises(ConfigError, match="^model.network._target_=hybridsep.networks.Nothing: .*no Nothing"):
         build.network_factory(plain, classes=10)
 

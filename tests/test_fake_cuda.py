@@ -7,6 +7,7 @@ autograd's engine and the fused update of SGD.
 
 import contextlib
 import functools
+from dataclasses import replace
 
 import hydra
 import pytest
@@ -33,13 +34,13 @@ AUGMENTATIONS = sorted(path.stem for path in (configuration.config_dir() / "augm
 
 
 @functools.cache
-def composed(group: str) -> dict:
-    """A plain configuration with one choice other than the defaults'; do not change it."""
+def composed(group: str) -> configuration.Config:
+    """A configuration with one choice other than the defaults'."""
     configuration.register()
     GlobalHydra.instance().clear()
     words = ["data=synthetic", "size=tiny", "size.dropout=0.2", "schedule.batch_size=8", "precision=bfloat16", group]
     with hydra.initialize_config_dir(str(configuration.config_dir()), version_base="1.3"):
-        return build.plain(hydra.compose("config", words))
+        return configuration.resolve(hydra.compose("config", words))
 
 
 class HostGenerator(torch.Generator):
@@ -123,16 +124,16 @@ def fake(monkeypatch):
 
 def parts_of(model: str, augmentation: str, slot: ModuleFactory | None = None) -> tuple:
     """The configuration of a model, data on the GPU, and what builds the network."""
-    chosen = composed(f"augmentation={augmentation}")["augmentation"]
+    chosen = composed(f"augmentation={augmentation}").augmentation
     if "fractalnet" in model:
-        chosen = chosen | {"crop": None}  # five poolings need 32 pixels
-    config = composed(f"model={model}") | {"augmentation": chosen}
+        chosen = replace(chosen, crop=None)  # five poolings need 32 pixels
+    config = replace(composed(f"model={model}"), augmentation=chosen)
 
     def images(count: int, side: int) -> tuple[Tensor, Tensor]:
         pixels = torch.empty(count, side, side, 3, dtype=torch.uint8, device=CUDA)
         return pixels, torch.empty(count, dtype=torch.int64, device=CUDA)
 
-    padded = 32 + 2 * config["augmentation"]["padding"]
+    padded = 32 + 2 * config.augmentation.padding
     data = DeviceData(*images(16, padded), *images(10, 32), *torch.empty(2, 3, device=CUDA))
     return config, data, build.network_factory(config, classes=10, slot=slot)
 
@@ -213,7 +214,7 @@ def test_fast_is_off_on_a_gpu_until_it_is_asked_for_and_then_joins_norm_and_relu
 
     monkeypatch.setattr(fast, "batch_norm_relu", lambda: stand_in)
     config, data, network = parts_of("separable", "crop_flip")
-    parts = assemble(config | {"fast": chosen}, data=data, device=CUDA, trial=0, build=network)
+    parts = assemble(replace(config, fast=chosen), data=data, device=CUDA, trial=0, build=network)
     parts.network.train()
     parts.step()
     assert len(joined) == calls, "a stem and its layers"

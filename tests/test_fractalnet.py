@@ -315,10 +315,10 @@ def network_of_row(row: str) -> tuple[dict, nn.Module]:
     """Compose `model=row` as a user does: the keywords of its network, and the network on no device."""
     config.register()
     with initialize_config_dir(str(config.config_dir()), version_base="1.3"):
-        plain = build.plain(compose("config", [f"model={row}"]))
-    assert plain["model"]["name"] == row
+        resolved = config.resolve(compose("config", [f"model={row}"]))
+    assert resolved.model.name == row
     with torch.device("meta"):
-        return plain["model"]["network"], build.network_factory(plain, classes=10)()
+        return resolved.model.network, build.network_factory(resolved, classes=10)()
 
 
 @pytest.mark.parametrize("row, params", [("fractalnet", 33_724_618), ("fractalnet_separable", 3_849_051)])

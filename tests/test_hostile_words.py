@@ -21,7 +21,6 @@ from hybridsep.config.keys import keys
 from hybridsep.errors import ConfigError
 from hybridsep.launch.explain import explain
 from hybridsep.runs import records
-from hybridsep.train import build
 
 SPECIAL = [
     "",
@@ -106,12 +105,12 @@ def test_any_value_of_any_key_is_used_or_refused(composed, key, value):
     changed = composed.copy()
     try:
         OmegaConf.update(changed, key, value, merge=False)
-        plain = build.plain(changed)
-        assert len(identity(plain, 0)) == 16
+        resolved = config.resolve(changed)
+        assert len(identity(resolved, 0)) == 16
     except (ConfigError, OmegaConfBaseException) as error:
         assert "\n" not in explain(error)
     else:
-        folder = records.run_folder(Path("/results"), plain["study"], plain["row"], 0)
+        folder = records.run_folder(Path("/results"), resolved.study, resolved.row, 0)
         assert Path(os.path.normpath(folder)) == folder and len(folder.parts) == 6
 
 

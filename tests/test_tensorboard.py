@@ -148,7 +148,7 @@ def test_a_resumed_trial_has_each_epoch_once_also_in_a_tensorboard_that_is_open(
 def test_the_picture_shows_what_the_network_is_given(augmentation):
     trainer = Trainer(f"augmentation={augmentation}", *(["augmentation.crop=12"] if augmentation == "darknet" else []))
     row = trainer.row
-    device, padding = torch.device("cpu"), row.config["augmentation"]["padding"]
+    device, padding = torch.device("cpu"), row.config.augmentation.padding
     data = DeviceData.load(row.dataset, device, padding=padding, mean=None, std=None)
     given = []
     with TrialStream(device, cuda_graph=False) as stream:

@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from hybridsep.bench import output, rows, variants
 from hybridsep.bench.workloads import RowWorkloads, TrialLoop
+from hybridsep.config import Config
 from hybridsep.config.identity import flatten
 from hybridsep.data import Dataset
 from hybridsep.data.batches import normalise
@@ -39,7 +40,7 @@ def main(words: Sequence[str] | None = None) -> None:
     for config in configs:
         lines.append(measure(config, dataset, device, steps=given.steps, learning_rate=given.learning_rate))
         cosine = lines[-1]["trained"]["gradient_cosine"]
-        output.say(f"{config['row']}: cosine of the gradients after {given.steps} steps {cosine:.5f}")
+        output.say(f"{config.row}: cosine of the gradients after {given.steps} steps {cosine:.5f}")
     found = {
         "size": given.size,
         "batch": given.batch,
@@ -54,7 +55,7 @@ def main(words: Sequence[str] | None = None) -> None:
 
 
 def measure(
-    config: dict[str, Any], dataset: Dataset, device: torch.device, *, steps: int, learning_rate: float
+    config: Config, dataset: Dataset, device: torch.device, *, steps: int, learning_rate: float
 ) -> dict[str, Any]:
     """Return what bfloat16 changes in one network: with its initial weights, and after a short training in float32.
 
@@ -77,8 +78,8 @@ def measure(
     ends = {name: parameters(network) for name, network in networks.items()}
     trained = compare(networks["float32"], data, batch)
     return {
-        "row": config["row"],
-        "title": config["model"]["title"],
+        "row": config.row,
+        "title": config.model.title,
         "initial": initial,
         "trained": trained,
         "loss": losses,

@@ -17,6 +17,7 @@ from torch.utils._pytree import tree_leaves
 
 from hybridsep.bench import output, rows, variants
 from hybridsep.bench.workloads import RowWorkloads
+from hybridsep.config import Config
 from hybridsep.config.identity import flatten
 from hybridsep.data import Dataset
 from hybridsep.networks.cost import cost_of
@@ -101,9 +102,9 @@ class Requirements:
         return 2 * self.macs * batch
 
 
-def requirements(config: dict[str, Any], *, classes: int, height: int) -> Requirements:
-    """Return those of the network of a plain configuration, for images of `height` pixels before the crop."""
-    side = config["augmentation"]["crop"] or height
+def requirements(config: Config, *, classes: int, height: int) -> Requirements:
+    """Return those of the network of a configuration, for images of `height` pixels before the crop."""
+    side = config.augmentation.crop or height
     # On "meta" only shapes are computed: nothing is allocated and nothing runs.
     with torch.device("meta"), torch.no_grad():
         network = build.network_factory(config, classes=classes)().eval()
@@ -201,15 +202,15 @@ def main(words: Sequence[str] | None = None) -> None:
             counted = line(config, trials=trials, train_images=given.train_images, test_images=given.test_images)
             lines.append({"experiment": experiment, **counted})
             hours = (f"{lines[-1]['chips'][0]['row_hours'][kind]:.2f}" for kind in ("floor", "unfused"))
-            output.say(f"{experiment}, {config['row']}: {' to '.join(hours)} h for {trials} trials")
+            output.say(f"{experiment}, {config.row}: {' to '.join(hours)} h for {trials} trials")
     found = {"size": given.size, "batch": given.batch, "chips": list(map(vars, CHIPS)), "lines": lines}
     # Counted, so the numbers are no machine's.
     session.write(f"floor-{given.size}", found, _tables(found, session.command), timed=False, labelled=False)
 
 
-def line(config: dict[str, Any], *, trials: int, train_images: int, test_images: int) -> dict[str, Any]:
+def line(config: Config, *, trials: int, train_images: int, test_images: int) -> dict[str, Any]:
     """Return the needs of one row and, for each of `CHIPS`, its times: of a step (seconds), of all trials (hours)."""
-    batch, epochs = config["schedule"]["batch_size"], config["schedule"]["epochs"]
+    batch, epochs = config.schedule.batch_size, config.schedule.epochs
     at_once = evaluation_batch(torch.device("cuda"))
     # Two steps an epoch, so that the second one draws no plan.
     dataset = rows.dataset(train=max(10, 2 * batch), test=at_once)
@@ -229,8 +230,8 @@ def line(config: dict[str, Any], *, trials: int, train_images: int, test_images:
         hours = {kind: trials * value / 3600 for kind, value in trial.items()}
         chips.append({"name": chip.name, "step_seconds": step, "row_hours": hours})
     return {
-        "row": config["row"],
-        "title": config["model"]["title"],
+        "row": config.row,
+        "title": config.model.title,
         "trials": trials,
         "epochs": epochs,
         "steps_per_epoch": steps,
@@ -259,7 +260,7 @@ def seconds(chip: Chip, *, floor_bytes: int, flops: int, real: Traffic) -> dict[
     }
 
 
-def unfused(config: dict[str, Any], dataset: Dataset) -> list[Traffic]:
+def unfused(config: Config, dataset: Dataset) -> list[Traffic]:
     """Return what a training step, and the evaluation of the dataset's test images, move when nothing is fused."""
     workloads = RowWorkloads(config, dataset, torch.device("cpu"))
     loop = workloads.trial(variants.ours(bfloat16=True, fast=False))

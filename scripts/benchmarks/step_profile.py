@@ -53,8 +53,8 @@ def main(words: Sequence[str] | None = None) -> None:
     for config in configs:
         loop = RowWorkloads(config, dataset, session.device).trial(variant)
         found = shares(loop, session.device, steps=given.steps, untimed=given.untimed)
-        lines.append({"row": config["row"], "title": config["model"]["title"], **found})
-        output.say(f"{config['row']}: {lines[-1]['milliseconds']:.1f} ms a step")
+        lines.append({"row": config.row, "title": config.model.title, **found})
+        output.say(f"{config.row}: {lines[-1]['milliseconds']:.1f} ms a step")
     found = {
         "size": given.size,
         "batch": given.batch,

@@ -77,11 +77,11 @@ def main(words: Sequence[str] | None = None) -> None:
     kept = [word for word in given.overrides if not word.startswith(("trial=", "data", "size=", "model="))]
     configs = [rows.compose([*kept, f"model={model}", *small]) for model in given.models]
     data = rows.dataset(train=max(2048, 2 * given.batch))
-    workloads = {config["row"]: RowWorkloads(config, data, device) for config in configs}
+    workloads = {config.row: RowWorkloads(config, data, device) for config in configs}
     floors = {}
     for config in configs:
         least = roofline.requirements(config, classes=len(data.classes), height=data.train_images.shape[1])
-        floors[config["row"]] = {
+        floors[config.row] = {
             "bytes": least.training_bytes(given.batch),
             "flops": least.training_flops(given.batch),
         }

@@ -22,17 +22,17 @@ def job(config: "DictConfig") -> float | None:
 
 
 def _train(config: "DictConfig", trials: list[int], monitor: Any, stop: Stop) -> Any:
-    from hybridsep.train import build
+    from hybridsep.config import resolve
     from hybridsep.train.row import train_row
 
-    return train_row(build.plain(config), trials, monitor=monitor, stop=stop)
+    return train_row(resolve(config), trials, monitor=monitor, stop=stop)
 
 
 def _measure(config: "DictConfig", monitor: Any, stop: Stop) -> bool:
     from hybridsep.bench import speed
-    from hybridsep.train import build
+    from hybridsep.config import resolve
 
-    return not speed.measure(build.plain(config), monitor=monitor, stop=stop)
+    return not speed.measure(resolve(config), monitor=monitor, stop=stop)
 
 
 def main() -> None:

@@ -34,7 +34,7 @@ def test_throughput_and_its_files(tmp_path, capsys):
 
 def test_a_row_is_kept_as_soon_as_it_is_measured(tmp_path, capsys, monkeypatch):
     def measure(config, *_, **__):
-        if config["row"] == "resnext":
+        if config.row == "resnext":
             raise KeyboardInterrupt
         return measured(config, *_, **__)
 

@@ -48,9 +48,9 @@ def run(settings: BenchSettings, session: Session) -> None:
                 "several": row.make(replace(variant, at_once=at_once)),
             }
             timed = time_in_rounds(workloads, device, seconds=given.seconds, rounds=given.rounds)
-            found.append(Row(config["row"], size, cost.params, cost.macs, timed["one"].rates, timed["several"].rates))
+            found.append(Row(config.row, size, cost.params, cost.macs, timed["one"].rates, timed["several"].rates))
             gain = spread(ratios(found[-1].several, found[-1].one)).median
-            output.say(f"{config['row']}, size={size}: {at_once} at once x {gain:.2f}")
+            output.say(f"{config.row}, size={size}: {at_once} at once x {gain:.2f}")
     record = {"batch": settings.batch, "at_once": at_once, "rows": list(map(asdict, found))}
     session.write("cores", record, [table(found, at_once=at_once, threads=session.threads)])
 

@@ -8,7 +8,6 @@ https://pytorch.org/tutorials/beginner/blitz/cifar10_tutorial.html
 import itertools
 from collections.abc import Callable, Iterator
 from time import perf_counter
-from typing import Any
 
 import numpy as np
 import torch
@@ -18,6 +17,7 @@ from torch.nn import functional
 from torch.utils.data import DataLoader
 
 from hybridsep.bench.timing import Workload
+from hybridsep.config.schema import ScheduleConfig
 from hybridsep.data.augmentation import Augmentation
 from hybridsep.train.precision import autocast
 from hybridsep.train.step import DeviceData
@@ -154,10 +154,10 @@ class ReferenceLoop(Workload):
         self._source = iter(())
 
 
-def plain_sgd(network: nn.Module, schedule: dict[str, Any], *, learning_rate: float) -> torch.optim.SGD:
+def plain_sgd(network: nn.Module, schedule: ScheduleConfig, *, learning_rate: float) -> torch.optim.SGD:
     """Return SGD as `torch.optim` makes it, with our weight decay: none on BatchNorm and biases."""
     groups = [
-        {"params": [p for p in network.parameters() if p.ndim > 1], "weight_decay": schedule["weight_decay"]},
+        {"params": [p for p in network.parameters() if p.ndim > 1], "weight_decay": schedule.weight_decay},
         {"params": [p for p in network.parameters() if p.ndim <= 1], "weight_decay": 0.0},
     ]
-    return torch.optim.SGD(groups, lr=learning_rate, momentum=schedule["momentum"], nesterov=schedule["nesterov"])
+    return torch.optim.SGD(groups, lr=learning_rate, momentum=schedule.momentum, nesterov=schedule.nesterov)

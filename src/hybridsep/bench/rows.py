@@ -8,19 +8,20 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from hybridsep import config as configuration
+from hybridsep.config import Config
 from hybridsep.data import Dataset
 from hybridsep.errors import ConfigError
 from hybridsep.launch.explain import explain
 from hybridsep.train import build
 
 
-def compose(words: Sequence[str]) -> dict[str, Any]:
-    """Return the plain configuration of `python -m hybridsep.run` with these words. Raises ConfigError."""
-    return build.plain(_composed(words))
+def compose(words: Sequence[str]) -> Config:
+    """Return the configuration of `python -m hybridsep.run` with these words. Raises ConfigError."""
+    return configuration.resolve(_composed(words))
 
 
-def of_models(models: Sequence[str], *, size: str, batch: int) -> list[dict[str, Any]]:
-    """Return the plain configurations of these models on the built-in data. Raises ConfigError."""
+def of_models(models: Sequence[str], *, size: str, batch: int) -> list[Config]:
+    """Return the configurations of these models on the built-in data. Raises ConfigError."""
     words = (f"size={size}", "data=synthetic", f"schedule.batch_size={batch}")
     return [compose([f"model={model}", *words]) for model in models]
 

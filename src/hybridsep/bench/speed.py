@@ -11,7 +11,7 @@ buffers, in training also momentum and gradients, the batch, and every activatio
 """
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -25,6 +25,7 @@ from hybridsep.bench.memory import step_bytes
 from hybridsep.bench.timing import Stopped, Workload, spread, time_in_rounds
 from hybridsep.bench.variants import ours
 from hybridsep.bench.workloads import RowWorkloads
+from hybridsep.config import Config, plain
 from hybridsep.data import Dataset
 from hybridsep.data.batches import evaluation_batches
 from hybridsep.errors import ConfigError
@@ -86,54 +87,54 @@ class Inference(Workload):
             self._network(self._images)
 
 
-def measure(config: dict[str, Any], *, monitor: Monitor, stop: Stop) -> bool:
-    """Measure the row of a plain configuration; write `results/speed/<study>/<row>.json` in place of an earlier one.
+def measure(config: Config, *, monitor: Monitor, stop: Stop) -> bool:
+    """Measure the row of a configuration; write `results/speed/<study>/<row>.json` in place of an earlier one.
 
     Returns False, with nothing written, when `stop` was due before the end. Raises ConfigError
     for what cannot be built or does not fit into the device's memory, RecordError when the file cannot be written.
     """
-    device = precision.resolve_device(config["device"])
-    threads = precision.prepare(device, config["threads"])
-    decided, note = precision.resolve_precision(config["precision"], device)
-    settings = config["speed"]
-    batch, side = settings["train_batch"], config["augmentation"]["crop"] or settings["height"]
-    config = build.matched({**config, "precision": decided}, classes=settings["classes"], height=side, width=side)
-    cost = cost_of(build.network_factory(config, classes=settings["classes"])(), side, side)
-    monitor.say(f"{config['row']}: measuring speed on {device}{f' ({note})' if note else ''}")
+    device = precision.resolve_device(config.device)
+    threads = precision.prepare(device, config.threads)
+    decided, note = precision.resolve_precision(config.precision, device)
+    settings = config.speed
+    batch, side = settings.train_batch, config.augmentation.crop or settings.height
+    config = build.matched(replace(config, precision=decided), classes=settings.classes, height=side, width=side)
+    cost = cost_of(build.network_factory(config, classes=settings.classes)(), side, side)
+    monitor.say(f"{config.row}: measuring speed on {device}{f' ({note})' if note else ''}")
     try:
         made = _makers(config, device)
         contention = CpuContention()
-        seconds = settings["seconds_per_measurement"] / settings["repeats"]
-        measurements = _measure(made, device, seconds=seconds, rounds=settings["repeats"], stop=stop)
+        seconds = settings.seconds_per_measurement / settings.repeats
+        measurements = _measure(made, device, seconds=seconds, rounds=settings.repeats, stop=stop)
     except torch.OutOfMemoryError:
-        batches = f"speed.train_batch={batch} with inference_batches={settings['inference_batches']}"
-        raise ConfigError(f"{batches} is too large for the memory of {device} with row={config['row']}") from None
+        batches = f"speed.train_batch={batch} with inference_batches={settings.inference_batches}"
+        raise ConfigError(f"{batches} is too large for the memory of {device} with row={config.row}") from None
     except Stopped:
-        monitor.say(f"{config['row']}: stopped ({stop.reason}), nothing written; the same command measures it anew")
+        monitor.say(f"{config.row}: stopped ({stop.reason}), nothing written; the same command measures it anew")
         return False
     record = {
-        "study": config["study"],
-        "row": config["row"],
-        "title": config["model"]["title"],
+        "study": config.study,
+        "row": config.row,
+        "title": config.model.title,
         "cost": {"params": cost.params, "macs": cost.macs},
         "precision": decided,
         "execution": "eager",
         "measurements": [each.as_json() for each in measurements],
         "busy_elsewhere": contention.cores(),
-        "config": {key: config[key] for key in _RECORDED},
+        "config": {key: plain(config)[key] for key in _RECORDED},
         **output.origin(str(device), threads),
     }
-    output.write_files(config["results"], {f"speed/{record['study']}/{record['row']}.json": output.as_json(record)})
+    output.write_files(config.results, {f"speed/{record['study']}/{record['row']}.json": output.as_json(record)})
     peak = byte_count(measurements[0].peak_bytes)
-    monitor.end_trial(f"{config['row']}: {', '.join(map(str, measurements))}; peak {peak}", trained=False)
+    monitor.end_trial(f"{config.row}: {', '.join(map(str, measurements))}; peak {peak}", trained=False)
     return True
 
 
-def _makers(config: dict[str, Any], device: torch.device) -> dict[Kind, Callable[[], Workload]]:
+def _makers(config: Config, device: torch.device) -> dict[Kind, Callable[[], Workload]]:
     """Return what makes each workload; each has a network of its own."""
-    number_format, batch = config["precision"], config["speed"]["train_batch"]
+    number_format, batch = config.precision, config.speed.train_batch
     # The step is that of a training with this batch.
-    config = {**config, "schedule": {**config["schedule"], "batch_size": batch}}
+    config = replace(config, schedule=replace(config.schedule, batch_size=batch))
     row = RowWorkloads(config, _random_data(config), device, mean=_MEAN, std=_STD)
     variant = ours(bfloat16=number_format == "bfloat16", fast=device.type == "cpu")
     data, side = row.data, row.augmentation.size
@@ -143,7 +144,7 @@ def _makers(config: dict[str, Any], device: torch.device) -> dict[Kind, Callable
         batches = evaluation_batches(data.test_images[:count], count, size=side, mean=data.mean, std=data.std)
         return Inference(network, next(batches), number_format)
 
-    inferences = {Kind("inference", count): partial(inference, count) for count in config["speed"]["inference_batches"]}
+    inferences = {Kind("inference", count): partial(inference, count) for count in config.speed.inference_batches}
     return {Kind("training", batch): lambda: row.trial(variant), **inferences}
 
 
@@ -166,17 +167,17 @@ def _measure(
     return [Measurement(kind, timed[kind].rates, timed[kind].steps, peaks[kind]) for kind in makers]
 
 
-def _random_data(config: dict[str, Any]) -> Dataset:
+def _random_data(config: Config) -> Dataset:
     """Return random images of the configured shape: a few training batches, and one of the largest inference batch."""
-    settings = config["speed"]
-    draw = seeds.stream(config["seed"], "speed")
-    classes, shape = settings["classes"], (settings["height"], settings["height"], 3)
+    settings = config.speed
+    draw = seeds.stream(config.seed, "speed")
+    classes, shape = settings.classes, (settings.height, settings.height, 3)
 
     def part(count: int) -> tuple[np.ndarray, np.ndarray]:
         # Every class needs an image.
         count = max(count, classes)
         return draw.integers(0, 256, (count, *shape), dtype=np.uint8), np.arange(count, dtype=np.int64) % classes
 
-    train, test = part(_BATCHES_OF_DATA * settings["train_batch"]), part(max(settings["inference_batches"]))
+    train, test = part(_BATCHES_OF_DATA * settings.train_batch), part(max(settings.inference_batches))
     names = tuple(f"class {number}" for number in range(classes))
     return Dataset("random", "random images", *train, *test, names)

@@ -2,7 +2,6 @@
 
 import time
 from contextlib import ExitStack, closing
-from typing import Any
 
 import torch
 
@@ -14,6 +13,7 @@ from hybridsep.bench.throughput_tables import Measurements, Row, Way, tables
 from hybridsep.bench.timing import Timed, Workload, ratios, spread, time_in_rounds
 from hybridsep.bench.variants import Variant, ablation
 from hybridsep.bench.workloads import RowWorkloads
+from hybridsep.config import Config
 from hybridsep.data import Dataset
 from hybridsep.errors import ConfigError
 from hybridsep.modules.fast import has_fast
@@ -64,12 +64,12 @@ def run(settings: BenchSettings, session: Session) -> None:
             measured.as_json(),
             tables(measured),
             usual_loop=[spread(row.usual.rounds) for row in measured.models],
-            missing=[config["row"] for config in configs[number:]],
+            missing=[config.row for config in configs[number:]],
         )
 
 
 def _measure(
-    config: dict[str, Any],
+    config: Config,
     dataset: Dataset,
     variants: list[Variant],
     given: Throughput,
@@ -99,7 +99,7 @@ def _measure(
                 if isinstance(workload, SubprocessWorkload):
                     session.contention.count(workload.seconds)
     except torch.OutOfMemoryError:
-        raise ConfigError(f"batch={row.batch} is too large for the memory of {device} with {config['row']}") from None
+        raise ConfigError(f"batch={row.batch} is too large for the memory of {device} with {config.row}") from None
     ways = {variant: Way(variant.name, missing=variant.missing) for variant in variants}
     usual, before = timed[here[0]].rates, None
     for variant in here:
@@ -118,7 +118,7 @@ def _measure(
     side = row.augmentation.size
     cost = cost_of(row.build(), side, side)
     gather = {"graph" if key else "eager": timed[key].rates for key in timed if isinstance(key, bool)}
-    return Row(config["row"], config["model"]["title"], cost.params, cost.macs, list(ways.values()), gather)
+    return Row(config.row, config.model.title, cost.params, cost.macs, list(ways.values()), gather)
 
 
 def _data_shares(variant: Variant, workloads: dict[Key, Workload], timed: dict[Key, Timed]) -> list[float]:
@@ -129,7 +129,7 @@ def _data_shares(variant: Variant, workloads: dict[Key, Workload], timed: dict[K
     return ratios(rates, timed[variant.graph].rates) if variant.at_once == 1 else []
 
 
-def _workload(key: Key, config: dict[str, Any], dataset: Dataset, threads: int, workers: int) -> Workload:
+def _workload(key: Key, config: Config, dataset: Dataset, threads: int, workers: int) -> Workload:
     """Return the workload of a key in a process that is made for it, on a CPU."""
     torch.set_num_threads(threads)
     if isinstance(key, bool) or key.kept:

@@ -1,7 +1,6 @@
 """What is timed of one row: the reference loop, our loop in each variant, several trials at once, the data path."""
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -10,7 +9,7 @@ from hybridsep.bench.memory import step_bytes
 from hybridsep.bench.reference_loop import ReferenceLoop, device_batches, loader_batches, plain_sgd
 from hybridsep.bench.timing import Repeated, Workload
 from hybridsep.bench.variants import Variant
-from hybridsep.config.schema import AugmentationConfig
+from hybridsep.config import Config
 from hybridsep.data import Dataset
 from hybridsep.data.augmentation import Augmentation
 from hybridsep.errors import ConfigError
@@ -26,7 +25,7 @@ _UNTIL_REPLAYED = 8
 
 
 class RowWorkloads:
-    """Makes the workloads of one row: `config` is its plain configuration, `workers` are those of the reference loop.
+    """Makes the workloads of one row: `config` is its configuration, `workers` are those of the reference loop.
 
     `learning_rate` 0 changes no weight but takes the same time, and nothing runs off to infinity. `mean` and `std` of
     None are those of the dataset's training images.
@@ -34,7 +33,7 @@ class RowWorkloads:
 
     def __init__(
         self,
-        config: dict[str, Any],
+        config: Config,
         dataset: Dataset,
         device: torch.device,
         *,
@@ -45,16 +44,16 @@ class RowWorkloads:
     ):
         self._config, self._dataset, self._device = config, dataset, device
         self._workers, self._learning_rate = workers, learning_rate
-        padding = config["augmentation"]["padding"]
+        padding = config.augmentation.padding
         self.data = DeviceData.load(dataset, device, padding=padding, mean=mean, std=std)
         self.build = build.network_factory(config, classes=len(dataset.classes))
-        self.batch = config["schedule"]["batch_size"]
+        self.batch = config.schedule.batch_size
         self.augmentation = Augmentation(
-            AugmentationConfig(**config["augmentation"]),
+            config.augmentation,
             count=len(dataset.train_images),
             height=dataset.train_images.shape[1],
             batch_size=self.batch,
-            study_seed=config["seed"],
+            study_seed=config.seed,
         )
 
     def make(self, variant: Variant) -> Workload:
@@ -121,7 +120,7 @@ class RowWorkloads:
 
     def _refuse(self, reason: str) -> None:
         """Raise ConfigError: what follows a failed capture are eager steps, whose times are not those of a graph."""
-        raise ConfigError(f"model={self._config['row']}: no CUDA graph was captured, so none is timed: {reason}")
+        raise ConfigError(f"model={self._config.row}: no CUDA graph was captured, so none is timed: {reason}")
 
     def _reference_loop(self, variant: Variant) -> ReferenceLoop:
         config, data = self._config, self.data
@@ -142,19 +141,19 @@ class RowWorkloads:
                 self._device,
                 batch=self.batch,
                 workers=self._workers,
-                padding=config["augmentation"]["padding"],
+                padding=config.augmentation.padding,
                 mean=data.mean.tolist(),
                 std=data.std.tolist(),
             )
         return ReferenceLoop(
             network,
-            plain_sgd(network, config["schedule"], learning_rate=self._learning_rate),
+            plain_sgd(network, config.schedule, learning_rate=self._learning_rate),
             batches,
             self._device,
             batch=self.batch,
             ahead=0 if variant.data_on_device else 2 * self._workers,  # DataLoader's own prefetch factor
             precision=variant.precision,
-            label_smoothing=config["schedule"]["label_smoothing"],
+            label_smoothing=config.schedule.label_smoothing,
         )
 
 

@@ -68,7 +68,7 @@ class _Products(TorchFunctionMode):
     def __torch_function__(self, func: Callable, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
         result = func(*args, **(kwargs or {}))
         if func in (F.conv2d, F.linear):
-            weight = args[1] if len(args) > 1 else kwargs["weight"]
+            weight = args[1] if len(args) > 1 else (kwargs or {})["weight"]
             # A kernel of constants (pooling as a convolution) is not learned.
             if weight.requires_grad:
                 self.macs += result.numel() * math.prod(weight.shape[1:])

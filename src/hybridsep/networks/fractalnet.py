@@ -18,7 +18,8 @@ stands between convolution and BatchNorm. Two departures from that Caffe network
 block's last join (here the pooling follows the block), and its convolutions have biases, which BatchNorm undoes.
 """
 
-from typing import Annotated, Literal
+from collections.abc import Iterable, Sequence
+from typing import Annotated, Literal, cast
 
 import torch
 import torch.nn.functional as F
@@ -59,6 +60,8 @@ class DropPath(nn.Module):
     `generator` is set by the training engine and lives on the weights' device; drawing without one raises
     RuntimeError. Nothing is read back to the host, so a draw can be captured in a CUDA graph.
     """
+
+    present: Tensor
 
     def __init__(self, *, blocks: int, columns: int, rate: float, global_share: float):
         super().__init__()
@@ -105,11 +108,12 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, weights: Tensor | None) -> Tensor:
         """Joins take the mean of their paths, or weigh them with their row of `weights` (joins, columns)."""
-        count, rows = len(self.columns), len(self.columns[-1])
+        columns = [cast(nn.ModuleList, column) for column in self.columns]
+        count, rows = len(columns), len(columns[-1])
         inputs, join = [x] * count, 0
         for row in range(1, rows + 1):
             ending = ending_columns(row, count)
-            paths = [self.columns[c][row * 2**c // rows - 1](inputs[c]) for c in ending]
+            paths = [columns[c][row * 2**c // rows - 1](inputs[c]) for c in ending]
             joined = paths[0]
             if len(paths) > 1:
                 if weights is not None:
@@ -122,7 +126,7 @@ class Block(nn.Module):
 
     def deepest(self, x: Tensor) -> Tensor:
         """Run the deepest column alone."""
-        for layer in self.columns[-1]:
+        for layer in cast(nn.ModuleList, self.columns[-1]):
             x = layer(x)
         return x
 
@@ -170,12 +174,12 @@ class FractalNet(nn.Module):
                 f"model.network.widths: {len(self.blocks)} blocks halve {height}x{width} images to nothing; "
                 "allowed: fewer blocks"
             )
-        weights = [None] * len(self.blocks)
+        weights: Sequence[Tensor | None] = [None] * len(self.blocks)
         if self.training and len(self.drop_path.present):
             # As scalars, float32 weights leave bfloat16 paths in bfloat16.
             drawn = self.drop_path(torch.float64 if x.dtype == torch.float64 else torch.float32)
             weights = drawn.chunk(len(self.blocks))
-        for block, rows in zip(self.blocks, weights, strict=True):
+        for block, rows in zip(cast(Iterable[Block], self.blocks), weights, strict=True):
             alone = self.evaluation_column == "deepest" and not self.training
             x = F.max_pool2d(block.deepest(x) if alone else block(x, rows), 2)
         return self.head(x.mean(dim=(2, 3)))

@@ -32,4 +32,4 @@ def give_generator(network: nn.Module, generator: torch.Generator) -> None:
     """Let every layer of `network` that draws (`Dropout`, FractalNet's drop-path) draw from `generator`."""
     for module in network.modules():
         if hasattr(module, "generator"):
-            module.generator = generator
+            module.generator = generator  # type: ignore[assignment]

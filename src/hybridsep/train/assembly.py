@@ -3,13 +3,12 @@
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import nn
 
+from hybridsep.config import Config
 from hybridsep.config.identity import science
-from hybridsep.config.schema import AugmentationConfig
 from hybridsep.data.augmentation import Augmentation
 from hybridsep.modules.fast import use_fast
 from hybridsep.networks.stochastic import give_generator
@@ -32,7 +31,7 @@ class Training:
 
 
 def assemble(
-    config: dict[str, Any],
+    config: Config,
     *,
     data: DeviceData,
     device: torch.device,
@@ -43,7 +42,7 @@ def assemble(
     fast: bool | None = None,
     compiled: bool | None = None,
 ) -> Training:
-    """Return the training that a plain, resolved configuration describes.
+    """Return the training that a configuration describes.
 
     `build` makes the network without its initial weights (`hybridsep.train.build.network_factory`). The other keywords
     are for measurements that compare ways of training; left out, each is what a trial takes, from the configuration:
@@ -51,29 +50,27 @@ def assemble(
     is on on a CPU, and off on a GPU, where it was not measured. Raises ConfigError when an epoch cannot be drawn from
     so few images.
     """
-    schedule = config["schedule"]
-    precision = precision or config["precision"]
+    schedule = config.schedule
+    precision = precision or config.precision
     network, generator = initial_network(
         config, build, device=device, trial=trial, channels_last=channels_last, fast=fast
     )
-    optimiser = sgd(
-        network, momentum=schedule["momentum"], nesterov=schedule["nesterov"], weight_decay=schedule["weight_decay"]
-    )
+    optimiser = sgd(network, momentum=schedule.momentum, nesterov=schedule.nesterov, weight_decay=schedule.weight_decay)
     augmentation = Augmentation(
-        AugmentationConfig(**config["augmentation"]),
+        config.augmentation,
         count=len(data.train_images),
         height=data.test_images.shape[1],
-        batch_size=schedule["batch_size"],
+        batch_size=schedule.batch_size,
         study_seed=stream_seed(config),
     )
-    if config["compile"] if compiled is None else compiled:
+    if config.compile if compiled is None else compiled:
         compile_network(network)
     step = TrainingStep(
         network,
         optimiser,
         data,
         augmentation,
-        label_smoothing=schedule["label_smoothing"],
+        label_smoothing=schedule.label_smoothing,
         precision=precision,
     )
     evaluation = Evaluation(network, data, size=augmentation.size, precision=precision)
@@ -81,7 +78,7 @@ def assemble(
 
 
 def initial_network(
-    config: dict[str, Any],
+    config: Config,
     build: Callable[[], nn.Module],
     *,
     device: torch.device,
@@ -93,9 +90,10 @@ def initial_network(
     seed = stream_seed(config)
     network = build()
     initialise(network, study_seed=seed, trial=trial)
-    network.to(device=device, memory_format=torch.channels_last if channels_last else torch.contiguous_format)
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    network.to(device=device, memory_format=layout)  # type: ignore[call-overload]
     if fast is None:
-        fast = device.type == "cpu" if config["fast"] == "auto" else config["fast"]
+        fast = device.type == "cpu" if config.fast == "auto" else config.fast is True
     if fast:
         use_fast(network)
     generator = torch.Generator(device).manual_seed(dropout_seed(seed, trial=trial, epoch=1))
@@ -108,8 +106,8 @@ def dropout_seed(study_seed: int, *, trial: int, epoch: int) -> int:
     return seeds.seed(study_seed, "dropout", trial, epoch)
 
 
-def stream_seed(config: dict[str, Any]) -> int:
+def stream_seed(config: Config) -> int:
     """Return the seed of all streams: the study's, so that trials are paired, or one that the model takes part in."""
-    if config["paired"]:
-        return config["seed"]
-    return seeds.seed(config["seed"], "unpaired", json.dumps(science(config)["model"], sort_keys=True))
+    if config.paired:
+        return config.seed
+    return seeds.seed(config.seed, "unpaired", json.dumps(science(config)["model"], sort_keys=True))

@@ -19,7 +19,7 @@ from hybridsep.errors import ConfigError
 try:
     import fcntl
 except ImportError:  # Windows
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]
 
 _held: dict[Path, int | FileLock] = {}  # lock file -> descriptor; never closed, so a lock lasts as long as the process
 _asking = threading.Lock()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from hybridsep.config import config_dir
+from hybridsep.config import Config, config_dir, plain
 from hybridsep.config.identity import flatten
 from hybridsep.config.overrides import read_yaml
 
@@ -43,11 +43,11 @@ METRICS = {
 }
 
 
-def hyperparameters(config: Mapping[str, Any], trial: int) -> dict[str, Any]:
-    """Return `{column: value}` of a trial with a plain, resolved configuration; numbers, else text."""
-    arguments = {f"argument.{key}": value for key, value in config["model"]["module"].items() if key != "_target_"}
-    flat = flatten(dict(config))
-    values = {"row": config["row"], "trial": trial, **arguments, **{key: flat[key] for key in _KEYS}}
+def hyperparameters(config: Config, trial: int) -> dict[str, Any]:
+    """Return `{column: value}` of a trial; numbers, else text."""
+    arguments = {f"argument.{key}": value for key, value in config.model.module.items() if key != "_target_"}
+    flat = flatten(plain(config))
+    values = {"row": config.row, "trial": trial, **arguments, **{key: flat[key] for key in _KEYS}}
     numbers = _arguments()
     return {key: value if _is_number(value) and numbers.get(key, True) else str(value) for key, value in values.items()}
 

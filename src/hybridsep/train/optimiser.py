@@ -1,6 +1,7 @@
 """Initial weights from named streams, the learning-rate table, and SGD."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -41,7 +42,7 @@ def learning_rates(
     learning_rate: float,
     warmup_epochs: float,
     decay: str,
-    decay_steps: tuple[float, ...],
+    decay_steps: Sequence[float],
     decay_factor: float,
     decay_power: float,
 ) -> np.ndarray:
@@ -54,6 +55,7 @@ def learning_rates(
     warmup = round(warmup_epochs * steps_per_epoch)
     step = np.arange(total, dtype=np.float64)
     progress = np.clip((step - warmup) / max(1, total - warmup), 0.0, 1.0)
+    factor: np.ndarray
     if decay == "cosine":
         factor = (1.0 + np.cos(np.pi * progress)) / 2.0
     elif decay == "polynomial":

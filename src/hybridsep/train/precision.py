@@ -72,7 +72,7 @@ def prepare(device: torch.device, threads: int | None, *, at_once: int = 1) -> i
         torch.backends.cudnn.allow_tf32 = False
         torch.backends.cuda.matmul.allow_tf32 = False
         # Else every new tensor is filled with NaN first: one more pass over memory for each activation.
-        torch.utils.deterministic.fill_uninitialized_memory = False
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
         torch.cuda.set_device(device)
     return torch.get_num_threads()
 

@@ -1,14 +1,12 @@
 """What the trials of one row have in common, resolved and checked before anything is written."""
 
-import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
 
-from hybridsep.config.identity import flatten
+from hybridsep.config import Config
 from hybridsep.data import Dataset
 from hybridsep.errors import ConfigError
 from hybridsep.networks.cost import Cost, cost_of
@@ -27,7 +25,7 @@ class PreparedRow:
     epochs that end sooner after a commit share the next one, since a checkpoint takes 30 to 200 ms.
     """
 
-    config: dict[str, Any]
+    config: Config
     device: torch.device
     threads: int
     dataset: Dataset
@@ -37,40 +35,35 @@ class PreparedRow:
     commit_seconds: float = 15.0
 
 
-def prepare(config: dict[str, Any]) -> PreparedRow:
-    """Resolve and check a plain configuration, load its dataset, and set the process up for its device.
+def prepare(config: Config) -> PreparedRow:
+    """Decide what a configuration leaves open, check it, load its dataset, and set the process up for its device.
 
     Everything that can be wrong with the configuration or the data raises ConfigError or DataError here.
     """
     provenance.git_state()  # a HYBRIDSEP_COMMIT that is no commit ends here
-    device = precision.resolve_device(config["device"])
-    threads = precision.prepare(device, config["threads"], at_once=config["trials_at_once"] or 1)
-    decided, note = precision.resolve_precision(config["precision"], device)
-    if config["compile"]:
+    device = precision.resolve_device(config.device)
+    threads = precision.prepare(device, config.threads, at_once=config.trials_at_once or 1)
+    decided, note = precision.resolve_precision(config.precision, device)
+    if config.compile:
         check_compiler(device)
-        check_concurrency(device, trials_at_once=config["trials_at_once"], cuda_graph=config["cuda_graph"])
+        check_concurrency(device, trials_at_once=config.trials_at_once, cuda_graph=config.cuda_graph)
     dataset = build.dataset(config)
-    if config["evaluation"]["images"] is None:
-        share = round(_PAPER_SHARE * len(dataset.test_images))
-        config = {**config, "evaluation": {**config["evaluation"], "images": share}}
-    _check(config, dataset)
-    side = config["augmentation"]["crop"] or dataset.test_images.shape[1]
+    images = config.evaluation.images
+    if images is None:
+        images = round(_PAPER_SHARE * len(dataset.test_images))
+    _check(dataset, batch=config.schedule.batch_size, images=images)
+    config = replace(config, evaluation=replace(config.evaluation, images=images))
+    side = config.augmentation.crop or dataset.test_images.shape[1]
     classes = len(dataset.classes)
-    config = build.matched({**config, "precision": decided}, classes=classes, height=side, width=side)
+    config = build.matched(replace(config, precision=decided), classes=classes, height=side, width=side)
     make = build.network_factory(config, classes=classes)
-    _check_batch(config["schedule"]["batch_size"], make, side)
+    _check_batch(config.schedule.batch_size, make, side)
     cost = cost_of(make(), height=side, width=side)
     return PreparedRow(config, device, threads, dataset, make, cost, (note,) if note else ())
 
 
-def _check(config: dict[str, Any], dataset: Dataset) -> None:
+def _check(dataset: Dataset, *, batch: int, images: int) -> None:
     trained, tested = len(dataset.train_images), len(dataset.test_images)
-    batch, images = config["schedule"]["batch_size"], config["evaluation"]["images"]
-    for key, value in flatten(config).items():
-        # A record holds the configuration, and JSON has no such numbers.
-        for number in value if isinstance(value, list) else [value]:
-            if isinstance(number, float) and not math.isfinite(number):
-                raise ConfigError(f"{key}={number} is not allowed: a finite number")
     if batch > trained:
         fits = 1 << max(0, (trained // 2).bit_length() - 1)
         raise ConfigError(

@@ -3,10 +3,10 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 
+from hybridsep.config import Config
 from hybridsep.runs import asked
 from hybridsep.runs.progress import Monitor
 from hybridsep.runs.records import study_folder
@@ -51,8 +51,8 @@ class RowResult:
         )
 
 
-def train_row(config: dict[str, Any], trials: Iterable[int], *, monitor: Monitor, stop: Stop) -> RowResult:
-    """Bring every trial of a plain configuration to its end, or as far as `stop` lets it.
+def train_row(config: Config, trials: Iterable[int], *, monitor: Monitor, stop: Stop) -> RowResult:
+    """Bring every trial of a configuration to its end, or as far as `stop` lets it.
 
     Raises ConfigError, DataError and RecordError, before anything is written, for a configuration or data that are
     wrong, and for a trial's folder that holds another configuration or other data.
@@ -69,7 +69,7 @@ def train_prepared(row: PreparedRow, trials: Iterable[int], *, monitor: Monitor,
     if waiting and (reason := _write_down(row, list(records))):
         results |= {trial: TrialResult(label(folder_of(row, trial)), "refused", reason) for trial in waiting}
     elif waiting:
-        if row.config["compile"]:
+        if row.config.compile:
             compiling.begin_row()
         data = _on_device(row)
         at_once = _trials_at_once(row, data, waiting, monitor)
@@ -87,17 +87,17 @@ def train_prepared(row: PreparedRow, trials: Iterable[int], *, monitor: Monitor,
 
 def _write_down(row: PreparedRow, trials: list[int]) -> str:
     """Write down that the trials were asked for, for `status`; return why it could not be."""
-    results = row.config["results"]
+    results = row.config.results
     try:
-        asked.extend(study_folder(Path(results), row.config["study"]), {row.config["row"]: trials})
+        asked.extend(study_folder(Path(results), row.config.study), {row.config.row: trials})
     except OSError as error:
         return f"results={results} cannot be written: {error}"
     return ""
 
 
 def _on_device(row: PreparedRow) -> DeviceData:
-    padding, data = row.config["augmentation"]["padding"], row.config["data"]
-    loaded = DeviceData.load(row.dataset, row.device, padding=padding, mean=data["mean"], std=data["std"])
+    padding, data = row.config.augmentation.padding, row.config.data
+    loaded = DeviceData.load(row.dataset, row.device, padding=padding, mean=data.mean, std=data.std)
     if row.device.type == "cuda":
         # The data came through the default stream; every trial has one of its own.
         torch.cuda.synchronize(row.device)
@@ -106,8 +106,8 @@ def _on_device(row: PreparedRow) -> DeviceData:
 
 def _trials_at_once(row: PreparedRow, data: DeviceData, waiting: list[int], monitor: Monitor) -> int:
     """Return `trials_at_once`; where it is not set, as many as fit into a GPU's memory, and one on a CPU."""
-    given = row.config["trials_at_once"]
-    one_at_a_time = row.config["compile"] and not row.config["cuda_graph"]
+    given = row.config.trials_at_once
+    one_at_a_time = row.config.compile and not row.config.cuda_graph
     if given is not None or row.device.type != "cuda" or len(waiting) == 1 or one_at_a_time:
         return given or 1
     trial_bytes = _peak_bytes(row, data, waiting[0])
@@ -115,7 +115,7 @@ def _trials_at_once(row: PreparedRow, data: DeviceData, waiting: list[int], moni
     free_bytes, _ = torch.cuda.mem_get_info(row.device)
     at_once = trials_that_fit(len(waiting), free_bytes=free_bytes, trial_bytes=trial_bytes)
     monitor.say(
-        f"{row.config['row']}: {at_once} of {len(waiting)} trials side by side "
+        f"{row.config.row}: {at_once} of {len(waiting)} trials side by side "
         f"({trial_bytes / 1e9:.1f} GB each, {free_bytes / 1e9:.0f} GB free); set trials_at_once= for another number"
     )
     return at_once

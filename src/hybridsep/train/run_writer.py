@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import yaml
 
+from hybridsep.config import Config, plain
 from hybridsep.config.identity import identity, without_places
 from hybridsep.data import Dataset
 from hybridsep.data.subset import evaluation_subset
@@ -37,7 +38,7 @@ class RunWriter:
     def __init__(
         self,
         folder: Path,
-        config: dict[str, Any],
+        config: Config,
         trial: int,
         *,
         dataset: Dataset,
@@ -53,10 +54,10 @@ class RunWriter:
             "identity": identity(config, trial),
             "status": "running",
             "message": "",
-            "study": config["study"],
-            "row": config["row"],
+            "study": config.study,
+            "row": config.row,
             "trial": trial,
-            "config": {**without_places(config), "trial": trial},
+            "config": {**without_places(plain(config)), "trial": trial},
             "dataset": dataset.identity(),
             "model": {"params": cost.params, "macs": cost.macs},
             "result": None,
@@ -118,6 +119,7 @@ class RunWriter:
         predictions = records.predictions_bytes(logits, self._dataset.test_labels)
         records.write_atomically(self._folder / "predictions.npz", predictions)
         result = self._result(state, logits)
+        assert self._curves is not None  # `begin` came before
         self._curves.finish(self._closing(state, logits, result), epoch=len(state.history))
         self.record["result"] = result
         self._write(state, "finished")
@@ -126,7 +128,7 @@ class RunWriter:
         """Record that the trial came to a bad end: `status` is failed or diverged."""
         defaults = {"versions": provenance.versions(), "machine": {}, "git": provenance.git_state()}
         # A record names no place of this machine, and messages of the system do.
-        message = message.replace(f"{Path(self._config['results'])}{os.sep}", "")
+        message = message.replace(f"{Path(self._config.results)}{os.sep}", "")
         ended = {"status": status, "message": message, "result": None, "updated": _now()}
         records.write(self._folder, {**defaults, **self.record, **ended})
 
@@ -169,12 +171,13 @@ class RunWriter:
     def _result(self, state: Trial, logits: np.ndarray) -> dict[str, Any]:
         labels = self._dataset.test_labels
         wrong = logits.argmax(1) != labels
-        evaluation = self._config["evaluation"]
+        evaluation = self._config.evaluation
+        assert evaluation.images is not None  # `prepare` has chosen
         subset = evaluation_subset(
-            mode=evaluation["subset"],
-            images=evaluation["images"],
+            mode=evaluation.subset,
+            images=evaluation.images,
             available=len(labels),
-            study_seed=self._config["seed"],
+            study_seed=self._config.seed,
             trial=self._trial,
         )
         best = min(state.history, key=lambda row: row["test_error"])
@@ -187,7 +190,7 @@ class RunWriter:
         }
 
 
-def _changes(before: dict[str, Any], record: dict[str, Any]) -> str:
+def _changes(before: records.Record, record: dict[str, Any]) -> str:
     """Return in which versions and parts of the machine two records differ, "" when in none."""
     was, now = (
         {**one["versions"], **one["machine"], "commit": (one["git"].get("commit") or "")[:10]}

@@ -4,6 +4,7 @@ The step reads its images, crops, flips and learning rate through a counter that
 host anything. On a CPU it runs as it stands; on a GPU the same function is captured and replayed (`train/graph.py`).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,7 +41,13 @@ class DeviceData:
 
     @classmethod
     def load(
-        cls, dataset: Dataset, device: torch.device, *, padding: int, mean: list[float] | None, std: list[float] | None
+        cls,
+        dataset: Dataset,
+        device: torch.device,
+        *,
+        padding: int,
+        mean: Sequence[float] | None,
+        std: Sequence[float] | None,
     ) -> "DeviceData":
         """Copy a dataset to the device; `mean` and `std` of None are measured on the training images."""
         if mean is None or std is None:
@@ -152,11 +159,11 @@ class Evaluation:
 
     def __init__(self, network: nn.Module, data: DeviceData, *, size: int, precision: str):
         self._network, self._data = network, data
-        self._options = {"size": size, "precision": precision}
+        self._size, self._precision = size, precision
         self.logits: torch.Tensor | None = None
 
     def __call__(self) -> None:
-        found = logits_of(self._network, self._data, **self._options)
+        found = logits_of(self._network, self._data, size=self._size, precision=self._precision)
         if self.logits is None:
             self.logits = torch.empty_like(found)
         self.logits.copy_(found)

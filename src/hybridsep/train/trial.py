@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from hybridsep.config import Config
 from hybridsep.train.assembly import assemble, dropout_seed, stream_seed
 from hybridsep.train.graph import TrialStream
 from hybridsep.train.optimiser import learning_rates
@@ -23,13 +24,13 @@ class Diverged(Exception):
 class Trial:
     """The state of one trial in memory. It touches no file; `train/row.py` commits what it says.
 
-    `config` is a plain, resolved configuration whose precision is decided. `history` has one row per finished epoch.
+    `config` has its precision decided. `history` has one row per finished epoch.
     `stream` is entered by the calling thread, for as long as the trial lives.
     """
 
     def __init__(
         self,
-        config: dict[str, Any],
+        config: Config,
         trial: int,
         *,
         data: DeviceData,
@@ -37,7 +38,7 @@ class Trial:
         device: torch.device,
         stream: TrialStream,
     ):
-        self._schedule = schedule = config["schedule"]
+        self._schedule = schedule = config.schedule
         self._data, self._trial, self._seed, self._stream = data, trial, stream_seed(config), stream
         with stream.eager():
             parts = assemble(config, data=data, device=device, trial=trial, build=build)
@@ -45,11 +46,17 @@ class Trial:
         self._augmentation, self._step, self._evaluation = parts.augmentation, parts.step, parts.evaluation
         self._advance = stream.training(self._step, generator=self._dropout)
         self._evaluate = stream.evaluation(self._evaluation)
-        keys = ("learning_rate", "warmup_epochs", "decay", "decay_steps", "decay_factor", "decay_power")
         rates = learning_rates(
-            epochs=schedule["epochs"], steps_per_epoch=self.steps, **{key: schedule[key] for key in keys}
+            epochs=schedule.epochs,
+            steps_per_epoch=self.steps,
+            learning_rate=schedule.learning_rate,
+            warmup_epochs=schedule.warmup_epochs,
+            decay=schedule.decay,
+            decay_steps=schedule.decay_steps,
+            decay_factor=schedule.decay_factor,
+            decay_power=schedule.decay_power,
         )
-        self._rates = rates.reshape(schedule["epochs"], self.steps)
+        self._rates = rates.reshape(schedule.epochs, self.steps)
         self.history: list[dict[str, Any]] = []
         self.steps_done = 0
         self._seconds = self._training_seconds = 0.0
@@ -63,7 +70,7 @@ class Trial:
     @property
     def finished(self) -> bool:
         """Whether the last epoch is done."""
-        return len(self.history) >= self._schedule["epochs"]
+        return len(self.history) >= self._schedule.epochs
 
     @property
     def image_size(self) -> int:
@@ -139,6 +146,7 @@ class Trial:
         self._evaluate()
         self._stream.wait()
         logits, labels = self._evaluation.logits, self._data.test_labels
+        assert logits is not None
         with self._stream.eager():
             loss = float(functional.cross_entropy(logits, labels))
             error = 100.0 * float((logits.argmax(1) != labels).double().mean())
@@ -149,6 +157,7 @@ class Trial:
         """Return the logits (test images, classes) of the network as it is now."""
         if self._logits is None:
             self._test()
+        assert self._logits is not None
         with self._stream.eager():
             return self._logits.cpu().numpy()
 

@@ -4,6 +4,7 @@ import contextlib
 import threading
 import time
 import traceback
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,7 @@ class TrialResult:
 
 def folder_of(row: PreparedRow, trial: int) -> Path:
     """Return the folder of a trial."""
-    return records.run_folder(Path(row.config["results"]), row.config["study"], row.config["row"], trial)
+    return records.run_folder(Path(row.config.results), row.config.study, row.config.row, trial)
 
 
 def existing_record(row: PreparedRow, trial: int) -> records.Record | None:
@@ -59,7 +60,7 @@ def existing_record(row: PreparedRow, trial: int) -> records.Record | None:
         before = record["config"]
         changed = differences(before, row.config)
         what = ", ".join(changed) or "another version of the configuration"
-        if len(changed) == 1 and before["precision"] != row.config["precision"]:
+        if len(changed) == 1 and before["precision"] != row.config.precision:
             raise RecordError(
                 f"{folder} was begun with other arithmetic ({what}), as precision=auto chooses by the machine:"
                 f" precision={before['precision']} goes on with it, study= or row= gives this one a name of its own"
@@ -103,7 +104,7 @@ class TrialRunner:
             self._monitor.end_trial(f"{name}: another process is training it", trained=False)
             return TrialResult(name, "busy")
         except OSError as error:
-            return TrialResult(name, "refused", f"results={self._row.config['results']} cannot be written: {error}")
+            return TrialResult(name, "refused", f"results={self._row.config.results} cannot be written: {error}")
 
     def _run_locked(self, trial: int, folder: Path) -> TrialResult:
         # Read again: another process may have brought the trial to its end, or on its way, since this row began.
@@ -141,7 +142,7 @@ class TrialRunner:
             writer.record["machine"] = {**writer.record["machine"], "cuda_graph": f"none: {reason}"}
             self._monitor.say(f"{label(folder)}: its CUDA graph could not be captured ({reason}); going on without")
 
-        made = TrialStream(row.device, cuda_graph=row.config["cuda_graph"], gate=self._gate, on_failure=without_graph)
+        made = TrialStream(row.device, cuda_graph=row.config.cuda_graph, gate=self._gate, on_failure=without_graph)
         with contextlib.closing(made) as stream, stream:
             state = Trial(row.config, trial, data=self._data, build=row.build, device=row.device, stream=stream)
             if saved is not None:
@@ -150,9 +151,9 @@ class TrialRunner:
 
     def _train_to_end(self, state: Trial, folder: Path, writer: RunWriter, *, resumed: bool) -> bool:
         machine = provenance.machine(str(self._row.device), self._row.threads)
-        if self._row.config["compile"]:
+        if self._row.config.compile:
             machine["compiled"] = True
-        name, epochs = label(folder), self._row.config["schedule"]["epochs"]
+        name, epochs = label(folder), self._row.config.schedule.epochs
         try:
             changed = writer.begin(state, machine=machine, trials_at_once=self._at_once, resumed=resumed)
             if changed:
@@ -202,7 +203,7 @@ class TrialRunner:
 
     def _end(self, folder: Path, writer: RunWriter, status: str, message: str) -> TrialResult:
         self._monitor.end_trial(f"{label(folder)}: {status}, {message}", trained=False)
-        if status == "failed" and self._row.config["fail_fast"]:
+        if status == "failed" and self._row.config.fail_fast:
             self._stop.request(FAIL_FAST)
         try:
             writer.end(status, message)
@@ -227,12 +228,12 @@ def other_threads(row: PreparedRow) -> list[str]:
         return []
     others = " and ".join(map(str, numbers))
     return [
-        f"threads: {row.threads}, but finished trials of study {row.config['study']} had {others}: sums are ordered"
+        f"threads: {row.threads}, but finished trials of study {row.config.study} had {others}: sums are ordered"
         f" otherwise, so the bits can differ; threads={numbers[0]} goes on as they did"
     ]
 
 
-def result_line(record: dict[str, Any]) -> str:
+def result_line(record: Mapping[str, Any]) -> str:
     """Return the result of a finished trial as one line for people."""
     result = record["result"]
     speed = record["timings"]["train_images_per_second"]
