@@ -86,9 +86,12 @@ def many_to_one_of(runset: RunSet, choices: AnalysisOptions) -> dict[str, ManyTo
     """Return Dunnett's test of the rows against the baseline, on all test images."""
     every = {row: np.array(list(runset.errors(row, Subset("all", runset.images)).values())) for row in runset.rows}
     baseline = every.get(runset.baseline, np.empty(0))
-    rows = [every[row] for row in runset.variants]
-    tested = many_to_one(rows, baseline, margin=choices.margin, alpha=choices.alpha)
-    return dict(zip(runset.variants, tested, strict=True))
+    found: dict[str, ManyToOne | None] = {}
+    for own in (False, True):
+        rows = [row for row in runset.variants if runset.own(row) == own]
+        tested = many_to_one([every[row] for row in rows], baseline, margin=choices.margin, alpha=choices.alpha)
+        found |= dict(zip(rows, tested, strict=True))
+    return found
 
 
 def noise_floors(
@@ -140,6 +143,7 @@ def _row(runset: RunSet, row: str, errors: dict[str, dict[int, float]], choices:
         "title": spec.title,
         "label": spec.label or row,
         "is_baseline": row == runset.baseline,
+        "own": runset.own(row),
         "paper": spec.paper,
         "same_start": spec.same_start,
         "n": len(values),
@@ -221,8 +225,10 @@ def correct_and_star(rows: list[dict[str, Any]], ranges: dict[int, noise.NoiseFl
     `floor_high`, the range of the noise floor for the row's own number of trials, and whether it is `beyond_noise`:
     None for too few trials, and for a row that begins with the baseline's weights, which is no pair of unlike seeds.
     """
-    corrected = difference.holm([entry["p"] for entry in rows])
-    same = difference.holm([entry["equivalence_p"] for entry in rows])
+    # A row of one's own asks another question than the paper's rows do, and changes nothing of theirs.
+    own = [entry.get("own", False) for entry in rows]
+    corrected = difference.holm_in_families([entry["p"] for entry in rows], own)
+    same = difference.holm_in_families([entry["equivalence_p"] for entry in rows], own)
     for entry, p, p_same in zip(rows, corrected, same, strict=True):
         floor = ranges.get(entry["pairs"])
         known = floor is not None and not floor.too_few and not entry["is_baseline"] and entry["pairs"] >= MIN_TRIALS

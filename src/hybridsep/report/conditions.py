@@ -11,7 +11,7 @@ from typing import Any
 from hybridsep.config import config_dir, register
 from hybridsep.config.identity import flatten, science
 from hybridsep.report.folders import Run
-from hybridsep.report.runset import OWN_ROWS, RunSet
+from hybridsep.report.runset import RunSet
 from hybridsep.report.settings import ORIGINAL, OTHER, STAND_IN, Paper
 
 # The science of a configuration without its data, which are told by their content, and without seed and precision.
@@ -43,6 +43,7 @@ class Deviation:
 def of_table(runset: RunSet, paper: Paper) -> list[Deviation]:
     """Return the deviations of a table's finished runs: the images first, then every key of the configuration."""
     by_row = {row: next(iter(trials.values())).record.config for row, trials in runset.runs.items() if trials}
+    by_row = {row: config for row, config in by_row.items() if not runset.own(row)}
     spec = runset.spec
     # A row that stands for itself is the one of the table that is repeated.
     repeated = paper.tables[spec.counterpart].experiment if spec.counterpart else ""
@@ -66,7 +67,7 @@ def concerning(found: Iterable[Deviation], rows: Iterable[str]) -> list[Deviatio
 
 def warning(runset: RunSet, paper: Paper) -> str | None:
     """Return the line that must not be overlooked, or None when the runs are made as the paper's were."""
-    if runset.table == OWN_ROWS:
+    if not runset.spec.experiment:
         return None
     found = of_table(runset, paper)
     named = "; ".join(map(str, sorted(found, key=lambda one: one.accepted)))

@@ -7,8 +7,9 @@ from functools import reduce
 import numpy as np
 
 from hybridsep.errors import ConfigError
+from hybridsep.report import mixture
 from hybridsep.report.distances import p_or_least
-from hybridsep.report.runset import RunSet, Subset, refuse_mixture
+from hybridsep.report.runset import RunSet, Subset
 from hybridsep.report.settings import AnalysisOptions
 from hybridsep.report.table import Column, Table, estimate, p_value, percent
 from hybridsep.runs.seeds import stream
@@ -44,7 +45,7 @@ def joined(runsets: Sequence[RunSet], rows: Sequence[str]) -> RunSet | None:
     runs = {row: one.runs[row] for row, one in zip(rows, known, strict=True)}
     trials = {row: one.trials[row] for row, one in zip(rows, known, strict=True)}
     joined = replace(alone, baseline=rows[-1], rows=[rows[-1], *rows[:-1]], runs=runs, trials=trials)
-    refuse_mixture(joined.finished, joined.spec, network=False)
+    mixture.refuse(joined.finished, joined.spec)
     return joined
 
 

@@ -12,7 +12,7 @@ from hybridsep.report.table import MISSING, Column, Table, number, p_value, perc
 from hybridsep.runs import records
 from hybridsep.runs.seeds import stream
 from hybridsep.statistics import distance
-from hybridsep.statistics.difference import Interval, holm
+from hybridsep.statistics.difference import Interval, holm_in_families
 from hybridsep.statistics.distance import Distance, Predictions
 
 SAME_FUNCTION, ANOTHER_FUNCTION, UNCLEAR = "same function", "another function", "undecided"
@@ -85,7 +85,7 @@ def measure(runset: RunSet, choices: AnalysisOptions) -> Distances | None:
         )
         for row in variants
     ]
-    corrected = holm([one.test.p for one in found])
+    corrected = holm_in_families([one.test.p for one in found], [runset.own(row) for row in variants])
     return Distances(
         rows={
             row: RowDistance(one, p, shows(one, p, choices))

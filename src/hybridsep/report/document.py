@@ -23,7 +23,7 @@ from hybridsep.report.compare import Comparison
 from hybridsep.report.counterpart import side_by_side
 from hybridsep.report.figure_data import FigureData
 from hybridsep.report.folders import Problem
-from hybridsep.report.runset import OWN_ROWS, RunSet
+from hybridsep.report.runset import RunSet
 from hybridsep.report.settings import AnalysisOptions, Paper
 from hybridsep.report.sketches import Sketch, of_module
 from hybridsep.report.table import Table
@@ -111,7 +111,7 @@ def _section(
     under_null = null.table(runset, paper)
     if under_null:
         details.insert(0, under_null)
-    if runset.table != OWN_ROWS and paper.data.known(runset.first.record):
+    if runset.spec.experiment and paper.data.known(runset.first.record):
         details.append(claims.protocol_deviations(runset, paper))
     section = Section(
         title=runset.spec.title,

@@ -1,18 +1,17 @@
 """Sets of runs that one table compares: which belong together, and their errors on the chosen test images."""
 
-import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, reduce
 from typing import Any
 
 import numpy as np
 
-from hybridsep.config.identity import flatten
 from hybridsep.data.subset import evaluation_subset
 from hybridsep.errors import UserError
-from hybridsep.report.folders import Problem, Run, common_part
+from hybridsep.report import mixture
+from hybridsep.report.folders import Problem, Run
 from hybridsep.report.settings import AnalysisOptions, Paper, RowSpec, TableSpec
 from hybridsep.runs import asked
 from hybridsep.statistics.machines import MachineEffect, machine_effects
@@ -92,7 +91,12 @@ class RunSet:
             return known
         runs = self.runs.get(name) or {}
         title = next((run.record.settings.model.title for run in runs.values()), None)
-        return RowSpec(title=f"{title} ({name})" if title and title != name else name, label=name)
+        mark = " (own)" if self.own(name) else ""
+        return RowSpec(title=(f"{title} ({name})" if title and title != name else name) + mark, label=name + mark)
+
+    def own(self, row: str) -> bool:
+        """Return whether a row stands beside those of a table of the paper."""
+        return bool(self.spec.experiment) and row not in self.spec.rows
 
     def chosen(self, trial: int, subset: Subset | None = None) -> np.ndarray:
         """Indices of the test images that count in `trial`. Raises ConfigError for more images than there are."""
@@ -187,7 +191,31 @@ def _inside(node: Any, key: str) -> Any:
 def split(
     study: str, runs: Sequence[Run], paper: Paper, choices: AnalysisOptions
 ) -> tuple[list[RunSet], list[Problem]]:
-    """Return one set of runs per table that the study's rows belong to; tables that would mix runs become problems."""
+    """Return one set of runs per table that the study's rows belong to, and what was left out of them, by name.
+
+    Rows on other images than most of the study's are apart: their tables are numbered.
+    """
+    by_images: dict[str, list[Run]] = {}
+    for run in runs:
+        by_images.setdefault(run.record.dataset.sha256, []).append(run)
+    runsets: list[RunSet] = []
+    problems: list[Problem] = []
+    for number, some in enumerate(sorted(by_images.values(), key=len, reverse=True), 1):
+        for name, spec, rows in _plans(study, some, paper, choices):
+            try:
+                table = name if number == 1 else f"{name}-{number}"
+                one, left_out = _build(study, table, spec, rows, choices)
+                runsets.append(one)
+                problems += left_out
+            except UserError as error:
+                problems.append(Problem(study, None, f"{study}: no {name} table: {error}"))
+    return runsets, problems
+
+
+def _plans(
+    study: str, runs: Sequence[Run], paper: Paper, choices: AnalysisOptions
+) -> list[tuple[str, TableSpec, dict[str, list[Run]]]]:
+    """Return name, table and rows of each table of runs on the same images."""
     by_row: dict[str, list[Run]] = {}
     for run in runs:
         by_row.setdefault(run.row, []).append(run)
@@ -205,19 +233,16 @@ def split(
         if new or (present and len(by_row) == 1 and not plans):
             plans.append((name, spec, list(spec.rows)))
             placed.update(present)
-    rest = [row for row in by_row if row not in placed]
-    if rest:
+    own = [row for row in by_row if row not in placed]
+    if own and plans:
+        # A row of one's own stands below the paper's, in the first table.
+        plans[0][2].extend(own)
+    elif own:
         baseline = choices.baseline if choices.baseline in by_row else ""
-        rows = ([baseline] if baseline else []) + [row for row in rest if row != baseline]
-        plans.append((OWN_ROWS, TableSpec(title=OWN_TITLE, baseline=baseline), rows))
-    runsets, problems = [], []
-    for name, spec, rows in plans:
-        chosen = {row: by_row.get(row, []) for row in rows}
-        try:
-            runsets.append(_build(study, name, spec, chosen, choices))
-        except UserError as error:
-            problems.append(Problem(study, None, f"{study}: no {name} table: {error}"))
-    return runsets, problems
+        rows = ([baseline] if baseline else []) + [row for row in own if row != baseline]
+        title = OWN_TITLE if other is None else f"Rows on {other.dataset.title}: difference in test error"
+        plans.append((OWN_ROWS, TableSpec(title=title, baseline=baseline), rows))
+    return [(name, spec, {row: by_row.get(row, []) for row in rows}) for name, spec, rows in plans]
 
 
 def _on_other_images(spec: TableSpec, title: str) -> TableSpec:
@@ -227,14 +252,21 @@ def _on_other_images(spec: TableSpec, title: str) -> TableSpec:
     return replace(spec, title=f"{first} on {title}:{rest}" if rest else f"{first} on {title}", rows=rows)
 
 
-def _build(study: str, name: str, spec: TableSpec, by_row: dict[str, list[Run]], choices: AnalysisOptions) -> RunSet:
+def _build(
+    study: str, name: str, spec: TableSpec, by_row: dict[str, list[Run]], choices: AnalysisOptions
+) -> tuple[RunSet, list[Problem]]:
     runs = [run for group in by_row.values() for run in group]
     finished = [run for run in runs if run.status == "finished"]
     if not finished:
         raise UserError(f"none of its {len(runs)} run{'s'[: len(runs) != 1]} is finished")
-    refuse_mixture(finished, spec, network=name != OWN_ROWS)
-    found = {row: {run.trial: run for run in group if run.status == "finished"} for row, group in by_row.items()}
-    found = {row: dict(sorted(trials.items())) for row, trials in found.items()}
+    recorded = choices.subset == "recorded" or (choices.images is None and choices.subset != "all")
+    finished, left_out = mixture.fitting(finished, spec, table=name, baseline=spec.baseline, evaluation=recorded)
+    found: dict[str, dict[int, Run]] = {row: {} for row in by_row}
+    for run in sorted(finished, key=lambda run: run.trial):
+        found[run.row][run.trial] = run
+    # A row of the table stays, though empty; one's own that is left out does not.
+    gone = [row for row, group in by_row.items() if row not in spec.rows and group and not found[row]]
+    found = {row: trials for row, trials in found.items() if row not in gone or any(_unfinished(by_row[row]))}
     # The paper's baseline unless the user names another row of the table.
     baseline = choices.baseline if choices.baseline in found and found[choices.baseline] else spec.baseline
     rows = sorted(found, key=lambda row: row != baseline)
@@ -247,69 +279,23 @@ def _build(study: str, name: str, spec: TableSpec, by_row: dict[str, list[Run]],
         baseline=baseline,
         rows=rows,
         runs=found,
-        others=[run for run in runs if run.status != "finished"],
+        others=_unfinished(runs),
         trials={row: sorted({*planned[row], *(run.trial for run in by_row[row])}) for row in rows},
         subset=_subset(finished, choices),
         adjusted=choices.adjust_machines,
     )
     runset.chosen(finished[0].trial)
-    return runset
+    return runset, left_out
+
+
+def _unfinished(runs: Sequence[Run]) -> list[Run]:
+    return [run for run in runs if run.status != "finished"]
 
 
 def _subset(finished: list[Run], choices: AnalysisOptions) -> Subset:
-    recorded = {(run.record.settings.evaluation.subset, run.record.settings.evaluation.images) for run in finished}
-    if len(recorded) > 1 and (choices.subset == "recorded" or (choices.images is None and choices.subset != "all")):
-        raise UserError(
-            f"its runs record different evaluation subsets {sorted(recorded)}; set report.subset and report.images"
-        )
-    mode, images = next(iter(recorded))
-    return Subset(mode if choices.subset == "recorded" else choices.subset, choices.images or images)
-
-
-def refuse_mixture(finished: list[Run], spec: TableSpec, *, network: bool) -> None:
-    """Raise UserError naming keys and folders when runs of one table differ in more than the module under test."""
-    # Most configurations are equal but for the trial, so what they share is worked out once for all of them.
-    known: dict[str, dict[str, Any]] = {}
-    parts = []
-    for run in finished:
-        whole = json.dumps([asdict(run.record.dataset), run.record.config | {"trial": None}], sort_keys=True)
-        if whole not in known:
-            known[whole] = common_part(run, spec.vary, network=network)
-        parts.append(known[whole])
-    _refuse(finished, parts)
-    by_row: dict[str, list[Run]] = {}
-    for run in finished:
-        by_row.setdefault(run.row, []).append(run)
-    for group in by_row.values():
-        _refuse(group, [{"model": _science_of_model(run)} for run in group])
-
-
-def _science_of_model(run: Run) -> dict[str, Any]:
-    return {"network": run.record.settings.model.network, "module": run.record.settings.model.module}
-
-
-def _refuse(runs: list[Run], parts: list[dict[str, Any]]) -> None:
-    groups: dict[str, list[int]] = {}
-    for index, part in enumerate(parts):
-        groups.setdefault(json.dumps(part, sort_keys=True), []).append(index)
-    if len(groups) < 2:
-        return
-    most, *fewer = sorted(groups.values(), key=len, reverse=True)
-    usual, odd = flatten(parts[most[0]]), flatten(parts[fewer[0][0]])
-    keys = [key for key in sorted(usual.keys() | odd.keys()) if usual.get(key, ...) != odd.get(key, ...)]
-    shown = "; ".join(
-        f"{key} {_short(usual.get(key, 'absent'))} / {_short(odd.get(key, 'absent'))}" for key in keys[:4]
-    )
-    names = ", ".join(str(runs[index].folder) for group in fewer for index in group[:3])
-    raise UserError(
-        f"runs that must not be mixed: {len(most)} like {runs[most[0]].folder}, and {sum(map(len, fewer))} others"
-        f" ({names}); they differ in {shown}{' and more' if len(keys) > 4 else ''}; give each its own study="
-    )
-
-
-def _short(value: Any) -> str:
-    text = str(value)
-    return text if len(text) <= 24 else f"{text[:12]}..."
+    recorded = finished[0].record.settings.evaluation
+    mode = recorded.subset if choices.subset == "recorded" else choices.subset
+    return Subset(mode, choices.images or recorded.images)
 
 
 def expected_trials(row: str, rows: asked.Rows, spec: TableSpec, choices: AnalysisOptions, *, begun: bool) -> list[int]:

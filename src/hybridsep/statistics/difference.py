@@ -212,6 +212,16 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
     return [None if p is None else float(next(corrected)) for p in p_values]
 
 
+def holm_in_families(p_values: Sequence[float | None], families: Sequence[bool]) -> list[float | None]:
+    """Holm's correction over the p-values of each family by itself."""
+    corrected: list[float | None] = [None] * len(p_values)
+    for family in set(families):
+        places = [place for place, own in enumerate(families) if own == family]
+        for place, p in zip(places, holm([p_values[place] for place in places]), strict=True):
+            corrected[place] = p
+    return corrected
+
+
 def equivalence(samples: Sequence[np.ndarray], margin: float, alpha: float) -> Equivalence:
     """Two one-sided t tests that the mean difference lies within +-margin (statsmodels ttost_paired, ttost_ind)."""
     reason = lacking(*samples)
