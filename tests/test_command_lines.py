@@ -115,6 +115,8 @@ def test_what_cannot_be_meant_is_refused(words, tmp_path):
         (["model=resnet"], "did you mean model=resnext?"),
         (["+experiment=quick"], "type experiment=quick, without +"),
         (["++model=hybrid"], "type model=hybrid, without ++"),
+        (["experiment=figure5_quick"], "is now called experiment=figure5 scale=quick"),
+        (["experiment=figure6_small"], "is now called experiment=figure6 scale=small"),
         (["quick"], "did you mean experiment=quick?"),
         (["size=null"], "size=null: there is always one"),
         (["schedule.lr=1"], "did you mean schedule.learning_rate?"),

@@ -22,6 +22,7 @@ from hybridsep.config.targets import check_keywords, locate
 from hybridsep.errors import ConfigError
 from hybridsep.networks import cost_of
 from hybridsep.train import build
+from hybridsep.train.optimiser import initialise
 
 
 @pytest.fixture
@@ -55,6 +56,20 @@ def test_every_choice_composes_and_passes_its_checks(compose, group):
     assert names
     for name in names:
         config.resolve(compose(f"{group}={name}"))
+
+
+@pytest.mark.parametrize("name", choices("experiment"))
+def test_every_experiment_says_its_name(compose, name):
+    composed = compose(f"experiment={name}", "scale=quick")
+    assert composed.study == f"{name}-quick".replace("_", "-") and composed.size.name == "tiny"
+
+
+@pytest.mark.parametrize(("size", "parts"), [("paper", 1), ("small", 8), ("tiny", 8)])
+def test_a_size_sizes_every_network(compose, size, parts):
+    network = config.resolve(compose("model=darknet", f"size={size}")).model.network
+    assert network["width_ratio"] == 1 / parts
+    network = config.resolve(compose("model=fractalnet", f"size={size}")).model.network
+    assert network["widths"][0] == 64 / parts
 
 
 @pytest.mark.parametrize("name", choices("data"))
@@ -339,3 +354,16 @@ def test_keywords_of_a_constructor():
         "model.module.size is missing: a list, each a whole number",
     ):
         assert said in str(error.value)
+
+
+def test_quicknet_has_the_sister_papers_network(compose):
+    words = ("experiment=quicknet", "precision=float32")
+    for scale, params in (((), 3_543_320), (("scale=quick",), None)):
+        plain = build.plain(compose(*words, *scale))
+        network = build.network_factory(plain, classes=10)()
+        initialise(network, study_seed=0, trial=0)
+        slopes = [module.weight for module in network.modules() if isinstance(module, torch.nn.PReLU)]
+        assert len(slopes) == (10 if params else 4) and all(slope.tolist() == [0.25] for slope in slopes)
+        assert network.dropout.p == 0.5
+        if params:
+            assert sum(parameter.numel() for parameter in network.parameters()) == params

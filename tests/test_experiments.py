@@ -33,7 +33,7 @@ SHORT = (
     ],
 )
 def test_quick_form(run, tmp_path, monkeypatch, experiment, study, tables):
-    status, said = run(f"experiment={experiment}_quick", *SHORT)
+    status, said = run(f"experiment={experiment}", "scale=quick", *SHORT)
     assert status == 0, said
     place = tmp_path / "results"
     trained = {folder.parts[-2] for folder in records.find(place)}
@@ -52,7 +52,7 @@ def test_small_form_has_other_widths_and_nothing_else_of_the_network(figure, row
     GlobalHydra.instance().clear()
     with hydra.initialize_config_dir(str(config.config_dir()), version_base="1.3"):
         composed = [
-            hydra.compose("config", [f"experiment={name}", f"model={row}"]) for name in (figure, f"{figure}_small")
+            hydra.compose("config", [f"experiment={figure}", f"model={row}", *scale]) for scale in ([], ["scale=small"])
         ]
         paper, small = (OmegaConf.to_container(one, resolve=True) for one in composed)
     if row == "fractalnet":

@@ -27,9 +27,10 @@ GOLDEN = Path(__file__).parent / "golden"
 _CARRIED_OUT = ("kernels", "compile", "fast", "fail_fast", "results", "data_dir", "hydra")
 _COMMANDS = {
     "quick": ("separable", "inception", "resnext", "reformulated_inception", "separable_equivalent", "hybrid"),
-    "figure5_quick": ("fractalnet_separable", "fractalnet"),
-    "figure6_quick": ("darknet_separable", "darknet"),
+    "figure5 scale=quick": ("fractalnet_separable", "fractalnet"),
+    "figure6 scale=quick": ("darknet_separable", "darknet"),
 }
+_SCALES = ("quick", "small")
 _ROWS = tuple(row for rows in _COMMANDS.values() for row in rows)
 _TINY = (
     *("data.source.train=64", "data.source.test=40", "schedule.epochs=1", "schedule.warmup_epochs=0"),
@@ -48,6 +49,9 @@ def compositions() -> list[list[str]]:
     found = [[f"model={row}", f"size={size}"] for row in rows for size in _choices("size")]
     others = ("data", "augmentation", "schedule", "experiment")
     found += [[f"{group}={name}"] for group in others for name in _choices(group)]
+    found += [[f"experiment={name}", "scale=quick"] for name in ("activation", "hybrid_readings", "residual")]
+    figures = [("figure5", "fractalnet"), ("figure6", "darknet"), ("figure6", "variant/darknet_reference")]
+    found += [[f"experiment={name}", f"scale={scale}", f"model={row}"] for name, row in figures for scale in _SCALES]
     return [[*overrides, "data.path=somewhere/images.tar"] for overrides in found]
 
 
@@ -69,7 +73,7 @@ def composed() -> dict[str, dict[str, str]]:
 def trained(results: Path) -> dict[str, np.ndarray]:
     """Train every row for four steps with the command a user types; return its logits (40, classes) in float16."""
     for experiment, rows in _COMMANDS.items():
-        words = [f"experiment={experiment}", f"model={','.join(rows)}", *_TINY, f"results={results}"]
+        words = [*f"experiment={experiment}".split(), f"model={','.join(rows)}", *_TINY, f"results={results}"]
         command = [sys.executable, "-m", "hybridsep.run", *words, f"data_dir={results}"]
         done = subprocess.run(command, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr

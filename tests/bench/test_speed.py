@@ -12,7 +12,8 @@ from hybridsep.bench.speed import Inference
 from hybridsep.bench.timing import time_block
 
 QUICK = (
-    "experiment=speed_quick",
+    "experiment=speed",
+    "scale=quick",
     "speed.seconds_per_measurement=0.02",
     "speed.repeats=3",
     "speed.train_batch=16",

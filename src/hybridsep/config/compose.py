@@ -3,7 +3,6 @@
 import dataclasses
 import math
 import re
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -35,12 +34,12 @@ def config_dir() -> Path:
 
 
 def register() -> None:
-    """Give Hydra the schema and the resolvers `${stem:...}` and `${tempdir:}`."""
+    """Give Hydra the schema and the resolvers of conf/."""
     from hydra.core.config_store import ConfigStore
 
     ConfigStore.instance().store(name="schema", node=schema_node(Config))
     OmegaConf.register_new_resolver("stem", stem, replace=True)
-    OmegaConf.register_new_resolver("tempdir", tempfile.gettempdir, replace=True)
+    OmegaConf.register_new_resolver("small_warmup", lambda decay: 0 if decay == "polynomial" else 2, replace=True)
 
 
 def schema_node(schema: type) -> DictConfig:

@@ -36,7 +36,7 @@ class ModelConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class SizeConfig:
-    """Size of the baseline network (`hybridsep.networks.Stack`)."""
+    """Size of the baseline network (`hybridsep.networks.Stack`), and of the two other networks."""
 
     name: str
     widths: Annotated[list[Annotated[int, Interval(ge=1, le=65536)]], MinLen(1)]
@@ -45,6 +45,8 @@ class SizeConfig:
     act_layer: str
     dropout: Fraction
     residual: bool
+    fractalnet_widths: Annotated[list[Annotated[int, Interval(ge=1, le=65536)]], MinLen(1)]
+    darknet_width_ratio: Annotated[float, Interval(gt=0, le=1024)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,6 +134,7 @@ class Config:
     schedule: ScheduleConfig
     evaluation: EvaluationConfig = field(metadata=CARRIED_OUT)
     speed: SpeedConfig = field(metadata=CARRIED_OUT)
+    experiment: Name = field(default="own", metadata=CARRIED_OUT)
     task: Annotated[str, OneOf(("train", "speed"))] = "train"
     trial: Any = field(metadata=CARRIED_OUT)  # a part of the identity of its own
     seed: int

@@ -81,6 +81,8 @@ def _of_override(text: str) -> str:
 def _no_such_choice(missing: str, options: list[str]) -> str:
     group, _, name = missing.rpartition("/")
     folder = config_dir() / group
+    if group == "experiment" and (former := re.fullmatch(r"(\w+?)s?_(quick|small)", name)):
+        return f"experiment={name} is now called experiment={former[1]} scale={former[2]}"
     there = [*options, *(f"variant/{path.stem}" for path in sorted(folder.glob("variant/*.yaml")))]
     near = [one for one in there if one.rpartition("/")[2] == name] or meant(name, there)
     if near:

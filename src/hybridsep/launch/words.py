@@ -151,7 +151,7 @@ class _Word:
             return self._unreadable(error, is_text)
         self._refuse_list_of_choices(parsed)
         value = parsed.value()
-        if value is None and self.key in groups() and self.key != "experiment":
+        if value is None and self.key in groups() and self.key not in ("experiment", "scale"):
             raise ConfigError(f"{self.word}: there is always one; {_HELP}")
         if self.key == "trial" and isinstance(value, RangeSweep) and not self.sweep:
             return f"{self.sign}trial=[{','.join(str(number) for number in value.range())}]"
