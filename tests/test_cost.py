@@ -24,7 +24,7 @@ def test_every_model_and_size_costs_what_it_did(monkeypatch):
     """`costs.json` was written by the sums of each module and network, before there was one function.
 
     Only names, shapes and numbers of the `model` and `size` files count, so each file is composed once, and each
-    network that they describe is built and counted once (a size changes nothing but the stack).
+    network that they describe is built and counted once.
     """
     # Nothing is computed on "meta", where BatchNorm, which no count includes, is 8 ms of Python each time. Other tests
     # count the same networks as they are, where they run.
