@@ -359,7 +359,7 @@ def test_keywords_of_a_constructor():
 def test_quicknet_has_the_sister_papers_network(compose):
     words = ("experiment=quicknet", "precision=float32")
     for scale, params in (((), 3_543_316), (("scale=quick",), None)):
-        plain = build.plain(compose(*words, *scale))
+        plain = config.resolve(compose(*words, *scale))
         network = build.network_factory(plain, classes=10)()
         initialise(network, study_seed=0, trial=0)
         slopes = [module.weight for module in network.modules() if isinstance(module, torch.nn.PReLU)]
