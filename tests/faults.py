@@ -191,6 +191,24 @@ class Listener:
         print(line, flush=True)
 
 
+@dataclasses.dataclass
+class Outcome:
+    """How the trials of a start stand by their records: those that failed or diverged by their labels."""
+
+    finished: int
+    failed: list[str]
+    diverged: list[str]
+    stopped: bool
+
+    @classmethod
+    def of(cls, folders: list[Path]) -> "Outcome":
+        from hybridsep.launch.jobs import End, end_of
+
+        ends = {f"{folder.parts[-2]} {folder.name}": end_of(folder) for folder in folders}
+        named = {end: [label for label in ends if ends[label] is end] for end in End}
+        return cls(len(named[End.FINISHED]), named[End.FAILED], named[End.DIVERGED], bool(named[End.INTERRUPTED]))
+
+
 class Trainer:
     """One row, ready to be trained into any results folder, in this process or in forked ones.
 
@@ -218,16 +236,16 @@ class Trainer:
     def __call__(self, results: Path, *, trials: Iterable[int] = (0,), strike: Strike | None = None) -> Disk:
         """Train, and return the disk with its trace; `outcome` and `listener.lines` tell how it went."""
         from hybridsep.errors import RecordError
-        from hybridsep.train.row import RowResult, train_prepared
+        from hybridsep.train.row import train_prepared
 
-        self.outcome = RowResult()
         self.listener.lines.clear()
         self.stop.reason = ""
         self.row = dataclasses.replace(self.row, config=dataclasses.replace(self.row.config, results=str(results)))
         with self.stop, Disk(results, strike) as disk:
-            self.outcome = train_prepared(self.row, trials, monitor=self.listener, stop=self.stop)
-            if self.outcome.errors:
-                raise RecordError(self.outcome.errors[0])
+            errors = train_prepared(self.row, trials, monitor=self.listener, stop=self.stop)
+        self.outcome = Outcome.of([self.folder(results, trial) for trial in trials])
+        if errors:
+            raise RecordError(errors[0])
         return disk
 
 

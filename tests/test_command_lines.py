@@ -5,7 +5,6 @@ import io
 import os
 import re
 import sys
-from types import SimpleNamespace
 
 import hydra
 import pytest
@@ -17,8 +16,8 @@ from hybridsep import config
 from hybridsep import run as program
 from hybridsep.config import Config
 from hybridsep.config.keys import keys
+from hybridsep.launch.jobs import End
 from hybridsep.launch.words import prepare
-from hybridsep.runs import asked
 
 SEEDS = [
     ["model=null"],
@@ -58,18 +57,25 @@ SEEDS = [
 
 def typed(words: list[str], place) -> tuple[int, str]:
     """Type `python -m hybridsep.run` with these words, all that writes replaced; return `(status, standard error)`."""
-    finished = SimpleNamespace(finished=1, skipped=0, stopped=False, failed=[], diverged=[], errors=[])
-    before = sys.argv, program._train, program._measure, asked.extend, os.environ.copy(), os.getcwd()
-    program._train, program._measure, asked.extend = lambda *_: finished, lambda *_: False, lambda *_: None
+    before = sys.argv, os.environ.copy(), os.getcwd()
     sys.argv = ["run.py", *words]
     said = io.StringIO()
     os.chdir(place)
     try:
-        with contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()):
+        with (
+            contextlib.redirect_stderr(said),
+            contextlib.redirect_stdout(io.StringIO()),
+            pytest.MonkeyPatch.context() as patch,
+        ):
+            patch.setattr("hybridsep.train.row.train_row", lambda *_, **__: [])
+            patch.setattr("hybridsep.launch.jobs.end_of", lambda _: End.FINISHED)
+            patch.setattr("hybridsep.launch.jobs.Job.test_error", lambda _: 1.0)
+            patch.setattr("hybridsep.launch.sweeper.prepare_studies", lambda _: None)
+            patch.setattr(program, "_measure", lambda *_: True)
             with pytest.raises(SystemExit) as ended:
                 program.main()
     finally:
-        sys.argv, program._train, program._measure, asked.extend, environment, folder = before
+        sys.argv, environment, folder = before
         os.chdir(folder)
         os.environ.clear()
         os.environ.update(environment)

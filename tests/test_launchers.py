@@ -1,6 +1,6 @@
 """Sweeps in other processes: a job fails, one is killed, one is preempted, all are stopped; GPUs are claimed."""
 
-import json
+import math
 import os
 import re
 import shutil
@@ -10,14 +10,17 @@ import sys
 import time
 from importlib import metadata
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from conftest import TINY, cannot_be_written
 from same_bits import assert_same
 
 from hybridsep.errors import ConfigError
-from hybridsep.launch.result import JobResult, conclude
+from hybridsep.launch.conclusion import conclude
+from hybridsep.launch.jobs import Job
 from hybridsep.runs import records
+from hybridsep.runs.stop import FAIL_FAST, FILE, Stop, announce
 
 EPOCHS = "schedule.epochs=40"  # seconds: long enough to be met in the middle
 ROWS = ("separable", "resnext")
@@ -42,17 +45,22 @@ class Command:
         return records.run_folder(self.results, "tiny", row, trial)
 
     def worker(self, row: str, trial: int) -> int:
-        """Return the process that trains a trial, once an epoch of it is done."""
+        """Return the process that trains a trial, once it has begun."""
         deadline = time.monotonic() + 240
         while time.monotonic() < deadline:
-            if (self.folder(row, trial) / "history.csv").exists():
+            if (self.folder(row, trial) / "record.json").exists():
                 assert records.read(self.folder(row, trial))["status"] == "running", "too fast to be met in the middle"
-                plan = json.loads(next(self.results.glob("sweeps/*/plan.json")).read_text())
-                number = plan["jobs"].index(f"trial={trial} model={row}")
-                return json.loads(next(self.results.glob(f"sweeps/*/job-{number:04d}.json")).read_text())["process"]
+                return owner(records.lock_file(self.folder(row, trial)))
             assert self.process.poll() is None, self.end()
             time.sleep(0.02)
         raise AssertionError("no training was seen")
+
+
+def owner(lock: Path) -> int:
+    """Return the process that holds a lock."""
+    number = str(lock.stat().st_ino)
+    held = [line.split() for line in Path("/proc/locks").read_text().splitlines()]
+    return next(int(words[4]) for words in held if words[1] == "FLOCK" and words[5].split(":")[-1] == number)
 
 
 def fail_and_kill(root: Path, launcher: str, *overrides: str) -> tuple[Command, str, str]:
@@ -75,7 +83,7 @@ def fail_and_kill(root: Path, launcher: str, *overrides: str) -> tuple[Command, 
     status, again = second.end()
     assert status == 0, again
     assert all(records.read(second.folder(row, trial))["status"] == "finished" for row in ROWS for trial in (0, 1))
-    return second, said, "".join(path.read_text() for path in sorted(first.results.glob("sweeps/*/job-*.log")))
+    return second, said, "".join(path.read_text() for path in sorted(first.results.glob("sweeps/*/*.log")))
 
 
 def as_if_undisturbed(command: Command, run, root: Path) -> None:
@@ -89,7 +97,7 @@ def test_joblib_goes_on_when_a_job_fails_and_a_worker_is_killed(run, tmp_path):
     assert re.search(r"a worker died \(SIGKILL.*\) during .*trial=0 model=separable.*: going on", said), said
     assert "lost" not in said, said
     assert logs.count("resnext trial-01: training to epoch 40") == 1, logs  # the second time only; it failed before
-    assert len(re.findall("separable trial-00: training from epoch", logs)) == 1, logs
+    assert len(re.findall("separable trial-00: training (?:from|to) epoch", logs)) == 2, logs
     assert_every_trial_was_ended_by_one(logs)
     as_if_undisturbed(command, run, tmp_path)
 
@@ -124,7 +132,7 @@ def test_one_worker_is_this_process_and_its_jobs_are_not_lost(run, tmp_path):
     status, said = run(*words, results=str(tmp_path))
     assert status == 0 and "2 of 2 jobs done" in said and "lost" not in said, said
     for number in range(2):
-        log = next(tmp_path.glob(f"sweeps/*/job-000{number}.log")).read_text()
+        log = next(tmp_path.glob(f"sweeps/*/separable-trial-{number}.log")).read_text()
         assert f"separable trial-0{number}: finished" in log, log
     status, said = run(*words, results=str(tmp_path))
     assert status == 0 and said.count("already finished") == 2, said
@@ -133,7 +141,11 @@ def test_one_worker_is_this_process_and_its_jobs_are_not_lost(run, tmp_path):
 def test_a_sweep_whose_notes_cannot_be_written_is_refused(run, tmp_path):
     (tmp_path / "file").write_text("")
     status, said = run("-m", "hydra/launcher=joblib", *TINY, results=str(tmp_path / "file"))
-    assert status == 2 and said.startswith("hybridsep: results= cannot be written: ") and said.count("\n") == 1, said
+    assert (
+        status == 2
+        and said.startswith(f"hybridsep: results={tmp_path}/file cannot be written: ")
+        and said.count("\n") == 1
+    ), said
 
 
 def test_on_a_terminal_no_bar_stands_beside_the_lines_of_the_workers(run, tmp_path, monkeypatch):
@@ -167,7 +179,7 @@ def extra(launcher: str) -> str | None:
 def test_submitit_names_the_lost_job_with_its_log_and_the_others_go_on(run, tmp_path):
     pytest.importorskip("submitit")
     command, said, logs = fail_and_kill(tmp_path, "submitit_local")
-    lost = re.search(r"1 lost: trial=0 model=separable; .*\n  trial=0 model=separable: .* log (/\S+\.err)", said)
+    lost = re.search(r"1 lost: separable trial-00; .*\n  separable trial-00: .* log (/\S+\.err)", said)
     assert lost, said
     assert "separable trial-00: training to epoch 40" in Path(lost[1]).read_text()
     assert_every_trial_was_ended_by_one(logs)
@@ -181,7 +193,7 @@ def test_submitit_requeues_a_preempted_job_which_goes_on(run, tmp_path):
     os.kill(command.worker("separable", 0), signal.SIGUSR2)
     status, said = command.end()
     assert status == 0, said
-    log = next(command.results.glob("sweeps/*/job-0000.log")).read_text()
+    log = next(command.results.glob("sweeps/*/separable-trial-0.log")).read_text()
     assert re.search(r"separable trial-00: stopped after epoch \d+.* \(SIGTERM\); the same command goes on", log), log
     assert "separable trial-00: training from epoch" in log and "separable trial-00: finished" in log, log
     as_if_undisturbed(command, run, tmp_path)
@@ -194,11 +206,9 @@ def test_ctrl_c_lets_the_jobs_of_submitit_save(tmp_path):
     command.worker("separable", 0)
     os.killpg(command.process.pid, signal.SIGINT)  # as a terminal does: to submitit's processes too
     status, said = command.end()
-    assert status == 75 and said.endswith("0 of 4 jobs done; the same command goes on\n"), said
+    assert status == 75 and "0 of 4 jobs done; the same command goes on" in said, said
     assert "Traceback" not in said, said
     assert records.read(command.folder("separable", 0))["status"] == "interrupted"
-    notes = [json.loads(path.read_text()) for path in command.results.glob("sweeps/*/job-*.json")]
-    assert notes and all(note.get("stopped") for note in notes), notes
 
 
 @pytest.mark.launchers
@@ -206,7 +216,7 @@ def test_ray_begins_a_killed_task_again(run, tmp_path):
     pytest.importorskip("ray")
     command, said, logs = fail_and_kill(tmp_path, "ray")
     assert "lost" not in said, said
-    assert len(re.findall("separable trial-00: training from epoch", logs)) == 1, logs
+    assert len(re.findall("separable trial-00: training (?:from|to) epoch", logs)) == 2, logs
     assert_every_trial_was_ended_by_one(logs)
     as_if_undisturbed(command, run, tmp_path)
 
@@ -253,61 +263,169 @@ def test_watching_ends_when_nothing_is_left_to_train(tmp_path, capsys):
     assert command.main(["status", *words, "--watch", "watch=0"]) == 2 and "watch=0" in capsys.readouterr().err
 
 
-def test_what_is_said_at_the_end():
+def jobs_with(results: Path, **ends: tuple[str, ...]) -> list[Job]:
+    """Return a job for each row, whose trials have these statuses in their records; "" has none."""
+    import made_runs as fabricate
+
+    made = []
+    for row, statuses in ends.items():
+        for trial, status in enumerate(statuses):
+            if status:
+                fabricate.run(results, "s", row, trial, status=status, images=10)
+        config = SimpleNamespace(results=str(results), study="s", row=row, task="train")
+        made.append(Job(config, list(range(len(statuses))), name=f"model={row}"))
+    return made
+
+
+def test_what_is_said_at_the_end(tmp_path):
     lines: list[str] = []
-    ends = [
-        JobResult(failed={"resnext trial-01": "no space; see a/b"}, diverged={"hybrid trial-02": "at step 3; see c"}),
-        JobResult(name="model=inception", lost=True, log="x.log"),
-        JobResult(failed={"resnext trial-07": "no space; see d"}),
-    ]
-    assert conclude(ends, lines.append) == 1
+    jobs = jobs_with(
+        tmp_path, separable=("finished",), resnext=("failed", "finished", "running"), hybrid=("diverged",), mine=("",)
+    )
+    jobs[1].log = "x.log"
+    assert conclude(jobs, lines.append, sweep=True, stopped="") == 1
+    place = tmp_path / "runs/s"
+    killed = "its process ended without a word (killed, or out of memory)"
     assert lines == [
-        "2 failed: resnext trial-01, resnext trial-07",
-        "  resnext trial-01: no space; see a/b",
-        "  resnext trial-07: no space; see d",
-        "1 diverged: hybrid trial-02",
-        "  hybrid trial-02: at step 3; see c",
-        "1 lost: model=inception; the same command tries it again",
-        "  model=inception: its process ended without a word (killed, or out of memory), log x.log",
+        "1 of 4 jobs done (a job: some trials of one row)",
+        "1 failed: resnext trial-00",
+        f"  resnext trial-00: {records.read(place / 'resnext/trial-00')['message']}; see {place / 'resnext/trial-00'}",
+        "1 diverged: hybrid trial-00",
+        f"  hybrid trial-00: {records.read(place / 'hybrid/trial-00')['message']}; see {place / 'hybrid/trial-00'}",
+        "2 lost: resnext trial-02, mine trial-00; the same command tries them again",
+        f"  resnext trial-02: {killed}, log x.log",
+        f"  mine trial-00: {killed}",
+        f"runs:   {place}",
+        f"tables: python -m hybridsep.report study=s results={tmp_path}",
+        f"curves: tensorboard --logdir {place}",
     ]
-    assert conclude([JobResult(), JobResult(stopped=True, failed={"a trial-00": ""})], lines.append) == 75
-    assert conclude([JobResult(stopped=True), JobResult(errors=["wrong"])], lines.append) == 2
-    assert conclude([], lines.append) == 0
+
+
+def test_the_exit_status_follows_from_the_records(tmp_path):
+    separable, resnext, hybrid, mine = jobs_with(
+        tmp_path, separable=("finished",), resnext=("interrupted",), hybrid=("diverged",), mine=("running",)
+    )
+
+    def status(*jobs: Job, stopped: str = "") -> int:
+        return conclude(jobs, lambda line: None, sweep=False, stopped=stopped)
+
+    assert [status(separable), status(hybrid), status(resnext), status()] == [0, 1, 1, 0]
+    assert [status(each, stopped="SIGTERM") for each in (separable, hybrid, resnext, mine)] == [0, 1, 75, 75]
+    assert status(hybrid, resnext, stopped="max_minutes") == 75
+    assert status(hybrid, resnext, stopped=FAIL_FAST) == 1
+    with records.lock(records.run_folder(tmp_path, "s", "mine", 0)):  # another process is at it
+        assert status(mine) == 0
+    resnext.errors.append("wrong")
+    assert status(separable, resnext, stopped="SIGTERM") == 2
+
+
+def test_a_worker_hears_of_the_stop_request_of_another_process(tmp_path):
+    followed = Stop()
+    announce(tmp_path / FILE, "")
+    followed.follow(tmp_path / FILE, parent=True)
+    assert not followed.due()
+    announce(tmp_path / FILE, "SIGTERM")
+    followed._looked = 0.0
+    assert followed.due() and followed.reason == "SIGTERM"
+    late, orphan = Stop(), Stop()
+    announce(tmp_path / FILE, "", seconds_left=0)
+    late.follow(tmp_path / FILE, parent=False)
+    assert late.due() and late.reason == "max_minutes"
+    orphan.follow(tmp_path / "none", parent=True)
+    orphan._parent = 0
+    assert orphan.due() and "has ended" in orphan.reason
+
+
+def test_workers_end_when_their_command_was_killed(tmp_path):
+    command = Command(tmp_path, "joblib", "hydra.launcher.n_jobs=2", "schedule.epochs=2000")
+    worker = command.worker("separable", 0)
+    command.process.kill()
+    command.end()
+    deadline = time.monotonic() + 120
+    while Path(f"/proc/{worker}").exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert records.read(command.folder("separable", 0))["status"] == "interrupted"
+    assert not command.folder("resnext", 1).exists()
+
+
+def test_the_time_limit_of_joblib_is_named_with_the_lost_trials(tmp_path):
+    command = Command(tmp_path, "joblib", "hydra.launcher.n_jobs=2", "schedule.epochs=5000", "hydra.launcher.timeout=8")
+    status, said = command.end()
+    assert status == 1 and "hydra.launcher.timeout=8" in said and "4 lost: separable trial-00, " in said, said
+    assert "Traceback" not in said and "TimeoutError" not in said, said
+
+
+def test_a_stop_ends_a_sweep_of_many_jobs_at_once(tmp_path, monkeypatch):
+    words = [sys.executable, "-m", "hybridsep.run", "-m", *TINY, "schedule.epochs=5000", "trial=range(0,1000)"]
+    with subprocess.Popen([*words, f"results={tmp_path}"], stderr=subprocess.PIPE, text=True) as process:
+        first = records.run_folder(tmp_path, "tiny", "separable", 0)
+        while not (first / "record.json").exists() and process.poll() is None:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGTERM)
+        begun = time.process_time()
+        said = process.communicate()[1]
+    assert process.returncode == 75 and "0 of 1000 jobs done; the same command goes on" in said, said
+    assert said.count("not begun") == 0 and time.process_time() - begun < 5
+
+
+def test_nothing_is_written_outside_results(run, tmp_path, monkeypatch):
+    place = tmp_path / "temporary"
+    place.mkdir()
+    (tmp_path / "thesis").write_text("mine")
+    (place / "multirun.yaml").symlink_to(tmp_path / "thesis")
+    monkeypatch.setenv("TMPDIR", str(place))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    monkeypatch.chdir(place)
+    status, said = run("-m", *TINY, "schedule.epochs=1", "hydra.job.chdir=true", "trial=0,1")
+    assert status == 0 and "2 of 2 jobs done" in said, said
+    assert [path.name for path in place.iterdir()] == ["multirun.yaml"]
+    assert (tmp_path / "thesis").read_text() == "mine"
+    assert [path.name for path in (tmp_path / "results").iterdir()] == ["runs"]
+
+
+def test_a_sweeper_that_searches_gets_the_test_error(run, tmp_path, monkeypatch):
+    from hybridsep.launch import command
+
+    run(*TINY, "schedule.epochs=1", "trial=[0,1]")
+    [job] = [each for each in command.here().jobs]
+    errors = [
+        records.read(records.run_folder(tmp_path / "results", "tiny", "separable", trial))["result"] for trial in (0, 1)
+    ]
+    assert job.test_error() == sum(each["test_error"] for each in errors) / 2
+    job.trials.append(2)
+    assert math.isnan(job.test_error())
 
 
 _CLAIM = """
 import sys
-from pathlib import Path
 from hybridsep.train.device_lock import lock_free_device
-print(lock_free_device(sys.argv[2].split(","), Path(sys.argv[1])), flush=True)
+print(lock_free_device(sys.argv[1].split(",")), flush=True)
 sys.stdin.read()
 """
 
 
-def claimer(folder: Path, devices: str) -> subprocess.Popen:
+def claimer(devices: str) -> subprocess.Popen:
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen([sys.executable, "-c", _CLAIM, str(folder), devices], **pipes)
+    return subprocess.Popen([sys.executable, "-c", _CLAIM, devices], **pipes)
 
 
-def test_processes_claim_different_gpus_and_the_dead_free_theirs(tmp_path, monkeypatch):
+def test_processes_claim_different_gpus_and_the_dead_free_theirs(monkeypatch):
     from hybridsep.train import device_lock
 
     monkeypatch.setattr(device_lock, "_held", {})
-    owners = [claimer(tmp_path, "a,b") for _ in range(2)]
+    a, b, c = (f"{letter}-{os.getpid()}" for letter in "abc")
+    owners = [claimer(f"{a},{b}") for _ in range(2)]
     assert sorted(owner.stdout.readline().strip() for owner in owners) == ["0", "1"]
     with pytest.raises(ConfigError, match="all 2 GPUs are in use by other processes.*device=cuda:0"):
-        device_lock.lock_free_device(["a", "b"], tmp_path)
+        device_lock.lock_free_device([a, b])
     # What is visible to a process has other numbers there: the name counts.
-    assert device_lock.lock_free_device(["b", "c"], tmp_path) == 1
-    assert device_lock.lock_free_device(["c", "b"], tmp_path) == 0
+    assert device_lock.lock_free_device([b, c]) == 1
+    assert device_lock.lock_free_device([c, b]) == 0
     owners[0].kill()
     owners[0].communicate()
-    owners.append(claimer(tmp_path, "a,b"))
+    owners.append(claimer(f"{a},{b}"))
     assert owners[-1].stdout.readline().strip() in ("0", "1")
-    (tmp_path / "hybridsep-gpu-d.lock").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(ConfigError, match="cannot be opened"):
-        device_lock.lock_free_device(["d"], tmp_path)
     for owner in owners[1:]:
         owner.communicate()
-    for descriptor in device_lock._held.values():
-        os.close(descriptor)
+    for held in device_lock._held.values():
+        held.close()

@@ -80,7 +80,7 @@ def test_a_connection_that_ends_saves_the_trial(tmp_path: Path):
     with subprocess.Popen(command, stderr=terminal, stdout=terminal, env=os.environ | {"TERM": "xterm"}) as process:
         os.close(terminal)
         os.set_blocking(reader, False)
-        while not (folder / "history.csv").exists() and process.poll() is None:
+        while not (folder / "record.json").exists() and process.poll() is None:
             time.sleep(0.05)
         os.close(reader)  # from now on nothing can be written to it
         time.sleep(0.5)

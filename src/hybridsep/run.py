@@ -5,7 +5,7 @@ or diverged, or a job was lost; 2: something to mend, said in one line; 75: stop
 """
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hybridsep.runs.stop import Stop
 from hybridsep.streams import run_program
@@ -13,31 +13,26 @@ from hybridsep.streams import run_program
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
+    from hybridsep.config import Config
+    from hybridsep.runs.progress import Monitor
 
-def job(config: "DictConfig") -> float | None:
+
+def job(composed: "DictConfig") -> float:
     """Do one job; Hydra calls it once, or once for each job of a sweep, here or in a launcher's worker process."""
     from hybridsep.launch.job import run_job
 
-    return run_job(config, train=_train, measure=_measure)
+    return run_job(composed, measure=_measure)
 
 
-def _train(config: "DictConfig", trials: list[int], monitor: Any, stop: Stop) -> Any:
-    from hybridsep.config import resolve
-    from hybridsep.train.row import train_row
-
-    return train_row(resolve(config), trials, monitor=monitor, stop=stop)
-
-
-def _measure(config: "DictConfig", monitor: Any, stop: Stop) -> bool:
+def _measure(config: "Config", monitor: "Monitor", stop: Stop) -> bool:
     from hybridsep.bench import speed
-    from hybridsep.config import resolve
 
-    return not speed.measure(resolve(config), monitor=monitor, stop=stop)
+    return speed.measure(config, monitor=monitor, stop=stop)
 
 
 def main() -> None:
     """Run the command line and exit with its status."""
-    # Signals are a wish to stop from here on, also while the rest is imported; the time is counted from here too.
+    # Signals are stop requests, also while the rest is imported; the time is counted from here too.
     with Stop() as stop:
         status = run_program("hybridsep", lambda: _main(stop))
     sys.exit(status)
@@ -55,9 +50,9 @@ def _main(stop: Stop) -> int:
 
         print(text(words))
         return 0
-    from hybridsep.launch import command, supervisor
+    from hybridsep.launch.supervisor import supervise
 
-    return supervisor.supervise(job, command.begin(stop))
+    return supervise(job, stop)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
-"""Hydra's submitit launchers, made to wait for every job, to keep to the number of workers, and to requeue in peace.
+"""Our sweeper where Hydra looks for it, and Hydra's submitit launchers, which wait for every job, keep to the number of
+workers here, and requeue in peace.
 
 hydra-submitit-launcher 1.2.0 raises at the first job whose process was killed and forgets the others; its local form
 starts all jobs at once; and its checkpoint hook ends the process in the middle of a step, which costs up to an epoch.
-Hydra finds launchers in the package `hydra_plugins` only, and imports its modules in the order of their names.
+Hydra finds plugins in the package `hydra_plugins` only, and imports its modules in the order of their names.
 """
 
 import importlib.util
@@ -10,7 +11,6 @@ import os
 import signal
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -20,8 +20,7 @@ from hydra.core.utils import JobReturn, JobStatus
 
 from hybridsep.config import config_dir
 from hybridsep.errors import ConfigError
-from hybridsep.launch import command
-from hybridsep.launch.sweep_folder import mark_lost
+from hybridsep.launch import command, sweeper
 from hybridsep.runs import machine
 
 _KEYBOARD = {signal.SIGINT}
@@ -32,17 +31,25 @@ _stored = ConfigStore.instance().repo.get("hydra", {}).get("launcher", {})
 for _preset in (config_dir() / "hydra" / "launcher").glob("*.yaml"):
     _stored.pop(_preset.name, None)
 
-if importlib.util.find_spec("hydra_plugins.hydra_submitit_launcher") is not None:
-    from hydra_plugins.hydra_submitit_launcher.submitit_launcher import LocalLauncher, SlurmLauncher
 
-    class _Waiting:
-        """Mixed into a launcher of hydra-submitit-launcher."""
+class JobSweeper(sweeper.JobSweeper):
+    """`hydra/sweeper=jobs`, the one of conf/config.yaml."""
+
+
+if importlib.util.find_spec("hydra_plugins.hydra_submitit_launcher") is not None:
+    from hydra_plugins.hydra_submitit_launcher.submitit_launcher import BaseSubmititLauncher
+
+    class _Waiting(BaseSubmititLauncher):
+        """What both have in common. `LEAVES_ITS_JOBS`: they are another's to end, once nobody waits for them."""
+
+        LEAVES_ITS_JOBS: bool
 
         def __call__(self, *arguments: Any) -> JobReturn:
             """Do a job in its own process. SIGUSR2 ends it at the next step with a checkpoint; then it is requeued."""
             if self.params["cpus_per_task"]:
                 os.environ.setdefault("OMP_NUM_THREADS", str(self.params["cpus_per_task"]))
-            requeue, stop = signal.getsignal(signal.SIGUSR2), signal.getsignal(signal.SIGTERM)
+            requeue: Any = signal.getsignal(signal.SIGUSR2)
+            stop = signal.getsignal(signal.SIGTERM)
             asked: list[tuple[int, FrameType | None]] = []
 
             def ask(number: int, frame: FrameType | None) -> None:
@@ -84,39 +91,45 @@ if importlib.util.find_spec("hydra_plugins.hydra_submitit_launcher") is not None
                 for number, overrides in enumerate(job_overrides, start=initial_job_idx)
             ]
             jobs = self._start(executor, arguments)
-            folder = Path(self.config.hydra.sweep.dir)
-            returned = [self._returned(job, folder, given) for job, given in zip(jobs, arguments, strict=False)]
+            returned = [self._returned(job, given[0]) for job, given in zip(jobs, arguments, strict=False)]
             if not all(job.done() for job in jobs):
                 command.here().monitor.say(f"left in the queue: job {jobs[0].job_id.split('_')[0]} (scancel ends it)")
             return returned
 
-        def _returned(self, job: Any, folder: Path, given: tuple[Any, ...]) -> JobReturn:
-            """Wait for a job and return what it returned. A lost one is noted, with its log, in the sweep's folder."""
+        def _start(self, executor: Any, arguments: list[tuple[Any, ...]]) -> list[Any]:
+            """Hand the jobs over and return them."""
+            raise NotImplementedError
+
+        def _returned(self, job: Any, overrides: list[str]) -> JobReturn:
+            """Wait for a job and return what it returned; of a lost one a failure with the path of its log."""
             from submitit.core.utils import FailedJobError, UncompletedJobError
 
-            untold = JobReturn(overrides=given[0], status=JobStatus.COMPLETED)
             while not job.done():
-                if self._LEAVES and command.here().stop.requested():
-                    return untold
+                if self.LEAVES_ITS_JOBS and command.here().stop.due():
+                    return JobReturn(overrides=overrides, status=JobStatus.COMPLETED)
                 time.sleep(0.5)
             try:
-                return job.results()[0]
+                returned: JobReturn = job.results()[0]
+                return returned
             except (FailedJobError, UncompletedJobError):
-                mark_lost(folder, given[2], job.paths.stderr)
-                return untold
+                lost = JobReturn(overrides=overrides, status=JobStatus.FAILED)
+                lost.return_value = sweeper.LostJobError(str(job.paths.stderr))
+                return lost
 
-    class WaitingSlurmLauncher(_Waiting, SlurmLauncher):
-        """`hydra/launcher=submitit_slurm`. A wish to stop ends the waiting; the array stays in the queue."""
+    class WaitingSlurmLauncher(_Waiting):
+        """`hydra/launcher=submitit_slurm`. A stop request ends the waiting; the array stays in the queue."""
 
-        _LEAVES = True
+        _EXECUTOR = "slurm"
+        LEAVES_ITS_JOBS = True
 
         def _start(self, executor: Any, arguments: list[tuple[Any, ...]]) -> list[Any]:
             return executor.map_array(self, *zip(*arguments, strict=True))
 
-    class WaitingLocalLauncher(_Waiting, LocalLauncher):
-        """`hydra/launcher=submitit_local`. A wish to stop is passed on to the jobs, and no more are begun."""
+    class WaitingLocalLauncher(_Waiting):
+        """`hydra/launcher=submitit_local`. A stop request is passed on to the jobs, and no more are begun."""
 
-        _LEAVES = False
+        _EXECUTOR = "local"
+        LEAVES_ITS_JOBS = False
 
         def __call__(self, *arguments: Any) -> JobReturn:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _KEYBOARD)
@@ -135,7 +148,7 @@ if importlib.util.find_spec("hydra_plugins.hydra_submitit_launcher") is not None
             for given in arguments:
                 while sum(not job.done() for job in jobs) >= at_once:
                     time.sleep(0.1)
-                if command.here().stop.requested():
+                if command.here().stop.due():
                     break
                 # A terminal's Ctrl-C reaches every process, and submitit's between us and the job would kill it within
                 # a second. What is blocked here is blocked there, and waits here until it is not.

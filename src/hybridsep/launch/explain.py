@@ -1,5 +1,6 @@
 """Errors of Hydra, OmegaConf and YAML in one line, in this program's words."""
 
+import logging
 import os
 import re
 import traceback
@@ -16,6 +17,12 @@ from hybridsep.config.keys import hint, keys, kind_of, meant
 from hybridsep.config.overrides import read_yaml
 from hybridsep.config.ranges import allowed
 from hybridsep.errors import UserError
+
+# Hydra logs its errors too, and Python prints what no handler takes: they are said once, here.
+logging.getLogger("hydra").addHandler(logging.NullHandler())
+
+# Hydra logs its errors too, and Python prints what no handler takes: they are said once, here.
+logging.getLogger("hydra").addHandler(logging.NullHandler())
 
 _LONGEST = 600  # characters of an error's line; a value can be of any length
 _NOISE = re.compile(r"(full_key:|object_type=|reference_type=|Config search path|provider=)")
@@ -35,7 +42,7 @@ def explain(error: BaseException, own: Path | None = None) -> str:
     if isinstance(error, RecursionError) and own and (wrong := _circular_file(own)):
         return _short(wrong)
     if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
-        return _short(_no_such_choice(str(error.missing_cfg_file), error.options))
+        return _short(_no_such_choice(str(error.missing_cfg_file), list(error.options)))
     text = _short(_lines(error))
     if isinstance(error, HydraException | OmegaConfBaseException | UserError):
         return _of_override(text) or text or type(error).__name__

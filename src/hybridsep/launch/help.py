@@ -20,7 +20,7 @@ _EXIT = (
     "Exit status: 0 done, 1 a trial failed, diverged or was lost, 2 something to mend (one line says what),"
     " 75 stopped early and to be continued by the same command."
 )
-_NOT_CHOICES = {"model/base"}  # what models are made of
+_NOT_CHOICES = {"model/base", "hydra/sweeper"}  # what models are made of, and what every sweep is
 
 
 def text(words: list[str]) -> str:

@@ -1,112 +1,141 @@
-"""One job of a command: the trials of one row trained, or its speed measured, and how that ended."""
+"""One job of a command done in this process: the trials of one row trained, or its speed measured."""
 
+import contextlib
+import io
+import math
 import os
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import TextIO
 
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from hybridsep import config as configuration
-from hybridsep.errors import UserError
-from hybridsep.launch import sweep
+from hybridsep.config import Config, parse_trials, resolve
+from hybridsep.errors import ConfigError, UserError
 from hybridsep.launch.command import Command, here
 from hybridsep.launch.explain import explain
-from hybridsep.launch.result import JobResult
-from hybridsep.launch.sweep_folder import report_result
+from hybridsep.launch.jobs import Job, JobError, check_choices
+from hybridsep.launch.resolvers import BASIC
 from hybridsep.runs.progress import Monitor
-from hybridsep.runs.stop import FAIL_FAST, Stop, Stopped
+from hybridsep.runs.stop import FAIL_FAST, FILE, ORPHANED, Stop, Stopped, announce
+
+Measure = Callable[[Config, Monitor, Stop], bool]  # returns whether it came to its end
 
 
-class RowResult(Protocol):
-    """How the trials of a row ended; those that failed or diverged by their labels, `separable trial-03`."""
+def run_job(composed: DictConfig, *, measure: Measure) -> float:
+    """Do the job that Hydra composed, here or in a launcher's worker process.
 
-    finished: int
-    skipped: int
-    stopped: bool
-    errors: list[str]
-    failed: list[str]
-    diverged: list[str]
-
-
-# Each imports what it needs when it is called: torch takes seconds, and a mistyped value should be answered at once.
-Train = Callable[[DictConfig, list[int], Monitor, Stop], RowResult]
-Measure = Callable[[DictConfig, Monitor, Stop], bool]  # returns whether it was stopped
-
-
-def run_job(config: DictConfig, *, train: Train, measure: Measure) -> float | None:
-    """Do the job that Hydra composed, here or in a launcher's worker process, and keep or report how it ended.
-
-    Returns the test error, the mean of its trials, which a sweeper may look for the least of; None unless all finished.
+    Returns the mean test error of its trials in percent, which sweepers that search want, and not-a-number when they
+    are not all finished. Raises UserError in a worker process only: else what is wrong is in the command.
     """
-    command = here()
-    # results= and data_dir= are relative to where the command was typed; hydra.job.chdir=true and Ray are elsewhere.
-    os.chdir(HydraConfig.get().runtime.cwd)
-    if wrong := sweep.refused(config):
-        command.results.append(JobResult(errors=[wrong]))
-    elif sweep.uses_launcher():
-        # A worker, or what joblib takes for its only one: this process. A worker's jobs are counted each for itself.
-        command.close()
-        report_result(lambda: _do(config, command, train, measure, planned=len))
-    else:
-        command.results.append(
-            _do(config, command, train, measure, planned=lambda trials: command.trials or len(trials))
-        )
-    return _test_error(config)
-
-
-def _test_error(config: DictConfig) -> float | None:
-    from hybridsep.runs import records
-
+    command, hydra = here(), HydraConfig.get()
+    in_a_worker = hydra.launcher._target_ != BASIC and hydra.mode == RunMode.MULTIRUN
+    # results= and data_dir= are relative to where the command was typed: Ray starts its workers elsewhere, and
+    # hydra.job.chdir=true changes the folder for each job.
+    os.chdir(hydra.runtime.cwd)
     try:
-        checked = configuration.resolve(config)
-        folders = [
-            records.run_folder(Path(checked.results), checked.study, checked.row, trial)
-            for trial in configuration.parse_trials(checked.trial)
-        ]
-        errors = [float(records.read(folder)["result"]["test_error"]) for folder in folders]
-    except (UserError, TypeError):
-        return None  # how the job ended says why
-    return sum(errors) / len(errors)
+        job = command.under_way or _job(composed)
+    except UserError as error:
+        if in_a_worker:
+            raise
+        command.errors.append(explain(error))
+        return math.nan
+    if in_a_worker:
+        with _in_a_worker(job, command):
+            _do(job, command, measure)
+        if job.errors:
+            raise JobError("\n".join(job.errors))
+        return job.test_error() if job.trials else float(job.measured)
+    if command.under_way is None:
+        command.jobs.append(job)
+    _do(job, command, measure)
+    return job.test_error()
 
 
-def _do(
-    config: DictConfig, command: Command, train: Train, measure: Measure, *, planned: Callable[[list[int]], int]
-) -> JobResult:
-    """Do the job. Nothing is raised but what ends a process: what goes wrong is in the answer.
+def _job(composed: DictConfig) -> Job:
+    """Return the job that Hydra composed. Raises ConfigError."""
+    hydra = HydraConfig.get()
+    if hydra.launcher._target_ != BASIC and hydra.mode != RunMode.MULTIRUN:
+        name = hydra.runtime.choices["hydra/launcher"]
+        raise ConfigError(f"hydra/launcher={name} starts the jobs of a sweep: add -m")
+    check_choices(composed, hydra.runtime.choices)
+    config = resolve(composed)
+    return Job(config, [] if config.task == "speed" else parse_trials(config.trial))
 
-    `planned`: trials of this job -> trials of all that is shown as one progress.
-    """
-    result = JobResult()
+
+def _do(job: Job, command: Command, measure: Measure) -> None:
+    config, stop = job.config, command.stop
     try:
-        trials = configuration.parse_trials(config.trial)
-        checked = configuration.resolve(config)
-        stop = command.stop
-        stop.limit(config.max_minutes)
         with stop:
-            if stop.requested():
-                if not any(earlier.stopped for earlier in command.results):
-                    command.monitor.say(f"{config.row}: not begun ({stop.reason}); the same command goes on")
-                result.stopped = True
+            if command.sweep is None:
+                stop.limit(config.max_minutes)
+            if stop.due():
+                command.monitor.say(f"{config.row}: not begun ({stop.reason}); the same command goes on")
             elif config.task == "speed":
-                result.stopped = measure(config, command.monitor, stop)
+                job.measured = measure(config, command.monitor, stop)
             else:
-                command.monitor.begin_study(planned(trials))
-                row = train(config, trials, command.monitor, stop)
-                result.stopped = row.stopped
-                if row.finished or row.skipped:
-                    result.study = str(Path(checked.results) / "runs" / checked.study)
-                result.errors += row.errors
-                result.failed = {label: sweep.where(checked, label) for label in row.failed}
-                result.diverged = {label: sweep.where(checked, label) for label in row.diverged}
+                # Torch takes seconds, and a mistyped value should be answered at once.
+                from hybridsep.train.row import train_row
+
+                command.monitor.begin_study(sum(len(each.trials) for each in command.jobs) or len(job.trials))
+                job.errors += train_row(config, job.trials, monitor=command.monitor, stop=stop)
     except Stopped as reason:
         command.monitor.say(f"{config.row}: not begun ({reason}); the same command goes on")
-        result.stopped = True
     except Exception as error:
         # A trial keeps its failure to itself: this was raised before one began, or is the machine's.
-        result.errors.append(explain(error))
-    if config.fail_fast and (result.failed or result.errors):
-        result.ends_sweep = True
-        command.stop.request(FAIL_FAST)
-    return result
+        job.errors.append(explain(error))
+    if job.errors and config.fail_fast:
+        stop.request(FAIL_FAST)
+
+
+@contextlib.contextmanager
+def _in_a_worker(job: Job, command: Command) -> Iterator[None]:
+    """Meanwhile, follow the stop requests of the sweep, and copy what is said into a log in its folder."""
+    hydra = HydraConfig.get()
+    folder = Path(hydra.sweep.dir)
+    if not folder.is_dir():
+        raise ConfigError(f"a worker does not see {folder}: results= must be one folder for all jobs and machines")
+    if command.sweep is None:
+        # joblib's workers are children of the command, and nobody would see them after a `kill -9` of it.
+        command.stop.follow(folder / FILE, parent="joblib" in hydra.launcher._target_)
+    command.close()  # a worker's trials are counted each job for itself
+    try:
+        with _copied(folder / job.log_name):
+            yield
+    finally:
+        command.close()
+        if command.stop.reason == ORPHANED:
+            os._exit(75)  # all is saved, and joblib would wait five minutes for another job
+        if command.stop.reason == FAIL_FAST:
+            with contextlib.suppress(OSError):  # another worker writes the same at the same time
+                announce(folder / FILE, FAIL_FAST)
+
+
+class _Both(io.TextIOBase):
+    """Standard error and a file at once. It is no terminal, so a worker draws no bars over another's."""
+
+    def __init__(self, screen: TextIO, file: TextIO):
+        self._screen, self._file = screen, file
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, text: str) -> int:
+        # A full disk or a closed terminal ends what is said, not what is trained.
+        for stream in (self._screen, self._file):
+            with contextlib.suppress(OSError, ValueError):
+                stream.write(text)
+                stream.flush()
+        return len(text)
+
+
+@contextlib.contextmanager
+def _copied(path: Path) -> Iterator[None]:
+    """Copy what Python says on standard error to `path`, which a job that goes on continues."""
+    with open(path, "a", encoding="utf-8", errors="backslashreplace") as file:
+        screen = sys.stderr
+        with contextlib.redirect_stderr(_Both(screen, file)):
+            yield

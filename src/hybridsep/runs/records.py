@@ -69,7 +69,12 @@ def lock(folder: Path) -> FileLock:
     The operating system frees it when its owner dies, so a stale file harms nobody.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    return FileLock(folder.parent / f".{folder.name}.lock")
+    return FileLock(lock_file(folder))
+
+
+def lock_file(folder: Path) -> Path:
+    """Return the file of a folder's lock."""
+    return folder.parent / f".{folder.name}.lock"
 
 
 def write_atomically(path: Path, content: bytes, *, keep: Path | None = None) -> None:

@@ -1,6 +1,8 @@
 """From configuration to objects: the one place that turns `_target_` names into datasets and networks."""
 
-from collections.abc import Callable
+import contextlib
+import json
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from typing import Any, cast
@@ -17,10 +19,32 @@ from hybridsep.networks.cost import parameters
 from hybridsep.networks.match import match_inner_ratio
 
 
+_kept: dict[str, Dataset] | None = None  # inside `one_dataset_kept`: the last dataset, by the keys that name it
+
+
+@contextlib.contextmanager
+def one_dataset_kept() -> Iterator[None]:
+    """Meanwhile, keep the last dataset in memory: the rows of a sweep share it."""
+    global _kept
+    _kept = {}
+    try:
+        yield
+    finally:
+        _kept = None
+
+
 def dataset(config: Config) -> Dataset:
     """Return the dataset of a configuration. Raises ConfigError and DataError."""
-    load, keywords = _target(config.data.source, "data.source")
-    return load(**check_keywords(load, keywords, "data.source"))
+    source = config.data.source
+    key = json.dumps(source, sort_keys=True, default=repr)
+    if _kept is not None and key in _kept:
+        return _kept[key]
+    load, keywords = _target(source, "data.source")
+    found: Dataset = load(**check_keywords(load, keywords, "data.source"))
+    if _kept is not None:
+        _kept.clear()
+        _kept[key] = found
+    return found
 
 
 def network_factory(config: Config, *, classes: int, slot: ModuleFactory | None = None) -> Callable[[], nn.Module]:

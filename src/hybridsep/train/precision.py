@@ -53,12 +53,9 @@ def resolve_precision(precision: str, device: torch.device) -> tuple[str, str]:
     return precision, ""
 
 
-def prepare(device: torch.device, threads: int | None, *, at_once: int = 1) -> int:
-    """Set CPU threads and deterministic kernels for this process; return the number of threads.
-
-    Without `threads`, the cores are shared out among `at_once` trials.
-    """
-    torch.set_num_threads(threads or max(1, machine.share_of_cores() // at_once))
+def prepare(device: torch.device, threads: int | None) -> int:
+    """Set CPU threads, all cores by default, and deterministic kernels for this process; return the threads."""
+    torch.set_num_threads(threads or machine.share_of_cores())
     if device.type == "cpu":
         keep_freed_memory()
     if device.type == "cuda":

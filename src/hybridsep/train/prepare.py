@@ -42,7 +42,7 @@ def prepare(config: Config) -> PreparedRow:
     """
     provenance.git_state()  # a HYBRIDSEP_COMMIT that is no commit ends here
     device = precision.resolve_device(config.device)
-    threads = precision.prepare(device, config.threads, at_once=config.trials_at_once or 1)
+    threads = precision.prepare(device, config.threads)
     decided, note = precision.resolve_precision(config.precision, device)
     if config.compile:
         check_compiler(device)

@@ -5,7 +5,6 @@ import threading
 import time
 import traceback
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,18 +24,6 @@ from hybridsep.train.trial import Diverged, Trial
 
 _said: set[str] = set()  # notices that this process has given
 _saying = threading.Lock()
-
-
-@dataclass(frozen=True)
-class TrialResult:
-    """How a trial ended: `status` is finished, skipped, busy, diverged, failed, interrupted, not begun or refused.
-
-    Skipped: it was finished before. Refused: its folder cannot be used, and `message` says why.
-    """
-
-    label: str
-    status: str
-    message: str = ""
 
 
 def folder_of(row: PreparedRow, trial: int) -> Path:
@@ -71,14 +58,13 @@ def existing_record(row: PreparedRow, trial: int) -> records.Record | None:
     return record
 
 
-def already_ended(row: PreparedRow, trial: int, record: records.Record | None, monitor: Monitor) -> TrialResult | None:
-    """Return how a trial ended that a repetition would not change, and say so; None when there is something to do."""
+def has_ended(row: PreparedRow, trial: int, record: records.Record | None, monitor: Monitor) -> bool:
+    """Return whether a trial has an end that a repetition would not change, and say so."""
     if record is None or record["status"] not in ("finished", "diverged"):
-        return None
-    name, finished = label(folder_of(row, trial)), record["status"] == "finished"
-    what = f"already {result_line(record)}" if finished else f"already diverged, {record['message']}"
-    monitor.end_trial(f"{name}: {what}; not trained again", trained=False)
-    return TrialResult(name, "skipped" if finished else "diverged")
+        return False
+    what = result_line(record) if record["status"] == "finished" else f"diverged, {record['message']}"
+    monitor.end_trial(f"{label(folder_of(row, trial))}: already {what}; not trained again", trained=False)
+    return True
 
 
 class TrialRunner:
@@ -88,38 +74,46 @@ class TrialRunner:
         self._row, self._data, self._at_once = row, data, at_once
         self._monitor, self._stop = monitor, stop
         self._gate = Gate()
+        self._saying, self._stop_is_said = threading.Lock(), False
 
-    def run(self, trial: int) -> TrialResult:
-        """Bring a trial to its end, or as far as the wish to stop lets it, unless another process has it."""
+    def run(self, trial: int) -> str:
+        """Bring a trial to its end, or as far as a stop request lets it, unless another process has it.
+
+        How it ended is in its record. Returns a line about what is to be mended when there cannot be one, else "".
+        """
         folder = folder_of(self._row, trial)
-        name = label(folder)
-        if self._stop.requested():
-            return TrialResult(name, "not begun")
+        if self._stop.due():
+            with self._saying:
+                if not self._stop_is_said:
+                    self._monitor.say(f"{label(folder)}: not begun ({self._stop.reason}); the same command goes on")
+                self._stop_is_said = True
+            return ""
         try:
             with records.lock(folder).acquire(blocking=False):
-                return self._run_locked(trial, folder)
+                self._run_locked(trial, folder)
+            return ""
         except RecordError as error:
-            return TrialResult(name, "refused", str(error))
+            return str(error)
         except Timeout:  # before OSError, which it is
-            self._monitor.end_trial(f"{name}: another process is training it", trained=False)
-            return TrialResult(name, "busy")
+            self._monitor.end_trial(f"{label(folder)}: another process is training it", trained=False)
+            return ""
         except OSError as error:
-            return TrialResult(name, "refused", f"results={self._row.config.results} cannot be written: {error}")
+            return f"results={self._row.config.results} cannot be written: {error}"
 
-    def _run_locked(self, trial: int, folder: Path) -> TrialResult:
+    def _run_locked(self, trial: int, folder: Path) -> None:
         # Read again: another process may have brought the trial to its end, or on its way, since this row began.
         before = existing_record(self._row, trial)
-        if ended := already_ended(self._row, trial, before, self._monitor):
-            return ended
+        if has_ended(self._row, trial, before, self._monitor):
+            return
         folder.mkdir(parents=True, exist_ok=True)
         records.remove_leftovers(folder)
         (folder / TRACEBACK).unlink(missing_ok=True)
         row = self._row
         writer = RunWriter(folder, row.config, trial, dataset=row.dataset, cost=row.cost, before=before)
         try:
-            finished = self._train(trial, folder, writer)
+            self._train(trial, folder, writer)
         except Diverged as error:
-            return self._end(folder, writer, "diverged", str(error))
+            self._end(folder, writer, "diverged", str(error))
         except Exception as error:
             # One trial's failure (memory, a full disk) must not take the study with it; a second start tries it again.
             kind = ""
@@ -128,11 +122,10 @@ class TrialRunner:
                 with contextlib.suppress(OSError):
                     text = traceback.format_exc().encode(errors="backslashreplace")
                     records.write_atomically(folder / TRACEBACK, text)
-            return self._end(folder, writer, "failed", kind + " ".join(str(error).split()))
-        return TrialResult(label(folder), "finished" if finished else "interrupted")
+            self._end(folder, writer, "failed", kind + " ".join(str(error).split()))
 
-    def _train(self, trial: int, folder: Path, writer: RunWriter) -> bool:
-        """Train from the checkpoint, if there is one, to the end (True) or until asked to stop (False)."""
+    def _train(self, trial: int, folder: Path, writer: RunWriter) -> None:
+        """Train from the checkpoint, if there is one, to the end or until asked to stop."""
         saved, lines = writer.saved()
         for line in lines:
             self._monitor.say(line)
@@ -147,9 +140,9 @@ class TrialRunner:
             state = Trial(row.config, trial, data=self._data, build=row.build, device=row.device, stream=stream)
             if saved is not None:
                 state.load_state(saved)
-            return self._train_to_end(state, folder, writer, resumed=saved is not None)
+            self._train_to_end(state, folder, writer, resumed=saved is not None)
 
-    def _train_to_end(self, state: Trial, folder: Path, writer: RunWriter, *, resumed: bool) -> bool:
+    def _train_to_end(self, state: Trial, folder: Path, writer: RunWriter, *, resumed: bool) -> None:
         machine = provenance.machine(str(self._row.device), self._row.threads)
         if self._row.config.compile:
             machine["compiled"] = True
@@ -170,12 +163,13 @@ class TrialRunner:
                 while not state.finished:
                     if self._stop.due() or not state.train_epoch(after_step=after_step):
                         writer.interrupt(state)
+                        self._stop_is_said = True
                         place = f"epoch {len(state.history)}"
                         place += f", step {state.steps_done}" if state.steps_done else ""
                         self._monitor.say(
                             f"{name}: stopped after {place} ({self._stop.reason}); the same command goes on"
                         )
-                        return False
+                        return
                     if state.finished or time.monotonic() - committed >= self._row.commit_seconds:
                         writer.commit(state)
                         committed = time.monotonic()
@@ -189,7 +183,6 @@ class TrialRunner:
         finally:
             writer.close()
         self._monitor.end_trial(f"{name}: {result_line(writer.record)}", trained=True)
-        return True
 
     def _give_notices(self) -> None:
         """Say what is worth knowing about this machine, each line once in a process, now that training begins."""
@@ -201,15 +194,14 @@ class TrialRunner:
                 _said.add(line)
             self._monitor.say(line)
 
-    def _end(self, folder: Path, writer: RunWriter, status: str, message: str) -> TrialResult:
+    def _end(self, folder: Path, writer: RunWriter, status: str, message: str) -> None:
         self._monitor.end_trial(f"{label(folder)}: {status}, {message}", trained=False)
         if status == "failed" and self._row.config.fail_fast:
             self._stop.request(FAIL_FAST)
         try:
             writer.end(status, message)
         except OSError as error:
-            self._monitor.say(f"{folder}: its record could not be written either ({error})")
-        return TrialResult(label(folder), status, message)
+            raise OSError(error.errno, f"{error.strerror}, not even how {label(folder)} ended") from None
 
 
 def other_threads(row: PreparedRow) -> list[str]:

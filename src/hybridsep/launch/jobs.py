@@ -1,0 +1,160 @@
+"""The jobs of a command, each some trials of one row, and how they ended: that stands in the trials' records."""
+
+import enum
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from filelock import Timeout
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import DictConfig, OmegaConf
+
+from hybridsep.config import Config, parse_trials, resolve
+from hybridsep.config.trials import ranges
+from hybridsep.errors import TRACEBACK, ConfigError, RecordError, UserError
+from hybridsep.runs import records
+
+
+class End(enum.Enum):
+    """How a trial stands once its job is over."""
+
+    FINISHED = "finished"
+    FAILED = "failed"
+    DIVERGED = "diverged"
+    BUSY = "busy"  # another process is training it
+    INTERRUPTED = "interrupted"  # also one that was not begun
+    KILLED = "killed"  # in the middle of it
+
+
+class JobError(UserError):
+    """What is to be mended in a job of another process: its lines, joined by newlines."""
+
+
+@dataclass
+class Job:
+    """Some trials of one row, or the measurement of its speed, which has no trials.
+
+    `name`: what distinguishes the job from the others of its command. `errors`: lines that say what is to be mended.
+    `measured`: a speed was. `log`: what says more of a job that was lost.
+    """
+
+    config: Config
+    trials: list[int]
+    overrides: list[str] = field(default_factory=list)
+    name: str = "the job"
+    errors: list[str] = field(default_factory=list)
+    measured: bool = False
+    log: str = ""
+
+    @cached_property
+    def study(self) -> Path:
+        return records.study_folder(Path(self.config.results), self.config.study)
+
+    @property
+    def log_name(self) -> str:
+        """The name of the file that has what the job said, in the folder of its sweep."""
+        return f"{self.config.row}-trial-{ranges(self.trials)}.log" if self.trials else f"{self.config.row}-speed.log"
+
+    def label(self, trial: int) -> str:
+        return f"{self.config.row} {self._folder(trial).name}"
+
+    def ends(self) -> dict[int, End]:
+        """Return how each trial stands by its record."""
+        return {trial: end_of(self._folder(trial)) for trial in self.trials}
+
+    def done(self, ends: dict[int, End]) -> bool:
+        """Return whether nothing is left to do, given the job's `ends`."""
+        trained = all(end in (End.FINISHED, End.BUSY) for end in ends.values())
+        return not self.errors and (self.measured if self.config.task == "speed" else trained)
+
+    def why(self, trial: int) -> str:
+        """Return, in a line, why a trial ended and the file or folder that says more."""
+        folder = self._folder(trial)
+        message = records.read(folder)["message"]
+        return f"{message}; see {folder / TRACEBACK if (folder / TRACEBACK).exists() else folder}"
+
+    def test_error(self) -> float:
+        """Return the mean test error of the trials in percent, not-a-number unless all are finished."""
+        if not self.trials or set(self.ends().values()) != {End.FINISHED}:
+            return math.nan
+        results: list[Any] = [records.read(self._folder(trial))["result"] for trial in self.trials]
+        return sum(result["test_error"] for result in results) / len(results)
+
+    def _folder(self, trial: int) -> Path:
+        return records.run_folder(Path(self.config.results), self.config.study, self.config.row, trial)
+
+
+def end_of(folder: Path) -> End:
+    """Return how the trial in `folder` stands."""
+    try:
+        status = records.read(folder)["status"]
+    except RecordError:
+        status = "interrupted"
+    if status in ("running", "interrupted") and _locked(folder):
+        return End.BUSY
+    return End.KILLED if status == "running" else End(status)
+
+
+def _locked(folder: Path) -> bool:
+    lock = records.lock_file(folder)
+    if not lock.exists():
+        return False
+    try:
+        with records.lock(folder).acquire(blocking=False):
+            return False
+    except Timeout:
+        return True
+    except OSError:
+        return False
+
+
+def check_choices(composed: DictConfig, choices: Mapping[str, Any]) -> None:
+    """Raise ConfigError for a list of choices of one group, as a file can have it: Hydra lays them over each other.
+
+    `choices`: what Hydra notes of this composition, by group.
+    """
+    for group, key in {
+        "model": "name",
+        "size": "name",
+        "data": "name",
+        "augmentation": "kind",
+        "schedule": "name",
+    }.items():
+        # Of a list Hydra notes no choice; neither of a group that was taken out, which `resolve` misses.
+        if group not in choices and not OmegaConf.is_missing(composed[group], key):
+            raise ConfigError(
+                f"a list of files for {group} lays one over the other: -m {group}=A,B does one after the other"
+            )
+
+
+def compose(loader: ConfigLoader, sweep: DictConfig, lists: Sequence[list[str]]) -> list[Job]:
+    """Return the jobs of a sweep, one for each list of overrides; those that differ in their trials share a `Config`.
+
+    Raises what Hydra or a check raises for the first job that is wrong.
+    """
+    composed: dict[tuple[str, ...], tuple[Config, Any]] = {}
+    jobs = []
+    for overrides, name in zip(lists, _names(lists), strict=True):
+        same = tuple(text for text in overrides if not text.startswith("trial="))
+        if same not in composed:
+            tree = loader.load_sweep_config(sweep, list(same))
+            check_choices(tree, tree.hydra.runtime.choices)
+            composed[same] = resolve(tree), tree.trial
+        config, trials = composed[same]
+        typed = [text for text in overrides if text.startswith("trial=")]
+        if typed:
+            trials = OverridesParser.create().parse_override(typed[-1]).value()
+        jobs.append(Job(config, [] if config.task == "speed" else parse_trials(trials), overrides, name))
+    return jobs
+
+
+def _names(lists: Sequence[list[str]]) -> list[str]:
+    """Return a name for each job: what distinguishes it from the others, such as `model=resnext trial=0..4`."""
+    if not lists:
+        return []
+    places = [place for place in range(len(lists[0])) if len({overrides[place] for overrides in lists}) > 1]
+    return [" ".join(overrides[place] for place in places) or "the job" for overrides in lists]

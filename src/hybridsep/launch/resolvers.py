@@ -1,0 +1,38 @@
+"""What conf/ asks Hydra for by `${name:...}`."""
+
+import datetime
+from pathlib import Path
+
+from omegaconf import OmegaConf
+
+from hybridsep.config.ranges import expand_home
+from hybridsep.runs import machine
+
+BASIC = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"  # one job after another, in this process
+SWEEPER = "hydra_plugins.launchers_of_hybridsep.JobSweeper"
+
+
+def register() -> None:
+    """Give Hydra the resolvers of `conf/config.yaml` and of the launchers' presets.
+
+    `${sweep_dir:sweeper,launcher,cwd,results}`: the folder of a sweep, results/sweeps/TIME, for stop requests and logs;
+    where the jobs run in this process it needs none. `${gpus:}`: visible GPUs; `${one_gpu:}`: 1 where there are any;
+    `${workers:}`: one for each of them, else one for each core.
+    """
+    OmegaConf.register_new_resolver("sweep_dir", _sweep_dir, replace=True, use_cache=True)
+    OmegaConf.register_new_resolver("gpus", _gpus, replace=True)
+    OmegaConf.register_new_resolver("one_gpu", lambda: min(1, _gpus()), replace=True)
+    OmegaConf.register_new_resolver("workers", lambda: _gpus() or machine.cores(), replace=True)
+
+
+def _sweep_dir(sweeper: str, launcher: str, cwd: str, results: str) -> str:
+    if (sweeper, launcher) == (SWEEPER, BASIC):
+        return cwd
+    now = datetime.datetime.now().strftime("%Y-%m-%d_%H-%M-%S-%f")
+    return str(Path(cwd) / expand_home(results) / "sweeps" / now)
+
+
+def _gpus() -> int:
+    import torch
+
+    return torch.cuda.device_count()

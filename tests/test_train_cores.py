@@ -1,0 +1,60 @@
+"""Trials share the cores of a CPU as their network asks for, and what the user said counts."""
+
+from pathlib import Path
+
+import made_runs as fabricate
+import pytest
+from faults import Trainer
+
+from hybridsep.runs import records
+from hybridsep.train.cores import SMALL_STEP, earlier_threads, share
+
+SMALL, LARGE = SMALL_STEP // 10, SMALL_STEP * 10
+
+
+@pytest.mark.parametrize(
+    ("step", "waiting", "threads", "at_once", "earlier", "expected"),
+    [
+        (SMALL, 10, None, None, None, (8, 1)),  # as many as there are cores, one thread each
+        (SMALL, 3, None, None, None, (3, 1)),
+        (LARGE, 10, None, None, None, (1, 8)),
+        (LARGE, 10, None, 2, None, (2, 4)),
+        (LARGE, 1, None, 2, None, (1, 8)),  # what really runs at once counts
+        (SMALL, 10, None, 2, None, (2, 1)),
+        (SMALL, 10, 2, None, None, (1, 2)),
+        (SMALL, 10, 3, 4, None, (4, 3)),
+        (SMALL, 10, None, None, 4, (2, 4)),  # a trial goes on with the bits it began with
+        (LARGE, 10, None, None, 2, (1, 2)),
+        (LARGE, 10, None, None, 64, (1, 8)),  # from a larger machine
+    ],
+)
+def test_who_gets_which_cores(step, waiting, threads, at_once, earlier, expected):
+    found = share(8, waiting, step_macs=step, threads=threads, at_once=at_once, earlier=earlier)
+    assert (found.trials_at_once, found.threads) == expected
+    assert bool(found.notes) == (threads is None and at_once is None)
+
+
+def test_one_core_needs_no_line():
+    found = share(1, 5, step_macs=LARGE, threads=None, at_once=None, earlier=None)
+    assert (found.trials_at_once, found.threads, found.notes) == (1, 1, ())
+
+
+def test_a_row_goes_on_with_the_threads_it_has(tmp_path: Path):
+    folders = [records.run_folder(tmp_path, "s", "separable", trial) for trial in range(3)]
+    assert earlier_threads(folders) is None
+    fabricate.run(tmp_path, "s", "separable", 1, status="interrupted", images=10)
+    expected = records.read(folders[1])["machine"]
+    assert earlier_threads(folders) == (expected["threads"] if expected["device"] == "cpu" else None)
+
+
+def test_the_choice_is_said_once_and_recorded(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr("hybridsep.runs.machine.cores", lambda: 2)
+    monkeypatch.setattr("hybridsep.train.trial_runner._said", set())
+    trainer = Trainer("threads=null")
+    trainer(tmp_path, trials=range(3))
+    said = [line for line in trainer.listener.lines if line.startswith("2 cores: ")]
+    assert said == [
+        "2 cores: 2 trials at once, 1 thread each (the network is small); threads= and trials_at_once= change it"
+    ]
+    record = records.read(trainer.folder(tmp_path, 2))
+    assert record["machine"]["threads"] == 1 and record["timings"]["trials_at_once"] == 2
