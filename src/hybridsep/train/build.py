@@ -18,7 +18,6 @@ from hybridsep.networks import ModuleFactory
 from hybridsep.networks.cost import parameters
 from hybridsep.networks.match import match_inner_ratio
 
-
 _kept: dict[str, Dataset] | None = None  # inside `one_dataset_kept`: the last dataset, by the keys that name it
 
 
