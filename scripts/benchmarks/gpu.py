@@ -1,5 +1,8 @@
 """What a GPU reaches in this process: bandwidth of a copy, and rate of a bfloat16 matrix product."""
 
+from dataclasses import dataclass
+from statistics import median
+
 import torch
 
 from hybridsep.bench.timing import Repeated, time_in_rounds
@@ -8,8 +11,20 @@ _COPY_BYTES = 1 << 30
 _SIDE = 8192
 
 
-def reached(device: torch.device) -> tuple[list[float], list[float]]:
-    """Return bytes/s of a copy and operations/s of a matrix product on a GPU, one value for each of 7 rounds.
+@dataclass(frozen=True)
+class Reached:
+    """Rates of a GPU, the median of 7 rounds."""
+
+    bytes_per_second: float
+    flops_per_second: float
+
+    def floor(self, moved: int, operations: int) -> float:
+        """Return the seconds that moving so many bytes and doing so many operations take at least."""
+        return max(moved / self.bytes_per_second, operations / self.flops_per_second)
+
+
+def reached(device: torch.device) -> Reached:
+    """Return bytes/s of a copy and operations/s of a matrix product on a GPU.
 
     Copied is 1 GiB of bfloat16, which is read and written; multiplied are two 8192 x 8192 bfloat16 matrices of random
     values, as in training.
@@ -26,4 +41,4 @@ def reached(device: torch.device) -> tuple[list[float], list[float]]:
         "product": Repeated(lambda: torch.mm(left, right, out=product), 2.0 * _SIDE**3),
     }
     timed = time_in_rounds(workloads, device, seconds=0.1, rounds=7)
-    return timed["copy"].rates, timed["product"].rates
+    return Reached(median(timed["copy"].rates), median(timed["product"].rates))

@@ -5,8 +5,9 @@ nothing fused, counted operation by operation (`traffic`), at the chip's full ba
 Python takes to launch the operations one by one stands beside it.
 """
 
+import functools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, astuple, dataclass
 from typing import Any
 
 import torch
@@ -26,7 +27,6 @@ from hybridsep.train import build
 from hybridsep.train.step import evaluation_batch, logits_of
 from scripts.benchmarks import arguments
 
-_TRIAL_SECONDS = ("floor", "sum", "unfused", "launching")
 _BYTES = 2  # of a bfloat16 value
 _PARAMETER_BYTES = 24
 
@@ -100,6 +100,56 @@ class Requirements:
     def evaluation_flops(self, batch: int) -> int:
         """Operations of evaluating one batch."""
         return 2 * self.macs * batch
+
+
+@dataclass(frozen=True)
+class Times:
+    """Times of some work on a chip.
+
+    floor: the larger of memory and matrix time; sum: both, one after the other; unfused: all that is moved when every
+    operation reads and writes memory, and the matrix time; launching: the host's time to launch each operation.
+    """
+
+    memory: float
+    matrix: float
+    floor: float
+    sum: float
+    unfused: float
+    launching: float
+
+    def __add__(self, other: "Times") -> "Times":
+        return Times(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
+
+    def __mul__(self, factor: float) -> "Times":
+        return Times(*(value * factor for value in astuple(self)))
+
+
+@dataclass(frozen=True)
+class OnChip:
+    """Seconds of a `step` on a chip, and `hours` of all trials of a row."""
+
+    name: str
+    step: Times
+    hours: Times
+
+
+@dataclass(frozen=True)
+class Line:
+    """What one row needs: of an image activations and MACs, of a step bytes and launches, and its times."""
+
+    experiment: str
+    row: str
+    title: str
+    trials: int
+    epochs: int
+    steps_per_epoch: int
+    params: int
+    activations: int
+    macs: int
+    floor_bytes: int
+    unfused_bytes: int
+    launches: int
+    chips: list[OnChip]
 
 
 def requirements(config: Config, *, classes: int, height: int) -> Requirements:
@@ -193,23 +243,26 @@ def main(words: Sequence[str] | None = None) -> None:
     if given.train_images < given.batch:
         parser.error(f"--train-images {given.train_images} is not allowed: at least --batch {given.batch}")
     session = arguments.session(given, "scripts.benchmarks.roofline", words)
-    lines = []
+    lines: list[Line] = []
     for experiment in given.experiments:
         models, trials = rows.of_experiment(experiment)
         for model in models:
             overrides = [f"experiment={experiment}", f"model={model}", f"size={given.size}"]
             config = rows.compose([*overrides, f"schedule.batch_size={given.batch}"])
-            counted = line(config, trials=trials, train_images=given.train_images, test_images=given.test_images)
-            lines.append({"experiment": experiment, **counted})
-            hours = (f"{lines[-1]['chips'][0]['row_hours'][kind]:.2f}" for kind in ("floor", "unfused"))
-            output.say(f"{experiment}, {config.row}: {' to '.join(hours)} h for {trials} trials")
-    found = {"size": given.size, "batch": given.batch, "chips": list(map(vars, CHIPS)), "lines": lines}
+            images = {"train_images": given.train_images, "test_images": given.test_images}
+            lines.append(line(config, experiment=experiment, trials=trials, **images))
+            hours = lines[-1].chips[0].hours
+            output.say(f"{experiment}, {config.row}: {hours.floor:.2f} to {hours.unfused:.2f} h for {trials} trials")
+    found = {"size": given.size, "batch": given.batch, "chips": list(map(asdict, CHIPS))}
     # Counted, so the numbers are no machine's.
-    session.write(f"floor-{given.size}", found, _tables(found, session.command), timed=False, labelled=False)
+    tables = _tables(lines, session.command, size=given.size, batch=given.batch)
+    session.write(
+        f"floor-{given.size}", found | {"lines": list(map(asdict, lines))}, tables, timed=False, labelled=False
+    )
 
 
-def line(config: Config, *, trials: int, train_images: int, test_images: int) -> dict[str, Any]:
-    """Return the needs of one row and, for each of `CHIPS`, its times: of a step (seconds), of all trials (hours)."""
+def line(config: Config, *, experiment: str, trials: int, train_images: int, test_images: int) -> Line:
+    """Return the needs of one row and its times on each of `CHIPS`."""
     batch, epochs = config.schedule.batch_size, config.schedule.epochs
     at_once = evaluation_batch(torch.device("cuda"))
     # Two steps an epoch, so that the second one draws no plan.
@@ -219,45 +272,40 @@ def line(config: Config, *, trials: int, train_images: int, test_images: int) ->
     steps, evaluations = train_images // batch, test_images / at_once
     chips = []
     for chip in CHIPS:
-        step, evaluation = (
-            seconds(chip, floor_bytes=floor_bytes, flops=flops, real=real)
-            for floor_bytes, flops, real in (
-                (least.training_bytes(batch), least.training_flops(batch), training),
-                (least.evaluation_bytes(at_once), least.evaluation_flops(at_once), evaluating),
-            )
+        step = seconds(chip, floor_bytes=least.training_bytes(batch), flops=least.training_flops(batch), real=training)
+        evaluation = seconds(
+            chip, floor_bytes=least.evaluation_bytes(at_once), flops=least.evaluation_flops(at_once), real=evaluating
         )
-        trial = {kind: epochs * (steps * step[kind] + evaluations * evaluation[kind]) for kind in _TRIAL_SECONDS}
-        hours = {kind: trials * value / 3600 for kind, value in trial.items()}
-        chips.append({"name": chip.name, "step_seconds": step, "row_hours": hours})
-    return {
-        "row": config.row,
-        "title": config.model.title,
-        "trials": trials,
-        "epochs": epochs,
-        "steps_per_epoch": steps,
-        "per_image": {"activations": least.activations, "macs": least.macs},
-        "params": least.params,
-        "step_bytes": {"floor": least.training_bytes(batch), "unfused": training.read + training.written},
-        "launches": training.launches,
-        "chips": chips,
-    }
+        hours = (step * steps + evaluation * evaluations) * (trials * epochs / 3600)
+        chips.append(OnChip(chip.name, step, hours))
+    return Line(
+        experiment=experiment,
+        row=config.row,
+        title=config.model.title,
+        trials=trials,
+        epochs=epochs,
+        steps_per_epoch=steps,
+        params=least.params,
+        activations=least.activations,
+        macs=least.macs,
+        floor_bytes=least.training_bytes(batch),
+        unfused_bytes=training.read + training.written,
+        launches=training.launches,
+        chips=chips,
+    )
 
 
-def seconds(chip: Chip, *, floor_bytes: int, flops: int, real: Traffic) -> dict[str, float]:
-    """Return the seconds of one step on the chip.
-
-    floor: the larger of memory and matrix time; sum: both, one after the other; unfused: all that is moved when every
-    operation reads and writes memory, and the matrix time; launching: the host's time to launch each operation.
-    """
+def seconds(chip: Chip, *, floor_bytes: int, flops: int, real: Traffic) -> Times:
+    """Return the seconds of one step on the chip."""
     memory, matrix = floor_bytes / chip.bytes_per_second, flops / chip.flops_per_second
-    return {
-        "memory": memory,
-        "matrix": matrix,
-        "floor": max(memory, matrix),
-        "sum": memory + matrix,
-        "unfused": (real.read + real.written) / chip.bytes_per_second + matrix,
-        "launching": real.launches * chip.seconds_per_launch,
-    }
+    return Times(
+        memory=memory,
+        matrix=matrix,
+        floor=max(memory, matrix),
+        sum=memory + matrix,
+        unfused=(real.read + real.written) / chip.bytes_per_second + matrix,
+        launching=real.launches * chip.seconds_per_launch,
+    )
 
 
 def unfused(config: Config, dataset: Dataset) -> list[Traffic]:
@@ -283,56 +331,50 @@ def _milli(value: float) -> str:
     return number(1e3 * value, 3)
 
 
-def _tables(record: dict[str, Any], command: str) -> list[Table]:
+def _tables(lines: Sequence[Line], command: str, *, size: str, batch: int) -> list[Table]:
     names = [Column("Experiment", "experiment", wide=True, place="files"), Column("Row", "row", wide=True)]
     needs = [
         *names,
         Column("Params", "params", count),
-        Column("Activations", "per_image.activations", count),
-        Column("MACs", "per_image.macs", count),
-        Column("GB, floor", "step_bytes.floor", _giga),
-        Column("GB, unfused", "step_bytes.unfused", _giga),
+        Column("Activations", "activations", count),
+        Column("MACs", "macs", count),
+        Column("GB, floor", "floor_bytes", _giga),
+        Column("GB, unfused", "unfused_bytes", _giga),
         Column("Launches", "launches"),
     ]
-    example = record["lines"][0]
-    work = (
-        f"A row: {example['trials']} trials x {example['epochs']} epochs x {example['steps_per_epoch']} steps of "
-        f"{record['batch']} images, and an evaluation of the test images after each epoch. Size {record['size']}."
-    )
-    chips = [Chip(**chip) for chip in record["chips"]]
+    example = lines[0]
     heading = (
         f"`{command}`",
         "Bytes, operations and launches are counted; bandwidth and matrix rate are of data sheets; none is measured.",
         *(
             f"{chip.name}: {chip.bytes_per_second / 1e12:g} TB/s, {chip.flops_per_second / 1e12:g} TFLOP/s in bfloat16."
-            for chip in chips
+            for chip in CHIPS
         ),
-        work,
+        f"A row: {example.trials} trials x {example.epochs} epochs x {example.steps_per_epoch} steps of {batch} images,"
+        f" and an evaluation of the test images after each epoch. Size {size}.",
     )
-    lines = [flatten({key: value for key, value in entry.items() if key != "chips"}) for entry in record["lines"]]
-    times = [_times(record, place, chip, names) for place, chip in enumerate(chips)]
-    return [Table("needs", "What one image and one training step need", needs, lines, heading=heading), *times]
+    title = "What one image and one training step need"
+    times = [_times(lines, place, chip, names) for place, chip in enumerate(CHIPS)]
+    return [Table("needs", title, needs, [asdict(each) for each in lines], heading=heading), *times]
 
 
-def _times(record: dict[str, Any], place: int, chip: Chip, names: list[Column]) -> Table:
-    lines = []
-    for experiment in dict.fromkeys(entry["experiment"] for entry in record["lines"]):
-        own = [
-            {"experiment": experiment, "row": entry["row"], **flatten(entry["chips"][place])}
-            for entry in record["lines"]
-            if entry["experiment"] == experiment
-        ]
-        total = {f"row_hours.{kind}": sum(entry[f"row_hours.{kind}"] for entry in own) for kind in _TRIAL_SECONDS}
-        lines += [*own, {"experiment": experiment, "row": f"{experiment}, all rows", **total}]
+def _times(lines: Sequence[Line], place: int, chip: Chip, names: list[Column]) -> Table:
+    cells = []
+    for experiment in dict.fromkeys(line.experiment for line in lines):
+        own = [line for line in lines if line.experiment == experiment]
+        for each in own:
+            cells.append({"experiment": experiment, "row": each.row, **flatten(asdict(each.chips[place]))})
+        total = functools.reduce(Times.__add__, (each.chips[place].hours for each in own))
+        cells.append({"experiment": experiment, "row": f"{experiment}, all rows", **flatten({"hours": asdict(total)})})
     columns = [
         *names,
-        Column("Memory, ms", "step_seconds.memory", _milli),
-        Column("Matrix, ms", "step_seconds.matrix", _milli),
-        Column("Launch, ms", "step_seconds.launching", _milli),
-        Column("Floor, h", "row_hours.floor", number),
-        Column("Sum, h", "row_hours.sum", number),
-        Column("Unfused, h", "row_hours.unfused", number),
-        Column("Launch, h", "row_hours.launching", number),
+        Column("Memory, ms", "step.memory", _milli),
+        Column("Matrix, ms", "step.matrix", _milli),
+        Column("Launch, ms", "step.launching", _milli),
+        Column("Floor, h", "hours.floor", number),
+        Column("Sum, h", "hours.sum", number),
+        Column("Unfused, h", "hours.unfused", number),
+        Column("Launch, h", "hours.launching", number),
     ]
     notes = (
         "Floor: every convolution's output written and read once forward, read once more backward, its gradient written"
@@ -345,8 +387,8 @@ def _times(record: dict[str, Any], place: int, chip: Chip, names: list[Column]) 
         f"Launch: operations of a step x {chip.seconds_per_launch * 1e6:g} us each, if Python launches them one by"
         " one; a captured graph takes that away.",
     )
-    last = place == len(record["chips"]) - 1
-    return Table(chip.name.split()[-1].lower(), f"Times on {chip.name}", columns, lines, notes=notes if last else ())
+    last = place == len(CHIPS) - 1
+    return Table(chip.name.split()[-1].lower(), f"Times on {chip.name}", columns, cells, notes=notes if last else ())
 
 
 if __name__ == "__main__":

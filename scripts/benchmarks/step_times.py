@@ -7,16 +7,15 @@ graphs. It stops when its seconds are over and keeps what it has. The last line 
 import statistics
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import torch
 
 from hybridsep import config as configuration
 from hybridsep.bench import output, rows, variants
-from hybridsep.bench.timing import spread, time_block
+from hybridsep.bench.timing import time_block
 from hybridsep.bench.workloads import RowWorkloads
-from hybridsep.config.identity import flatten
 from hybridsep.errors import ConfigError
 from hybridsep.modules.fast import has_fast
 from hybridsep.report.table import Column, Table, number, percentage, whole
@@ -58,6 +57,23 @@ class StepTime:
         return statistics.median(self.milliseconds)
 
 
+@dataclass(frozen=True)
+class Measured:
+    """Step times so far. `floors`: the least milliseconds of a step, by what the GPU was measured to reach."""
+
+    size: str
+    batch: int
+    reached: gpu.Reached | None
+    floors: dict[str, float] = field(default_factory=dict)
+    times: list[StepTime] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what the record says."""
+        times = [asdict(each) | {"name": each.way.name, "median": each.median} for each in self.times]
+        return asdict(self) | {"times": times}
+
+
 def main(words: Sequence[str] | None = None) -> None:
     """Measure, print the table and write it, again after every way. Raises ConfigError, RecordError."""
     parser = arguments.parser("Milliseconds of a training step of each row, and how many epochs of a study fit.")
@@ -78,43 +94,30 @@ def main(words: Sequence[str] | None = None) -> None:
     configs = [rows.compose([*kept, f"model={model}", *small]) for model in given.models]
     data = rows.dataset(train=max(2048, 2 * given.batch))
     workloads = {config.row: RowWorkloads(config, data, device) for config in configs}
-    floors = {}
-    for config in configs:
-        least = roofline.requirements(config, classes=len(data.classes), height=data.train_images.shape[1])
-        floors[config.row] = {
-            "bytes": least.training_bytes(given.batch),
-            "flops": least.training_flops(given.batch),
-        }
-    reached = None
-    if on_gpu:
-        copies, products = map(spread, gpu.reached(device))
-        reached = {"bytes_per_second": asdict(copies), "flops_per_second": asdict(products)}
-    found: dict[str, Any] = {
-        "size": given.size,
-        "batch": given.batch,
-        "reached": reached,
-        "least": floors,
-        "failed": {},
-        "times": [],
-    }
-    times: list[StepTime] = []
+    reached = gpu.reached(device) if on_gpu else None
+    found = Measured(given.size, given.batch, reached)
+    if reached:
+        for config in configs:
+            least = roofline.requirements(config, classes=len(data.classes), height=data.train_images.shape[1])
+            needs = least.training_bytes(given.batch), least.training_flops(given.batch)
+            found.floors[config.row] = 1e3 * reached.floor(*needs)
     for row, way in ways(workloads, most, device):
-        if time.monotonic() - begun > given.seconds and len(times) >= len(workloads):
+        if time.monotonic() - begun > given.seconds and len(found.times) >= len(workloads):
             break
         try:
-            times.append(measure(row, workloads[row], way, device, bfloat16=session.bfloat16))
+            measured = measure(row, workloads[row], way, device, bfloat16=session.bfloat16)
         except Exception as error:  # one way's trouble must not take the others' numbers
-            found["failed"][f"{row}, {way.name}"] = f"{type(error).__name__}: {error}"[:300]
-            output.say(f"{row}, {way.name}: {found['failed'][f'{row}, {way.name}']}")
+            found.failed[f"{row}, {way.name}"] = f"{type(error).__name__}: {error}"[:300]
+            output.say(f"{row}, {way.name}: {error}")
             if isinstance(error, ConfigError):
                 break  # a capture that failed: torch before 2.12 then believes that it goes on, and all others fail too
             continue
-        found["times"].append(asdict(times[-1]) | {"name": way.name, "median": times[-1].median})
-        output.say(f"{row}, {way.name}: {times[-1].median:.3f} ms a step and trial")
-        session.write(f"steps-{given.size}", found, [_table(found)], missing=["the ways that follow"])
-    session.write(f"steps-{given.size}", found, [_table(found)])
+        found.times.append(measured)
+        output.say(f"{row}, {way.name}: {measured.median:.3f} ms a step and trial")
+        session.write(f"steps-{given.size}", found.as_json(), [_table(found)], missing=["the ways that follow"])
+    session.write(f"steps-{given.size}", found.as_json(), [_table(found)])
     studied = list(workloads)[: given.studied]
-    first = {each.row: each.median for each in reversed(times) if each.way == Way(most)}
+    first = {each.row: each.median for each in reversed(found.times) if each.way == Way(most)}
     if missing := [row for row in studied if row not in first]:
         print(f"not measured, so nothing is said of epochs: {', '.join(missing)}")
         return
@@ -169,20 +172,19 @@ def epochs_that_fit(seconds: float, epoch: float, *, rows: int) -> int:
     return max(1, int((seconds - _SECONDS_OF_A_ROW * rows) * _IN_HAND / epoch))
 
 
-def _table(record: dict[str, Any]) -> Table:
-    reached = record["reached"]
+def _table(found: Measured) -> Table:
     lines = []
-    for entry in record["times"]:
-        line = {**flatten(entry), "images": 1e3 * record["batch"] / entry["median"]}
-        low, high = min(entry["milliseconds"]), max(entry["milliseconds"])
-        line["range"] = f"{number(low, 3)} to {number(high, 3)}"
-        if reached:
-            least = record["least"][entry["row"]]
-            needs = (
-                (least["bytes"] / reached["bytes_per_second"]["median"]),
-                (least["flops"] / reached["flops_per_second"]["median"]),
-            )
-            line |= {"floor": 1e3 * max(needs), "share": 1e3 * max(needs) / entry["median"]}
+    for each in found.times:
+        low, high = min(each.milliseconds), max(each.milliseconds)
+        line = {
+            "row": each.row,
+            "name": each.way.name,
+            "median": each.median,
+            "images": 1e3 * found.batch / each.median,
+        }
+        line |= {"range": f"{number(low, 3)} to {number(high, 3)}"}
+        if floor := found.floors.get(each.row):
+            line |= {"floor": floor, "share": floor / each.median}
         lines.append(line)
     columns = [
         Column("Row", "row", wide=True),
@@ -192,14 +194,15 @@ def _table(record: dict[str, Any]) -> Table:
         Column("Images/s", "images", whole),
     ]
     notes = ["ms a step: of one trial, median of five blocks. Deterministic kernels unless another way is named."]
-    if reached:
+    if found.reached:
+        copy, product = found.reached.bytes_per_second / 1e12, found.reached.flops_per_second / 1e12
         columns += [Column("Floor, ms", "floor", lambda value: number(value, 3)), Column("Of it", "share", percentage)]
         notes.append(
             "Floor: the larger of the bytes that a step needs (scripts/benchmarks/roofline.py) at the rate of a 1 GiB"
-            f" copy, {reached['bytes_per_second']['median'] / 1e12:.2f} TB/s, and its operations at that of an"
-            f" 8192-wide product, {reached['flops_per_second']['median'] / 1e12:.0f} TFLOP/s, both measured here."
+            f" copy, {copy:.2f} TB/s, and its operations at that of an 8192-wide product, {product:.0f} TFLOP/s, both"
+            " measured here."
         )
-    notes += [f"Failed: {name}: {reason}" for name, reason in record["failed"].items()]
+    notes += [f"Failed: {name}: {reason}" for name, reason in found.failed.items()]
     return Table("steps", "Step times", columns, lines, notes=notes)
 
 

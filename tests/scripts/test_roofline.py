@@ -50,22 +50,21 @@ def test_bytes_moved_counted_by_hand():
 def test_seconds_on_a_chip():
     chip = roofline.Chip("made up", bytes_per_second=100.0, flops_per_second=1000.0, seconds_per_launch=0.5)
     found = roofline.seconds(chip, floor_bytes=200, flops=3000, real=roofline.Traffic(300, 100, 7))
-    assert found == {"memory": 2.0, "matrix": 3.0, "floor": 3.0, "sum": 5.0, "unfused": 7.0, "launching": 3.5}
+    expected = roofline.Times(memory=2.0, matrix=3.0, floor=3.0, sum=5.0, unfused=7.0, launching=3.5)
+    assert found == expected and found + found == found * 2
 
 
 def test_a_row_of_the_floor_adds_up():
     config = rows.compose(["model=hybrid", *TINY, "schedule.epochs=2", "schedule.warmup_epochs=0"])
-    line = roofline.line(config, trials=3, train_images=64, test_images=500)
-    (chip, other), unfused = line["chips"], line["step_bytes"]["unfused"]
-    step = chip["step_seconds"]
-    assert line["steps_per_epoch"] == 4 and line["launches"] > 50
-    assert unfused > line["step_bytes"]["floor"]
-    assert step["unfused"] > step["sum"] > step["floor"] > 0
+    line = roofline.line(config, experiment="figure4", trials=3, train_images=64, test_images=500)
+    chip, other = line.chips
+    assert line.steps_per_epoch == 4 and line.launches > 50 and line.unfused_bytes > line.floor_bytes
+    assert chip.step.unfused > chip.step.sum > chip.step.floor > 0
     # By the data sheets an H100 has as much arithmetic as an H200, and 3.35 of its 4.8 TB/s.
-    assert other["name"] == "NVIDIA H100" and other["step_seconds"]["matrix"] == step["matrix"]
-    assert other["step_seconds"]["memory"] / step["memory"] == pytest.approx(4.8 / 3.35)
+    assert other.name == "NVIDIA H100" and other.step.matrix == chip.step.matrix
+    assert other.step.memory / chip.step.memory == pytest.approx(4.8 / 3.35)
     # Three trials, two epochs, four steps and an evaluation each.
-    assert 3 * 2 * 4 * step["floor"] < 3600 * chip["row_hours"]["floor"] < 3 * 2 * 40 * step["floor"]
+    assert 3 * 2 * 4 * chip.step.floor < 3600 * chip.hours.floor < 3 * 2 * 40 * chip.step.floor
 
 
 def test_an_experiment_and_its_files(tmp_path):
