@@ -14,6 +14,7 @@ from hybridsep.report import (
     folders,
     heading,
     null,
+    pairs,
     runset,
     sensitivity,
     speed,
@@ -89,6 +90,9 @@ def make(results: Path, study: str, paper: Paper, choices: AnalysisOptions) -> D
             title = f"{one.short_title}: what the change itself does, each row less its counterpart"
             if between:
                 section.details.insert(0, contrasts.table(f"{one.table}-contrasts", title, between, choices))
+        compared = pairs.measure(runsets, one, choices)
+        if compared:
+            section.main.insert(0, pairs.table(one, compared, choices))
         sections.append(section)
         problems += unread
     measured, unusable = speed.load(results, study, paper)

@@ -98,7 +98,8 @@ class TableSpec:
 
     `experiment` of conf/experiment is the one whose configuration is held to be the paper's for its rows.
     `vary` names the configuration keys in which its rows may differ, apart from the module under test. A table that
-    repeats another under a `condition` names that as its `counterpart`: its claims are judged under both.
+    repeats another under a `condition` names that as its `counterpart`: its claims are judged under both. `pairs` are
+    two rows each, of any tables of the study, that are compared; `declared` is when that was declared.
     """
 
     title: str = ""
@@ -110,6 +111,8 @@ class TableSpec:
     vary: list[str] = field(default_factory=list)
     counterpart: str = ""
     condition: str = ""
+    pairs: list[list[str]] = field(default_factory=list)
+    declared: str = ""
     rows: dict[str, RowSpec] = field(default_factory=dict)
 
     def row_for(self, counterpart: str) -> str | None:
