@@ -323,7 +323,7 @@ def test_a_row_whose_capture_spoilt_the_process_is_finished_and_the_next_is_not_
     monkeypatch.setattr(graph, "_captures", graph._Captures(broken="made up"))
     trainer(tmp_path, trials=range(3))
     assert trainer.outcome.finished == 3 and not trainer.outcome.stopped
-    assert trainer.stop.requested() and trainer.stop.reason == graph.new_process_needed()
+    assert trainer.stop.reason == graph.new_process_needed()
 
 
 def test_no_trial_replays_before_all_have_captured(monkeypatch):

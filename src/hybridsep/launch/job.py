@@ -72,7 +72,7 @@ def _do(job: Job, command: Command, measure: Measure) -> None:
         with stop:
             if command.sweep is None:
                 stop.limit(config.max_minutes)
-            if stop.due():
+            if stop.reason:
                 command.monitor.say(f"{config.row}: not begun ({stop.reason}); the same command goes on")
             elif config.task == "speed":
                 job.measured = measure(config, command.monitor, stop)
@@ -101,6 +101,7 @@ def _in_a_worker(job: Job, command: Command) -> Iterator[None]:
     if command.sweep is None:
         # joblib's workers are children of the command, and nobody would see them after a `kill -9` of it.
         command.stop.follow(folder / FILE, parent="joblib" in hydra.launcher._target_)
+        command.stop.due()  # looks into the file
     command.close()  # a worker's trials are counted each job for itself
     try:
         with _copied(folder / job.log_name):

@@ -82,7 +82,7 @@ class TrialRunner:
         How it ended is in its record. Returns a line about what is to be mended when there cannot be one, else "".
         """
         folder = folder_of(self._row, trial)
-        if self._stop.due():
+        if self._stop.reason:
             with self._saying:
                 if not self._stop_is_said:
                     self._monitor.say(f"{label(folder)}: not begun ({self._stop.reason}); the same command goes on")
