@@ -60,8 +60,3 @@ def load(words: list[str], *, commands: str) -> BenchSettings:
     if (images := settings.throughput.images) < batch:
         raise refuse("throughput.images", images, f"a whole number from {batch} to 1000000 with batch={batch}")
     return settings
-
-
-def describe() -> str:
-    """Return every key with its value, one per line."""
-    return overrides.describe(config_dir() / "bench.yaml")

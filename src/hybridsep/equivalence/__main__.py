@@ -5,26 +5,25 @@ Exit status 0: every identity holds and the two that must not hold do not; 1: on
 
 import dataclasses
 import json
-import re
 import sys
+from typing import Annotated
+
+from annotated_types import Interval
 
 from hybridsep import streams
-from hybridsep.errors import ConfigError
+from hybridsep.config import config_dir, overrides
+from hybridsep.config.command_line import Command, parse
 
-USAGE = "python -m hybridsep.equivalence [seeds=1..1000] [--json] [--help]"
+_FLAGS = {"--json": "print everything as JSON"}
+COMMANDS = (Command("check", "check the identities of section 3 and print them as a table", flags=_FLAGS),)
+EPILOG = "Exit status: 0 every identity holds, 1 one failed, 2 a word is wrong (one line says which).\n"
 
 
-def parse(arguments: list[str]) -> tuple[int, bool]:
-    """Return the number of seeds (5 by default) and whether JSON is asked for. Raises ConfigError."""
-    count, as_json = 5, False
-    for argument in arguments:
-        if argument == "--json":
-            as_json = True
-        elif re.fullmatch(r"seeds=[1-9][0-9]{0,3}", argument, re.ASCII) and int(argument[6:]) <= 1000:
-            count = int(argument[6:])
-        else:
-            raise ConfigError(f"{argument!r} is not an argument; allowed: seeds=1 to seeds=1000, --json, --help")
-    return count, as_json
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What the command line can set; see conf/equivalence.yaml."""
+
+    seeds: Annotated[int, Interval(ge=1, le=1000)]
 
 
 def main(arguments: list[str]) -> int:
@@ -33,10 +32,18 @@ def main(arguments: list[str]) -> int:
 
 
 def _main(arguments: list[str]) -> int:
-    if "--help" in arguments or "-h" in arguments:
-        print(USAGE)
+    path = config_dir() / "equivalence.yaml"
+    typed = parse(
+        "hybridsep.equivalence",
+        COMMANDS,
+        arguments,
+        load=lambda words: overrides.load(Settings, path, words, others="or a flag (--json, --help)"),
+        path=path,
+        epilog=EPILOG,
+    )
+    if typed is None:
         return 0
-    count, as_json = parse(arguments)
+    count, as_json = typed.settings.seeds, "--json" in typed.flags
     # Imported after the checks: torch takes seconds, and a mistyped value should be answered at once.
     from rich.console import Console
 
