@@ -20,7 +20,7 @@ class Command:
     """One command of a program.
 
     `keys`: the keys and groups of the YAML file that it reads; empty: all. `rows`: how many words beside `key=value` it
-    takes, such as the rows of `compare`, and `usage` those words. `flags`: what each flag means. `typed`: how the
+    takes, such as the rows of `compare`, `usage` those words as they are typed, `takes` in prose. `flags`: what each flag means. `typed`: how the
     command is typed where that is not its name.
     """
 
@@ -29,6 +29,7 @@ class Command:
     keys: tuple[str, ...] = ()
     rows: tuple[int, ...] = ()
     usage: str = ""
+    takes: str = ""
     flags: dict[str, str] = field(default_factory=dict)
     typed: str = ""
 
@@ -84,7 +85,7 @@ def parse(
     given = parsers[command.name].parse_intermixed_args(others)
     rows = _rows(command, given.words, list(words[at + 1 :]))
     if command.rows and len(rows) not in command.rows:
-        raise ConfigError(f"{command.name} takes {command.usage}: python -m {program} {command.word} {command.usage}")
+        raise ConfigError(f"{command.name} takes {command.takes}: python -m {program} {command.word} {command.usage}")
     settings = load([word for word in given.words if word not in rows])
     flags = tuple(flag for flag in command.flags if getattr(given, flag.strip("-")))
     return Typed(command.name, settings, rows, flags)

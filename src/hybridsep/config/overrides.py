@@ -5,7 +5,6 @@ from typing import Any, TypeVar, get_origin
 
 import yaml
 
-from hybridsep.config.identity import flatten
 from hybridsep.config.keys import hint, keys, kind_of
 from hybridsep.config.ranges import bare
 from hybridsep.config.validation import validate
@@ -50,13 +49,3 @@ def _value(key: str, text: str, *, listed: bool) -> Any:
 def read_yaml(path: Path) -> Any:
     """Return the content of a YAML file, by the parser in C: it takes a tenth of the time of `yaml.safe_load`."""
     return yaml.load(path.read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-
-
-def describe(path: Path) -> str:
-    """Return every key of the file with its value, one per line."""
-
-    def shown(value: Any) -> str:
-        return "[" + ",".join(map(str, value)) + "]" if isinstance(value, list) else str(value)
-
-    flat = flatten(read_yaml(path))
-    return "\n".join(f"  {key}={'null' if value is None else shown(value)}" for key, value in flat.items())

@@ -5,41 +5,37 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hybridsep.config import config_dir
+from hybridsep.config.command_line import Command, parse
 from hybridsep.errors import ConfigError, DataError
 from hybridsep.streams import run_program
 
 if TYPE_CHECKING:  # so that Ctrl-C is heard while the rest is imported
     from hybridsep.report.settings import ReportSettings
 
-HELP = """\
-hybridsep.report: what the runs prove. Reads results/runs; writes results/tables and results/figures.
-
-  python -m hybridsep.report study=quick                one study
-  python -m hybridsep.report                            all of them
+_ALL = ("results", "study", "report")
+_WATCH = {"--watch": "again and again while the study runs, every watch= seconds"}
+COMMANDS = (
+    Command("report", "tables, figures and a page of a study, or of all", keys=_ALL),
+    Command("status", "done, running, missing; hours left; what one more trial buys", (*_ALL, "watch"), flags=_WATCH),
+    Command("curves", "a curve a row for TensorBoard: mean over trials, with a band", (*_ALL, "watch"), flags=_WATCH),
+    Command("plan", "trials that would settle a question, and their hours", keys=(*_ALL, "plan")),
+    Command(
+        "compare",
+        "two rows: difference, cost, disputed test images; or four: (first less second) less (third less fourth)",
+        keys=(*_ALL, "data"),
+        rows=(2, 4),
+        usage="ROW ROW [ROW ROW]",
+        takes="two rows, or four for a difference of differences",
+    ),
+    Command("forget", "no longer asked for, all trials of a row or some; runs stay", _ALL, (1,), "ROW[=5..9]", "a row"),
+    Command("null", "how probable the paper's numbers are by chance alone", keys=_ALL),
+    Command("calibrate", "how often intervals, tests and verdicts are right, simulated", keys=("report", "calibrate")),
+    Command("check", "rebuild what stands under results/tables; 1 if it differs", keys=_ALL, typed="--check"),
+)
+EPILOG = """\
   python -m hybridsep.report study=quick report.subset=all report.pairing=unpaired report.margin=0.5
-  python -m hybridsep.report status study=quick         done, running, missing; hours left; what one more trial buys
-  python -m hybridsep.report status study=quick --watch the same again and again while the study runs
-  python -m hybridsep.report curves study=quick         a curve a row for TensorBoard: mean over trials, with a band
-  python -m hybridsep.report curves study=quick --watch the same, kept up to date while the study runs
-  python -m hybridsep.report plan study=quick           trials that would settle it, and their hours
-  python -m hybridsep.report compare resnext hybrid study=quick      two rows: difference, cost, disputed test images
-  python -m hybridsep.report forget resnext=5..9 study=quick         no longer asked for; runs stay
-  python -m hybridsep.report compare A B C D study=quick    a difference of differences: (A less B) less (C less D)
-  python -m hybridsep.report null study=quick           how probable the paper's numbers are by chance alone
-  python -m hybridsep.report calibrate                  how often intervals, tests and verdicts are right, simulated
-  python -m hybridsep.report --check                    rebuild what stands under results/tables; 1 if it differs
 
-Every key with its value (set with key=value; what each means stands in conf/report.yaml):
-"""
-COMMANDS = {
-    "status": "status",
-    "curves": "curves",
-    "plan": "plan",
-    "calibrate": "calibrate",
-    "null": "null",
-    "check": "--check",
-}
-FOOT = """
 Exit status: 0 done, 1 a study has no table (or no curves, or nothing to plan by) or --check found a difference,
 2 something to mend (one line says what), 130 interrupted (Ctrl-C).
 """
@@ -55,49 +51,21 @@ def main(arguments: list[str] | None = None) -> int:
 def _main(words: list[str]) -> int:
     from hybridsep.report import settings
 
-    if {"--help", "-h"} & set(words):
-        print(HELP + settings.describe() + FOOT, end="")
+    path = config_dir() / "report.yaml"
+    typed = parse("hybridsep.report", COMMANDS, words, load=settings.load, path=path, epilog=EPILOG)
+    if typed is None:
         return 0
-    named = [name for name, word in COMMANDS.items() if word in words]
-    if len(named) > 1:
-        raise ConfigError(f"{' and '.join(COMMANDS[name] for name in named)} are two commands; give one of them")
-    command = named[0] if named else "report"
-    if "--watch" in words:
-        if command not in ("status", "curves"):
-            raise ConfigError("--watch belongs to status and curves: python -m hybridsep.report status --watch")
-        command = f"watch {command}"
-    if "forget" in words:
-        return _forget(words)
-    words, rows = _rows_of(words) if "compare" in words else (words, ())
-    given = settings.load([word for word in words if word not in (*COMMANDS.values(), "--watch")])
-    if rows:
-        if named:
-            raise ConfigError(f"compare and {COMMANDS[named[0]]} are two commands; give one of them")
-        return _compare(given, *rows)
-    return _PROGRAMS[command](given)
+    given = typed.settings
+    if typed.command == "compare":
+        if any(row == other for row, other in zip(typed.rows[::2], typed.rows[1::2], strict=True)):
+            raise ConfigError("compare takes two rows that differ")
+        return _compare(given, *typed.rows)
+    if typed.command == "forget":
+        from hybridsep.report.forget import forget
 
-
-def _rows_of(words: list[str]) -> tuple[list[str], tuple[str, ...]]:
-    """Take `compare ROW ROW` out of the words; return the others and the rows, two or four. Raises ConfigError."""
-    at = words.index("compare")
-    rows = [word for word in words[at + 1 :] if "=" not in word and not word.startswith("-")]
-    if len(rows) not in (2, 4) or any(first == second for first, second in zip(rows[::2], rows[1::2], strict=True)):
-        raise ConfigError(
-            "compare takes two rows: python -m hybridsep.report compare resnext hybrid study=quick; or four, for a"
-            " difference of differences: (first less second) less (third less fourth)"
-        )
-    return [word for word in words if word != "compare" and word not in rows], tuple(rows)
-
-
-def _forget(words: list[str]) -> int:
-    from hybridsep.report import settings
-    from hybridsep.report.forget import forget
-
-    at = words.index("forget")
-    if at + 1 == len(words):
-        raise ConfigError("forget takes a row: python -m hybridsep.report forget resnext=5..9 study=quick")
-    print(forget(settings.load([*words[:at], *words[at + 2 :]]), words[at + 1]))
-    return 0
+        print(forget(given, typed.rows[0]))
+        return 0
+    return _PROGRAMS[f"watch {typed.command}" if typed.flags else typed.command](given)
 
 
 def _compare(given: "ReportSettings", *rows: str) -> int:

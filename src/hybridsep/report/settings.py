@@ -249,8 +249,3 @@ def _check_table(name: str, table: TableSpec, paper: Paper) -> None:
     }.items():
         if holds:
             raise ConfigError(f"table {name}: {text}")
-
-
-def describe() -> str:
-    """Return every key with its value, one per line."""
-    return overrides.describe(config_dir() / "report.yaml")
