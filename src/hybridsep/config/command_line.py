@@ -20,8 +20,8 @@ class Command:
     """One command of a program.
 
     `keys`: the keys and groups of the YAML file that it reads; empty: all. `rows`: how many words beside `key=value` it
-    takes, such as the rows of `compare`, `usage` those words as they are typed, `takes` in prose. `flags`: what each flag means. `typed`: how the
-    command is typed where that is not its name.
+    takes, such as the rows of `compare`; `usage`: those words as they are typed, and `takes` in prose. `flags`: what
+    each flag means. `typed`: how the command is typed where that is not its name.
     """
 
     name: str
