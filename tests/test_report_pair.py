@@ -10,6 +10,7 @@ import pytest
 from conftest import TINY
 from PIL import Image
 
+from hybridsep.errors import DataError
 from hybridsep.report import contrasts, folders, pair, runset, settings
 from hybridsep.report.__main__ import main
 
@@ -69,7 +70,6 @@ def test_the_picture_shows_the_test_images_of_the_runs(run, tmp_path, capfd):
     pixels = np.array(Image.open(io.BytesIO(path.read_bytes())).convert("RGB"))
     assert pixels.shape[1] > 1000 and pixels.std() > 5
     # Another dataset under the same record is found out, and the numbers are printed all the same.
-    record = results / "runs/tiny/resnext/trial-00/record.json"
     for folder in sorted((results / "runs/tiny").glob("*/trial-*")):
         content = json.loads((folder / "record.json").read_text())
         content["dataset"]["sha256"] = "0" * 64
@@ -79,10 +79,11 @@ def test_the_picture_shows_the_test_images_of_the_runs(run, tmp_path, capfd):
     assert status == 0 and "Difference in points" in out and not path.exists()
     assert "no picture: " in err and "other images than the runs were made on" in err
     # A record names code; only this project's own is called.
-    content = json.loads(record.read_text())
-    content["config"]["data"]["source"]["_target_"] = "os.system"
-    with pytest.raises(Exception, match="not called from a record"):
-        pair.dataset(type("Pair", (), {"first": type("Run", (), {"record": content})})(), None)
+    runs, _ = folders.read(results, ["tiny"])
+    found = runset.split("tiny", runs, settings.paper(), settings.load([]).report)[0][0]
+    found.first.record.settings.data.source["_target_"] = "os.system"
+    with pytest.raises(DataError, match="not called from a record"):
+        pair.dataset(found, None)
 
 
 @pytest.mark.parametrize(

@@ -72,3 +72,9 @@ def test_a_row_s_name_is_escaped_in_every_format(tmp_path):
     assert r"a\&b\_\{x\}\textless{}i\textgreater{}" in (place / "report.tex").read_text()
     table = Table("t", "T", [Column("Row", "row", wide=True), Column("N", "n")], [{"row": "a|b", "n": 1}], ["row"])
     assert r"| a\|b | 1 |" in render.markdown(table)
+
+
+@pytest.mark.parametrize(("key", "field"), [("n_", "n"), ("n", "n_")])
+def test_a_column_or_field_that_does_not_exist_is_an_error(key, field):
+    with pytest.raises(KeyError, match="n_"):
+        Table("t", "T", [Column("N", key)], [{"row": "a", "n": 1}], ["row", field])

@@ -82,8 +82,10 @@ def _with_counterparts(paper: Paper, there: Collection[str]) -> dict[str, Claim]
         claims[name] = claim
         for table, spec in paper.tables.items():
             if table in there and spec.counterpart == claim.table:
-                rows, against = ([spec.row_for(row) for row in part] for part in (claim.rows, claim.against))
-                if None in (*rows, *against):
+                rows, against = (
+                    [own for row in part if (own := spec.row_for(row))] for part in (claim.rows, claim.against)
+                )
+                if (len(rows), len(against)) != (len(claim.rows), len(claim.against)):
                     continue
                 where = f"{claim.where}, {spec.condition}"
                 claims[f"{name}_{table}"] = replace(claim, where=where, table=table, rows=rows, against=against)

@@ -55,11 +55,8 @@ def compare(runset: RunSet, choices: AnalysisOptions) -> Comparison:
         entry["disagreement"] = float(np.mean([trial["disagreement"] for trial in pairs])) if pairs else None
     many = many_to_one_of(runset, choices)
     for entry in rows:
-        entry |= (
-            {f"many_{key}": value for key, value in asdict(many[entry["row"]]).items()}
-            if many.get(entry["row"])
-            else {}
-        )
+        if tested := many.get(entry["row"]):
+            entry |= {f"many_{key}": value for key, value in asdict(tested).items()}
     floors = noise_floors(runset, choices)
     wrong, images = runset.wrong(runset.baseline) if runset.runs.get(runset.baseline) else (np.empty((0, 0)), 0)
     predicted = power.independent_errors(wrong, images=images) if len(wrong) > 1 else None
@@ -133,6 +130,13 @@ def samples_of(
     return (first, second), (first[:, np.newaxis] - second[np.newaxis, :])[unlike]
 
 
+def interval_of(samples: tuple[np.ndarray, ...], alpha: float) -> difference.Interval:
+    """Return the interval of the mean of one sample of differences, or of the difference of two means."""
+    if len(samples) == 1:
+        return difference.paired_interval(samples[0], alpha)
+    return difference.welch_interval(samples[0], samples[1], alpha)
+
+
 def _row(runset: RunSet, row: str, errors: dict[str, dict[int, float]], choices: AnalysisOptions) -> dict[str, Any]:
     spec = runset.row(row)
     values = np.array(list(errors[row].values()))
@@ -177,8 +181,7 @@ def of_errors(
     samples, differences = samples_of(row, baseline, choices.pairing)
     alpha, resamples = choices.alpha, choices.resamples
     paired = choices.pairing == "paired"
-    estimate = difference.paired_interval if paired else difference.welch_interval
-    interval = estimate(*samples, alpha)
+    interval = interval_of(samples, alpha)
     bootstrap = difference.bootstrap_interval(samples, alpha, resamples=resamples, rng=bootstrap_rng)
     permutation = difference.permutation_test(samples, resamples=resamples, rng=permutation_rng)
     equivalence = difference.equivalence(samples, choices.margin, alpha)
@@ -231,11 +234,13 @@ def correct_and_star(rows: list[dict[str, Any]], ranges: dict[int, noise.NoiseFl
     same = difference.holm_in_families([entry["equivalence_p"] for entry in rows], own)
     for entry, p, p_same in zip(rows, corrected, same, strict=True):
         floor = ranges.get(entry["pairs"])
-        known = floor is not None and not floor.too_few and not entry["is_baseline"] and entry["pairs"] >= MIN_TRIALS
+        if floor is not None and (floor.too_few or entry["is_baseline"] or entry["pairs"] < MIN_TRIALS):
+            floor = None
         entry["p_holm"], entry["equivalence_p_holm"] = p, p_same
         entry["equivalent"] = None if p_same is None else p_same < alpha
-        entry["floor_low"], entry["floor_high"] = (floor.low, floor.high) if known else (None, None)
-        entry["beyond_noise"] = entry["mean_absolute"] > floor.high if known and not entry["same_start"] else None
+        entry["floor_low"], entry["floor_high"] = (floor.low, floor.high) if floor else (None, None)
+        judged = floor is not None and floor.high is not None and not entry["same_start"]
+        entry["beyond_noise"] = entry["mean_absolute"] > entry["floor_high"] if judged else None
 
 
 _STATISTICS = (

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import reduce
 
 import numpy as np
 
@@ -56,7 +55,7 @@ def of_rows(runset: RunSet, rows: Sequence[str], choices: AnalysisOptions) -> Na
     """
     every = Subset("all", runset.images)
     errors = [runset.errors(row, every) for row in rows]
-    common = sorted(reduce(set.intersection, (set(one) for one in errors)))
+    common = sorted(set(errors[0]).intersection(*errors[1:]))
     if not common:
         raise ConfigError(f"{' and '.join(rows)} of study {runset.study} have no finished trial in common")
     labels = [(runset.row(row).label or row).removesuffix(" (baseline)") for row in rows]

@@ -128,7 +128,7 @@ def _digest(histories: dict[str, dict[str, np.ndarray]]) -> str:
 
 def _write_events(path: Path, histories: dict[str, dict[str, np.ndarray]]) -> None:
     bands = {
-        column: [f"mean of trials/{title}{part}" for part in ("", ", lower", ", upper")]
+        column: (f"mean of trials/{title}", f"mean of trials/{title}, lower", f"mean of trials/{title}, upper")
         for column, title in _BANDS.items()
     }
     points: dict[str, np.ndarray] = {}
@@ -140,7 +140,7 @@ def _write_events(path: Path, histories: dict[str, dict[str, np.ndarray]]) -> No
             points |= dict(zip(bands[column], (mean, mean - deviation, mean + deviation), strict=True))
     file = events.EventFile(path)
     try:
-        file.add(events.layout(_CATEGORY, {f"{title}, %": tuple(bands[column]) for column, title in _BANDS.items()}))
+        file.add(events.layout(_CATEGORY, {f"{title}, %": bands[column] for column, title in _BANDS.items()}))
         file.add(events.text("mean", _TEXT.format(trials=", ".join(histories))))
         for epoch, values in enumerate(zip(*points.values(), strict=True), 1):
             file.add(events.scalars(dict(zip(points, values, strict=True))), step=epoch)

@@ -43,7 +43,7 @@ STYLE = {
 
 
 @contextlib.contextmanager
-def canvas(name: str, **style: object) -> Iterator[set[str]]:
+def canvas(name: str, **style: Any) -> Iterator[set[str]]:
     """Draw in our style whatever the user's; yields the set of letters that the font turns out to lack.
 
     The backend of a notebook (MPLBACKEND) is left out of it: files are written by Agg and SVG.
@@ -51,7 +51,8 @@ def canvas(name: str, **style: object) -> Iterator[set[str]]:
     letters: set[str] = set()
     with warnings.catch_warnings(record=True) as raised:
         warnings.simplefilter("always")
-        with matplotlib.rc_context({**STYLE, "svg.hashsalt": name, **style}):
+        settings: dict[Any, Any] = {**STYLE, "svg.hashsalt": name, **style}
+        with matplotlib.rc_context(settings):
             yield letters
     for warning in raised:
         if lacking := re.match(r"Glyph (\d+) ", str(warning.message)):
@@ -69,7 +70,7 @@ def draw(data: FigureData, caption: str) -> dict[str, bytes]:
     lines = textwrap.wrap(f"{caption} {data.note}".strip(), int(17 * width))
     inches = (0.32, height(data), 0.08 + 0.15 * len(lines))
     figure = Figure(figsize=(width, sum(inches)), layout="constrained")
-    head, body, foot = figure.subfigures(3, 1, height_ratios=inches)
+    head, body, foot = list(np.array(figure.subfigures(3, 1, height_ratios=inches), dtype=object))
     head.text(0.01, 0.5, data.title, va="center", fontsize=11, fontweight="bold")
     foot.text(0.01, 0.95, "\n".join(lines), va="top", fontsize=7.5, color="#444444", linespacing=1.3)
     drawer(data, body)
@@ -88,8 +89,8 @@ def _settle(figure: Figure) -> None:
         box = part.bbox_relative
         box.p0, box.p1 = np.round(box.p0, 5), np.round(box.p1, 5)
     for axes in figure.get_axes():
-        left, bottom, width, height = axes.get_position(original=True).bounds
-        axes.set_position([round(value, 5) for value in (left, bottom, width, height)])
+        left, bottom, width, height = (round(value, 5) for value in axes.get_position(original=True).bounds)
+        axes.set_position((left, bottom, width, height))
 
 
 def differences(data: FigureData, body: SubFigure) -> None:
@@ -160,7 +161,7 @@ def trials(data: FigureData, body: SubFigure) -> None:
             axes.plot(*zip(*points, strict=True), color="#BBBBBB", lw=0.7, zorder=1)
     for place, entries in enumerate(rows.values()):
         errors = [entry["error"] for entry in entries]
-        style = {"color": COLOURS[place % len(COLOURS)], "marker": MARKERS[place % len(MARKERS)]}
+        style: dict[str, Any] = {"color": COLOURS[place % len(COLOURS)], "marker": MARKERS[place % len(MARKERS)]}
         axes.scatter(
             [place] * len(errors), errors, s=30, alpha=0.85, linewidths=0.4, edgecolors="white", zorder=2, **style
         )

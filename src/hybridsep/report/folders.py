@@ -32,8 +32,8 @@ class Run:
     trial: int
     status: str
     record: Record
-    predicted: np.ndarray | None = None
-    labels: np.ndarray | None = None
+    predicted: np.ndarray = field(default_factory=lambda: np.empty(0, np.uint8))
+    labels: np.ndarray = field(default_factory=lambda: np.empty(0, np.uint8))
 
     @property
     def result(self) -> Result:
@@ -45,7 +45,7 @@ class Run:
     @property
     def wrong(self) -> np.ndarray:
         """(images,) bool: which test images the finished run gets wrong."""
-        return self.predicted != self.labels
+        return np.not_equal(self.predicted, self.labels)
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,12 +201,12 @@ def _of_one_label_set(runs: list[Run]) -> tuple[list[Run], list[Problem]]:
     """Leave out the runs whose test labels differ from those of most runs that name the same dataset."""
     seen: dict[tuple[str, str], Counter] = {}
     for run in runs:
-        if run.predicted is not None:
+        if run.status == "finished":
             seen.setdefault((run.study, run.record.dataset.sha256), Counter())[id(run.labels)] += 1
     usual = {key: counts.most_common(1)[0][0] for key, counts in seen.items()}
     kept, problems = [], []
     for run in runs:
-        if run.predicted is None or id(run.labels) == usual[run.study, run.record.dataset.sha256]:
+        if run.status != "finished" or id(run.labels) == usual[run.study, run.record.dataset.sha256]:
             kept.append(run)
         else:
             message = (

@@ -48,9 +48,9 @@ def fitting(
             kept.append(run)
     study = finished[0].study
     problems = []
+    sizes = Counter(run.row for run in finished)
     for row, left in odd.items():
-        whole = len(left) == sum(run.row == row for run in finished)
-        who = row if whole else f"{row} {ranges([run.trial for run, _, _ in left])}"
+        who = row if len(left) == sizes[row] else f"{row} {ranges([run.trial for run, _, _ in left])}"
         found = _differences(*left[0][1:])
         same = "report.subset and report.images choose for all" if found.startswith("evaluation.") else ""
         message = f"{study}: {who} left out of table {table}: {found}; {same or 'study=NAME keeps it apart'}"

@@ -151,7 +151,7 @@ def picture(pair: RunSet, data: Dataset) -> bytes:
             f"class, and trials that are wrong, {names[0]} : {names[1]}",
             fontsize=11,
         )
-        for panel, part, name in zip(figure.subfigures(2, 1), parts, names, strict=True):
+        for panel, part, name in zip(list(np.array(figure.subfigures(2, 1), dtype=object)), parts, names, strict=True):
             panel.suptitle(f"{name} is wrong oftener", fontsize=10)
             for axes, place in zip(panel.subplots(2, _SHOWN // 2).flat, range(_SHOWN), strict=True):
                 axes.axis("off")

@@ -5,6 +5,7 @@ The statistics are those of `hybridsep.statistics.power`.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from hybridsep.report.compare import samples_of
@@ -83,11 +84,12 @@ def _row(runset: RunSet, row: str, goals: list[Goal], choices: AnalysisOptions) 
     line: dict[str, Any] = {"row": row, "label": runset.row(row).label or row, "n": len(differences), "trials": {}}
     spread = float(differences.std(ddof=1)) if len(differences) >= MIN_TRIALS else None
     if spread is None or spread < 1e-9:
-        return line | {"spread": TOO_FEW if spread is None else NO_SPREAD} | {goal.name: "" for goal in goals}
+        why = {"spread": TOO_FEW if spread is None else NO_SPREAD, "low": None, "high": None}
+        return line | why | {goal.name: "" for goal in goals}
     low, high = power.spread_interval(differences, choices.alpha)
     line |= {"spread": spread, "low": low, "high": high}
     for goal in goals:
-        trials = power.trials_for(lambda n, goal=goal: goal.power_of(spread, n), goal.power)
+        trials = power.trials_for(partial(goal.power_of, spread), goal.power)
         if trials is None:
             line[goal.name] = f"> {power.MOST_TRIALS:,}"
             continue
@@ -107,10 +109,14 @@ def _together(runset: RunSet, lines: list[dict[str, Any]], goal: Goal) -> str:
 def _hours(runset: RunSet, trials: dict[str, int]) -> float | None:
     """Hours until each row has so many trials; None where the records do not tell how long one takes."""
     missing = {row: count - len(runset.runs[row]) for row, count in trials.items()}
-    seconds = {row: runset.seconds(row) for row, count in missing.items() if count > 0}
-    if None in seconds.values():
-        return None
-    return sum(missing[row] * taken for row, taken in seconds.items()) / 3600
+    total = 0.0
+    for row, count in missing.items():
+        if count > 0:
+            seconds = runset.seconds(row)
+            if seconds is None:
+                return None
+            total += count * seconds
+    return total / 3600
 
 
 def _with_interval(value: float, low: float, high: float) -> str:
@@ -124,7 +130,7 @@ def predicted(runset: RunSet, choices: AnalysisOptions) -> Table:
         wrong, images = runset.wrong(row)
         line: dict[str, Any] = {"label": runset.row(row).label or row, "n": len(wrong)}
         if len(wrong) < MIN_TRIALS:
-            lines.append(line | dict.fromkeys(("measured", "expected", "same", "own"), TOO_FEW))
+            lines.append(line | dict.fromkeys(("measured", "low", "high", "expected", "same", "own"), TOO_FEW))
             continue
         theory = power.independent_errors(wrong, images=images)
         low, high = power.spread_interval(100 * wrong.mean(axis=1), choices.alpha)

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
+from typing import Any, cast
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
@@ -44,7 +45,7 @@ def escape_latex(value: object) -> str:
     return value if isinstance(value, Tex) else "".join(_LATEX.get(letter, letter) for letter in str(value))
 
 
-def _environment(**options: object) -> Environment:
+def _environment(**options: Any) -> Environment:
     return Environment(
         loader=FileSystemLoader(_TEMPLATES),
         undefined=StrictUndefined,
@@ -82,7 +83,7 @@ def _kinds(table: Table) -> Tex:
 
 def markdown(table: Table) -> str:
     """Return one table as Markdown with its heading and notes."""
-    return _markdown().get_template("table.md.j2").module.whole(table)
+    return cast(Any, _markdown().get_template("table.md.j2").module).whole(table)
 
 
 def report_markdown(document: Document) -> str:

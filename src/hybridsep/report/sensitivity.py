@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from hybridsep.data.subset import redrawn_subset
-from hybridsep.report.compare import noise_floors, samples_of
+from hybridsep.report.compare import interval_of, noise_floors, samples_of
 from hybridsep.report.runset import RunSet, Subset
 from hybridsep.report.settings import PAIRINGS, AnalysisOptions
 from hybridsep.statistics import difference
@@ -50,8 +50,7 @@ def under_choices(runset: RunSet, choices: AnalysisOptions) -> list[dict[str, An
             floor = floors["same" if pairing == "paired" else "own"].mean
             for row in runset.variants:
                 samples, differences = samples_of(errors[row], errors.get(runset.baseline, {}), pairing)
-                estimate = difference.paired_interval if pairing == "paired" else difference.welch_interval
-                interval = estimate(*samples, choices.alpha)
+                interval = interval_of(samples, choices.alpha)
                 absolute = difference.absolute(differences)
                 entries.append(
                     {

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import yaml
 from annotated_types import Ge, Interval, MinLen, doc
@@ -229,7 +229,7 @@ def paper() -> Paper:
     path = config_dir() / "paper.yaml"
     try:
         text = OmegaConf.create(overrides.read_yaml(path))
-        paper = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Paper), text))
+        paper = cast(Paper, OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Paper), text)))
         for name, table in paper.tables.items():
             _check_table(name, table, paper)
         return paper

@@ -23,7 +23,7 @@ from hybridsep.report.table import Column, Table, byte_count, count, rate, times
 FORMAT = 1
 TABLE = "speed"
 DISTURBED = 0.2  # cores busy with other programs, from which on a reader should be told
-_KEYS = {
+_KEYS: dict[str, type | tuple[type, ...]] = {
     "title": str,
     "cost": dict,
     "precision": str,
@@ -99,7 +99,7 @@ def _check(record: Any, study: str, row: str) -> None:
     if (record["study"], record["row"]) != (study, row):
         raise ValueError(f"it belongs to {record['study']}/{record['row']}; was it moved or copied?"[:150])
     for key, kind in _KEYS.items():
-        if not isinstance(record[key], kind):
+        if not isinstance(record[key], kind if isinstance(kind, tuple) else (kind,)):
             raise ValueError(f"no valid '{key}'")
     numbers = {"params": record["cost"]["params"], "macs": record["cost"]["macs"]}
     for entry in record["measurements"]:

@@ -93,7 +93,7 @@ def _row(
     now: datetime.datetime,
 ) -> dict[str, Any]:
     own = {run.trial: run for run in runs if run.row == row}
-    broken = {_trial(folder) for folder in unusable if folder.parts[-2] == row} - own.keys() - {None}
+    broken = {_trial(folder) for folder in unusable if folder.parts[-2] == row and _trial(folder) >= 0} - own.keys()
     if choices.trials is not None:
         planned = list(range(choices.trials))
     if planned is None:
@@ -101,7 +101,7 @@ def _row(
         planned = list(range(spec.trials if spec else 10))
     wanted = sorted({*planned, *own, *broken})
     states: dict[str, list[int]] = {state: [] for state in STATES}
-    done = []
+    done: list[int] = []
     for trial in wanted:
         if trial in own:
             (done if own[trial].status == "finished" else states[own[trial].status]).append(trial)
@@ -122,9 +122,10 @@ def _trials(number: int) -> str | None:
     return None if number == 0 else "1 trial" if number == 1 else f"{number:,} trials"
 
 
-def _trial(folder: Path) -> int | None:
+def _trial(folder: Path) -> int:
+    """Return the number of a trial's folder; -1 for a folder that is called otherwise."""
     number = folder.name.removeprefix("trial-")
-    return int(number) if number.isascii() and number.isdigit() else None
+    return int(number) if number.isascii() and number.isdigit() else -1
 
 
 def _hours_left(own: dict[int, Run], states: dict[str, list[int]]) -> float | None:

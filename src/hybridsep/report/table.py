@@ -65,6 +65,18 @@ class Table:
     terminal: bool = False
     data: Sequence[dict[str, Any]] | None = None
 
+    def __post_init__(self) -> None:
+        """Raise KeyError for a column of which no line has anything, or a field of CSV that a line lacks."""
+        known = {key for line in self.lines for key in line}
+        for column in self.columns:
+            keys = {column.key} if isinstance(column.key, str) else set(column.key)
+            if self.lines and not keys <= known:
+                raise KeyError(f"table {self.name}: column '{column.heading}': no line has {sorted(keys - known)}")
+        data = self.lines if self.data is None else self.data
+        lacking = set(self.fields) - {key for line in data for key in line}
+        if data and lacking:
+            raise KeyError(f"table {self.name}: no line has the fields {sorted(lacking)}")
+
     def shown(self, place: str) -> list[Column]:
         """The columns for `place`, files or terminal."""
         return [column for column in self.columns if column.place in (place, "both")]

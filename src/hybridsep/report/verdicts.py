@@ -257,7 +257,7 @@ def _gains(case: Case) -> list[Entry]:
         if not both:
             return [_missing(f"{first} and {second}", "no trials in common in this study")]
         gains.append(np.array([errors[1][trial] - errors[0][trial] for trial in sorted(both)]))
-    entry = _bounds(difference.welch_interval(*gains, case.choices.alpha))
+    entry = _bounds(difference.welch_interval(gains[0], gains[1], case.choices.alpha))
     equivalent = difference.equivalence(tuple(gains), case.margin, case.choices.alpha).equivalent
     return [{**entry, "label": "gain", "n": min(map(len, gains)), "equivalent": equivalent}]
 
