@@ -11,3 +11,18 @@ __version__ = "0.1.0"
 if sys.argv[:1] == ["-m"] and not sys.flags.safe_path:
     if sys.path[0] != os.path.dirname(os.path.dirname(os.path.abspath(__file__))):
         del sys.path[0]
+
+# After the path is right, as this is the first import of a module that Python has not loaded itself.
+from typing import TYPE_CHECKING  # noqa: E402
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from hybridsep.train.trained import Trained
+
+
+def load(folder: "str | Path") -> "Trained":
+    """Return the network of a finished trial's folder with what its inputs and outputs mean. Raises RecordError."""
+    from hybridsep.train.trained import load  # imports torch
+
+    return load(folder)

@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from torch import nn
@@ -25,7 +25,7 @@ class ModuleFactory:
     """
 
     cls: type[nn.Module]
-    keywords: Mapping[str, Any]
+    keywords: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         name = getattr(self.cls, "__name__", str(self.cls))

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from hybridsep.config import Config
+from hybridsep.config.schema import ModelConfig
 from hybridsep.config.targets import check_keywords, locate
 from hybridsep.data import Dataset
 from hybridsep.modules import Separable
@@ -48,13 +49,18 @@ def dataset(config: Config) -> Dataset:
 
 def network_factory(config: Config, *, classes: int, slot: ModuleFactory | None = None) -> Callable[[], nn.Module]:
     """Return a function that builds the (not yet initialised) network of a configuration. Raises ConfigError."""
-    make, keywords = _target(config.model.network, "model.network")
+    return factory_of(config.model, classes=classes, slot=slot)
+
+
+def factory_of(model: ModelConfig, *, classes: int, slot: ModuleFactory | None = None) -> Callable[[], nn.Module]:
+    """Return a function that builds the (not yet initialised) network of a model. Raises ConfigError."""
+    make, keywords = _target(model.network, "model.network")
     checked = check_keywords(make, keywords, "model.network", positional=1, supplied=("in_chs", "classes"))
-    return partial(make, slot or _slot(config), in_chs=3, classes=classes, **checked)
+    return partial(make, slot or _slot(model), in_chs=3, classes=classes, **checked)
 
 
-def _slot(config: Config) -> ModuleFactory:
-    cls, keywords = _target(config.model.module, "model.module")
+def _slot(model: ModelConfig) -> ModuleFactory:
+    cls, keywords = _target(model.module, "model.module")
     return ModuleFactory(cast(type[nn.Module], cls), keywords)  # which refuses what is none
 
 
@@ -65,7 +71,7 @@ def matched(config: Config, *, classes: int, height: int, width: int) -> Config:
     `match=params` gives a module with inner widths the parameter count of the baseline in the same network, within 2 %;
     modules without inner widths are left as they are. Raises ConfigError when no width comes near enough.
     """
-    slot = _slot(config)
+    slot = _slot(config.model)
     module = config.model.module | check_keywords(slot.cls, slot.keywords, "model.module", positional=2)
     config = replace(config, model=replace(config.model, module=module))
     if config.match == "none" or "inner_ratio" not in module:

@@ -79,6 +79,7 @@ class RunWriter:
         """Record the start of training; return in what this place differs from that of the start before, "" if none."""
         self._at_once = trials_at_once
         self.record |= {"versions": provenance.versions(), "machine": machine, "git": self._origin(resumed)}
+        self.record["dataset"] = {**self._dataset.identity(), **state.channels}
         changed = _changes(self._before, self.record) if resumed and self._before is not None else ""
         self._write(state, "running")
         configuration = yaml.safe_dump(self.record["config"], sort_keys=False, allow_unicode=True)
@@ -99,7 +100,7 @@ class RunWriter:
 
     def commit(self, state: Trial) -> None:
         """Make the epochs done since the last commit durable: checkpoint, history and record, curves."""
-        checkpoint.save(self._folder, state.state(), identity=self.record["identity"])
+        self._save(state)
         self.note_history(state)
 
     def note_history(self, state: Trial) -> None:
@@ -109,7 +110,7 @@ class RunWriter:
 
     def interrupt(self, state: Trial) -> None:
         """Keep the state as it is, between two steps."""
-        checkpoint.save(self._folder, state.state(), identity=self.record["identity"])
+        self._save(state)
         self._write(state, "interrupted")
         self._draw(state)
 
@@ -136,6 +137,11 @@ class RunWriter:
         """Close the curves' file."""
         if self._curves is not None:
             self._curves.close()
+
+    def _save(self, state: Trial) -> None:
+        # With what a network needs to be used by itself: hybridsep.load.
+        inputs = {"classes": list(self._dataset.classes), "side": self._dataset.test_images.shape[1], **state.channels}
+        checkpoint.save(self._folder, {**state.state(), "inputs": inputs}, identity=self.record["identity"])
 
     def _draw(self, state: Trial) -> None:
         if self._curves is not None and self._drawn < len(state.history):

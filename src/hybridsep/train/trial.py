@@ -77,6 +77,11 @@ class Trial:
         """Side in pixels of the images that the network sees."""
         return self._augmentation.size
 
+    @property
+    def channels(self) -> dict[str, list[float]]:
+        """Mean and standard deviation by which images are normalised, of each channel, for values in [0, 1]."""
+        return {"mean": self._data.mean.tolist(), "std": self._data.std.tolist()}
+
     def training_images(self, count: int) -> np.ndarray:
         """Return the first `count` augmented images of epoch 1, uint8 (count, side, side, 3); no draw is used up."""
         draws = self._augmentation.draw(trial=self._trial, epoch=1)
