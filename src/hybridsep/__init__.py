@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING  # noqa: E402
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import pandas as pd
+
     from hybridsep.train.trained import Trained
 
 
@@ -26,3 +28,15 @@ def load(folder: "str | Path") -> "Trained":
     from hybridsep.train.trained import load  # imports torch
 
     return load(folder)
+
+
+def trials(study: str, *, results: str | os.PathLike[str] = "results") -> "pd.DataFrame":
+    """Return a study's trials as a pandas table, a line a trial (`hybridsep.report.frame.trials`).
+
+    Raises ConfigError for a study that is not under `results`.
+    """
+    from pathlib import Path
+
+    from hybridsep.report import frame
+
+    return frame.trials(study, Path(results))

@@ -1,5 +1,34 @@
-"""The report: run folders in; statistics, tables, figures and verdicts out.
+"""The report: run folders, or everybody's trials, in; statistics, tables, figures and verdicts out.
 
-Never imports torch, and trains nothing. Statistics are pure functions on arrays (`difference`, `noise`, `agreement`)
-that return plain dictionaries; figures draw what `figure_data` computed; nothing that is printed was typed by hand.
+Never imports torch, and trains nothing. The arithmetic is in `hybridsep.statistics`; figures draw what `figure_data`
+computed; nothing that is printed was typed by hand.
 """
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from hybridsep.report.given import Compared
+
+
+def compare(
+    frame: "pd.DataFrame",
+    *,
+    baseline: str | None = None,
+    margin: float | None = None,
+    unit: str = "%",
+    higher_is_better: bool = False,
+    **options: object,
+) -> "Compared":
+    """Compare the rows of a table of trials, `row`, `trial` and `error`, with a baseline (None: its first row).
+
+    `margin` in the table's unit, and `options` as in conf/report.yaml's part `report` (`alpha=0.01`,
+    `pairing="unpaired"`). A column `predictions` may name .npy or .npz files seen from the current folder. Raises
+    DataError for a table that cannot be used, ConfigError for an option.
+    """
+    from hybridsep.report import given, settings
+
+    chosen = {"margin": margin} if margin is not None else {}
+    choices = settings.load([f"report.{key}={value}" for key, value in {**options, **chosen}.items()]).report
+    return given.compare_frame(frame, choices, baseline=baseline, unit=unit, higher_is_better=higher_is_better)

@@ -14,9 +14,10 @@ if TYPE_CHECKING:  # so that Ctrl-C is heard while the rest is imported
     from hybridsep.report.settings import ReportSettings
 
 _ALL = ("results", "study", "report")
+_CSV = ("csv", "baseline", "margin", "unit", "higher_is_better")
 _WATCH = {"--watch": "again and again while the study runs, every watch= seconds"}
 COMMANDS = (
-    Command("report", "tables, figures and a page of a study, or of all", keys=_ALL),
+    Command("report", "tables, figures and a page of a study, of all, or of csv=FILE", keys=(*_ALL, *_CSV)),
     Command("status", "done, running, missing; hours left; what one more trial buys", (*_ALL, "watch"), flags=_WATCH),
     Command("curves", "a curve a row for TensorBoard: mean over trials, with a band", (*_ALL, "watch"), flags=_WATCH),
     Command("plan", "trials that would settle a question, and their hours", keys=(*_ALL, "plan")),
@@ -35,6 +36,7 @@ COMMANDS = (
 )
 EPILOG = """\
   python -m hybridsep.report study=quick report.subset=all report.pairing=unpaired report.margin=0.5
+  python -m hybridsep.report csv=FILE baseline=ROW      everybody's trials: row,trial,error, a line a trial
 
 Exit status: 0 done, 1 a study has no table (or no curves, or nothing to plan by) or --check found a difference,
 2 something to mend (one line says what), 130 interrupted (Ctrl-C).
@@ -103,7 +105,42 @@ def _compare(given: "ReportSettings", *rows: str) -> int:
     return 0
 
 
+def _csv(given: "ReportSettings") -> int:
+    from dataclasses import replace
+
+    from hybridsep.report import given as everybodys
+    from hybridsep.report import output, terminal, trials_file
+
+    path, results = Path(str(given.csv)), Path(given.results)
+    if given.unit != "%" and given.margin is None:
+        raise ConfigError(f"margin= is needed, in {given.unit}: within how much two rows count as equal")
+    choices = replace(given.report, margin=given.margin or given.report.margin)
+    one = trials_file.runset_of(
+        trials_file.read(path),
+        name=trials_file.slug(path),
+        baseline=given.baseline,
+        unit=given.unit,
+        higher_is_better=given.higher_is_better,
+        folder=path.parent,
+    )
+    report = everybodys.document(one, choices, {"csv": path.name})
+    made = output.files_of(report, draw=choices.draw)
+    output.write(results, one.study, made.content)
+    screen = terminal.console()
+    terminal.show(screen, report.terminal())
+    for problem in made.problems:
+        print(problem, file=sys.stderr)
+    shown = output.INDEX if choices.draw else output.MARKDOWN
+    screen.print(f"Written: {len(made.content)} files; open {results}/tables/{one.study}/{shown}", soft_wrap=True)
+    return 0
+
+
 def _report(given: "ReportSettings") -> int:
+    if given.csv is not None:
+        return _csv(given)
+    for key in ("baseline", "margin"):
+        if getattr(given, key) is not None:
+            raise ConfigError(f"{key}= belongs to csv=FILE; of a study it is report.{key}=")
     from hybridsep.report import document, folders, output, settings, terminal
 
     results, paper = Path(given.results), settings.paper()

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from hybridsep.report import verdicts
-from hybridsep.report.compare import correct_and_star, of_errors
+from hybridsep.report.comparison import correct_and_star, of_errors
 from hybridsep.report.settings import AnalysisOptions, Calibrated
 from hybridsep.report.table import MISSING, Column, Table, percent, tenth
 from hybridsep.runs.seeds import stream

@@ -18,11 +18,19 @@ TOLERANCE = 2e-5
 def reported(results: Path, study: str) -> list[str]:
     """Return the studies that have a report, or the one that `study` names. Raises ConfigError when there is none."""
     root = results / "tables"
-    found = sorted(path.name for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
+    found = sorted(path.name for path in root.iterdir() if path.is_dir() and not _of_csv(path)) if root.is_dir() else []
     if study != "all" and study not in found:
         there = f"there are {', '.join(found)}" if found else "there is none"
         raise ConfigError(f"no report of study '{study}' under {root}; {there}")
     return found if study == "all" else [study]
+
+
+def _of_csv(folder: Path) -> bool:
+    """Whether a report is of somebody's own table (csv=FILE), which is not kept with it."""
+    try:
+        return "csv" in json.loads((folder / output.MADE_WITH).read_text(encoding="utf-8"))
+    except (OSError, ValueError, TypeError):
+        return False
 
 
 def differences(results: Path, study: str) -> list[str]:

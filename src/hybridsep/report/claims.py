@@ -10,7 +10,7 @@ from typing import Any
 
 from hybridsep.errors import ConfigError
 from hybridsep.report import conditions, speed, verdicts
-from hybridsep.report.compare import Comparison
+from hybridsep.report.comparison import Comparison
 from hybridsep.report.runset import RunSet
 from hybridsep.report.settings import AnalysisOptions, Claim, Paper
 from hybridsep.report.speed import Measured

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from hybridsep.report.compare import Comparison
+from hybridsep.report.comparison import Comparison
 from hybridsep.report.runset import RunSet
 from hybridsep.report.settings import AnalysisOptions
 from hybridsep.report.table import number, p_value
@@ -15,10 +15,13 @@ def sentences(runset: RunSet, comparison: Comparison, choices: AnalysisOptions) 
         return ["There is no finished run of the baseline, so the rows cannot be compared."]
     compared = [entry for entry in comparison.rows if entry["mean"] is not None]
     name, error = baseline["label"].removesuffix(" (baseline)"), number(baseline["error_mean"])
+    spec, unit = runset.spec, _unit(runset)
     found = [f"The baseline, {name}, is wrong on {error} % of the test images, over {_trials(baseline)}."]
+    if spec.unit != "%" or spec.higher_is_better:
+        found = [f"The baseline, {name}, has {error} {spec.unit}, over {_trials(baseline)}."]
     if comparison.floor.mean is not None:
-        found[0] += f" Two of its own trials differ by {number(comparison.floor.mean)} points: noise."
-    found += [_row(entry, baseline, comparison, choices) for entry in compared]
+        found[0] += f" Two of its own trials differ by {number(comparison.floor.mean)} {unit}: noise."
+    found += [_row(entry, baseline, comparison, choices, runset) for entry in compared]
     if any(entry["pairs"] == 1 for entry in compared):
         found.append("One trial of a row cannot decide: it has no spread.")
     if choices.pairing == "paired" and any(entry["test"] == "t" for entry in compared):
@@ -34,13 +37,20 @@ def _trials(entry: dict[str, Any]) -> str:
     return "one trial" if entry["n"] == 1 else f"{entry['n']} trials"
 
 
-def _row(entry: dict[str, Any], baseline: dict[str, Any], comparison: Comparison, choices: AnalysisOptions) -> str:
-    mean = entry["mean"]
+def _unit(runset: RunSet) -> str:
+    return "points" if runset.spec.unit == "%" else runset.spec.unit
+
+
+def _row(
+    entry: dict[str, Any], baseline: dict[str, Any], comparison: Comparison, choices: AnalysisOptions, runset: RunSet
+) -> str:
+    mean, unit = entry["mean"], _unit(runset)
+    worse = (mean > 0) != runset.spec.higher_is_better
     size = number(abs(mean))
     if float(size) == 0:
         text = f"{entry['label']} has the baseline's error"
     else:
-        text = f"{entry['label']} is {size} points {'worse' if mean > 0 else 'better'} than the baseline"
+        text = f"{entry['label']} is {size} {unit} {'worse' if worse else 'better'} than the baseline"
     if entry["params"] and baseline["params"]:
         ratio = entry["params"] / baseline["params"]
         about = ", on as many parameters" if abs(ratio - 1) < 0.005 else ", on about as many parameters"
@@ -52,7 +62,7 @@ def _row(entry: dict[str, Any], baseline: dict[str, Any], comparison: Comparison
             f" {number(entry['high'], sign=True)}, {sides} 0"
         )
     if entry["equivalent"]:
-        text += f"; equal to the baseline within {choices.margin:g} points"
+        text += f"; equal to the baseline within {choices.margin:g} {unit}"
     if entry["beyond_noise"] is not None:
         text += f"; {'beyond' if entry['beyond_noise'] else 'within'} what the seed alone does"
     elif entry["same_start"] and comparison.floor.mean is not None:

@@ -1,7 +1,7 @@
 """A table that repeats another one of its study under a condition, side by side with it."""
 
 from hybridsep.report import verdicts
-from hybridsep.report.compare import Comparison
+from hybridsep.report.comparison import Comparison
 from hybridsep.report.runset import RunSet
 from hybridsep.report.settings import AnalysisOptions
 from hybridsep.report.table import Column, Table, count, estimate, percent

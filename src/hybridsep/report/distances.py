@@ -4,12 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hybridsep.errors import RecordError
-from hybridsep.report.folders import Run
 from hybridsep.report.runset import RunSet
 from hybridsep.report.settings import AnalysisOptions
 from hybridsep.report.table import MISSING, Column, Table, number, p_value, percent
-from hybridsep.runs import records
 from hybridsep.runs.seeds import stream
 from hybridsep.statistics import distance
 from hybridsep.statistics.difference import Interval, holm_in_families
@@ -58,13 +55,13 @@ def measure(runset: RunSet, choices: AnalysisOptions) -> Distances | None:
     baseline = runset.baseline
     if baseline not in names or len(runset.runs[baseline]) < 2 or len(names) < 2:
         return None
-    classes = len(runset.first.record.dataset.classes)
-    kept = MOST_NUMBERS // (runset.images * classes * len(names))
+    size = runset.images * runset.outputs * len(names)
+    kept = MOST_NUMBERS // size if size else 0
     longest = max(len(runset.runs[row]) for row in names)
     if kept < 2:
         return None
     chosen = [(row, run) for row in names for run in list(runset.runs[row].values())[:kept]]
-    products = distance.inner_products([probabilities(run) for _, run in chosen])
+    products = distance.inner_products([runset.probabilities(run) for _, run in chosen])
     runs = {}
     for name in names:
         places = [place for place, (row, _) in enumerate(chosen) if row == name]
@@ -99,17 +96,6 @@ def measure(runset: RunSet, choices: AnalysisOptions) -> Distances | None:
         runs=runs,
         products=products,
     )
-
-
-def probabilities(run: Run) -> np.ndarray:
-    """Return what a run predicts, (images, classes) float64: the softmax of its logits."""
-    from scipy.special import softmax
-
-    try:
-        logits, _ = records.read_predictions(run.folder)
-    except FileNotFoundError as error:
-        raise RecordError(f"{run.folder}: predictions.npz went away: {error}") from None
-    return softmax(logits.astype(np.float64), axis=1)
 
 
 def shows(found: Distance, p_holm: float | None, choices: AnalysisOptions) -> str:

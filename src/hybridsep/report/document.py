@@ -6,7 +6,6 @@ from pathlib import Path
 
 from hybridsep.report import (
     claims,
-    compare,
     conclusion,
     conditions,
     contrasts,
@@ -20,7 +19,10 @@ from hybridsep.report import (
     speed,
     tables,
 )
-from hybridsep.report.compare import Comparison
+from hybridsep.report import (
+    comparison as comparisons,
+)
+from hybridsep.report.comparison import Comparison
 from hybridsep.report.counterpart import side_by_side
 from hybridsep.report.figure_data import FigureData
 from hybridsep.report.folders import Problem
@@ -79,7 +81,7 @@ def make(results: Path, study: str, paper: Paper, choices: AnalysisOptions) -> D
     """Read the study's folders under `results` and return its report."""
     runs, problems = folders.read(results, [study])
     runsets, refused = runset.split(study, runs, paper, choices)
-    by_table = {one.table: (one, compare.compare(one, choices)) for one in runsets}
+    by_table = {one.table: (one, comparisons.compare(one, choices)) for one in runsets}
     sections = []
     for one, comparison in by_table.values():
         section, unread = _section(one, comparison, paper, choices)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from hybridsep.errors import RecordError, UserError
-from hybridsep.report.compare import Comparison
+from hybridsep.report.comparison import Comparison
 from hybridsep.report.folders import Problem
 from hybridsep.report.runset import RunSet
 from hybridsep.runs import records

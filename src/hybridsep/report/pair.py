@@ -10,7 +10,7 @@ import numpy as np
 
 from hybridsep.data import Dataset
 from hybridsep.errors import ConfigError, DataError
-from hybridsep.report import compare, table, verdicts
+from hybridsep.report import comparison, table, verdicts
 from hybridsep.report.runset import RunSet
 from hybridsep.report.settings import AnalysisOptions
 from hybridsep.report.table import Column, Table, dash, percent
@@ -34,7 +34,7 @@ def tables(pair: RunSet, choices: AnalysisOptions) -> list[Table]:
     other, row = pair.rows
     if not pair.paired(row):
         raise ConfigError(f"{row} and {other} of study {pair.study} have no finished trial in common")
-    found = compare.compare(pair, choices)
+    found = comparison.compare(pair, choices)
     entry, baseline = found.of(row), found.of(other)
     names = [_label(pair, name) for name in (row, other)]
     return [_costs(pair, names, (entry, baseline)), _difference(pair, names, entry, found, choices)]
@@ -68,7 +68,7 @@ def _costs(pair: RunSet, names: list[str], entries: tuple[dict[str, Any], dict[s
 
 
 def _difference(
-    pair: RunSet, names: list[str], entry: dict[str, Any], found: compare.Comparison, choices: AnalysisOptions
+    pair: RunSet, names: list[str], entry: dict[str, Any], found: comparison.Comparison, choices: AnalysisOptions
 ) -> Table:
     trials = [line for line in found.trials if line["difference"] is not None]
     counted = {key: sum(line[key] for line in trials) for key in ("only_row", "only_baseline")}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from hybridsep.report.compare import samples_of
+from hybridsep.report.comparison import samples_of
 from hybridsep.report.runset import RunSet
 from hybridsep.report.settings import AnalysisOptions, Planned
 from hybridsep.report.table import Column, Table, duration, number, percent

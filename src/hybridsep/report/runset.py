@@ -13,7 +13,7 @@ from hybridsep.errors import UserError
 from hybridsep.report import mixture
 from hybridsep.report.folders import Problem, Run
 from hybridsep.report.settings import AnalysisOptions, Paper, RowSpec, TableSpec
-from hybridsep.runs import asked
+from hybridsep.runs import asked, records
 from hybridsep.statistics.machines import MachineEffect, machine_effects
 
 OWN_ROWS = "rows"
@@ -57,6 +57,18 @@ class RunSet:
     def images(self) -> int:
         """Number of test images of the dataset."""
         return len(self.first.labels)
+
+    @property
+    def outputs(self) -> int:
+        """Numbers that a run predicts for each image."""
+        return len(self.first.record.dataset.classes)
+
+    def probabilities(self, run: Run) -> np.ndarray:
+        """Return what a run predicts, (images, classes) float64: the softmax of its logits."""
+        from scipy.special import softmax
+
+        logits, _ = records.read_predictions(run.folder)
+        return softmax(logits.astype(np.float64), axis=1)
 
     @property
     def short_title(self) -> str:

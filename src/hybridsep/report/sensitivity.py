@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from hybridsep.data.subset import redrawn_subset
-from hybridsep.report.compare import interval_of, noise_floors, samples_of
+from hybridsep.report.comparison import interval_of, noise_floors, samples_of
 from hybridsep.report.runset import RunSet, Subset
 from hybridsep.report.settings import PAIRINGS, AnalysisOptions
 from hybridsep.statistics import difference

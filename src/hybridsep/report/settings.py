@@ -70,6 +70,11 @@ class ReportSettings:
     results: str = MISSING
     study: str = MISSING
     data: str | None = None
+    csv: str | None = None
+    baseline: str | None = None
+    margin: Annotated[float, Interval(gt=0)] | None = None
+    unit: str = MISSING
+    higher_is_better: bool = MISSING
     watch: Annotated[float, Interval(ge=0.1, le=86400), doc("in seconds")] = MISSING
     report: AnalysisOptions = field(default_factory=AnalysisOptions)
     plan: Planned = field(default_factory=Planned)
@@ -99,7 +104,8 @@ class TableSpec:
     `experiment` of conf/experiment is the one whose configuration is held to be the paper's for its rows.
     `vary` names the configuration keys in which its rows may differ, apart from the module under test. A table that
     repeats another under a `condition` names that as its `counterpart`: its claims are judged under both. `pairs` are
-    two rows each, of any tables of the study, that are compared; `declared` is when that was declared.
+    two rows each, of any tables of the study, that are compared; `declared` is when that was declared. `unit` and
+    `higher_is_better` are of everybody's trials; a study has test errors in percent.
     """
 
     title: str = ""
@@ -113,6 +119,8 @@ class TableSpec:
     condition: str = ""
     pairs: list[list[str]] = field(default_factory=list)
     declared: str = ""
+    unit: str = "%"
+    higher_is_better: bool = False
     rows: dict[str, RowSpec] = field(default_factory=dict)
 
     def row_for(self, counterpart: str) -> str | None:

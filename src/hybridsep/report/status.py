@@ -10,7 +10,7 @@ import numpy as np
 from hybridsep.config.trials import ranges
 from hybridsep.errors import ConfigError, UserError
 from hybridsep.report import folders, runset
-from hybridsep.report.compare import samples_of
+from hybridsep.report.comparison import samples_of
 from hybridsep.report.folders import Problem, Run
 from hybridsep.report.runset import RunSet
 from hybridsep.report.settings import AnalysisOptions, Paper

@@ -6,7 +6,7 @@ from typing import Any
 
 from hybridsep.config.trials import ranges
 from hybridsep.report import distances, table
-from hybridsep.report.compare import Comparison
+from hybridsep.report.comparison import Comparison
 from hybridsep.report.runset import RunSet
 from hybridsep.report.sensitivity import Sensitivity
 from hybridsep.report.settings import AnalysisOptions
@@ -149,9 +149,10 @@ def many(runset: RunSet, found: Comparison, choices: AnalysisOptions) -> Table:
     chances = [
         Column(f"P({name})", f"many_{name}", lambda value: number(value, 3)) for name in ("better", "same", "worse")
     ]
+    of_all = f", on all {runset.images:,} test images" if runset.images else ""
     return Table(
         name=f"{runset.table}-many",
-        title=f"{runset.short_title}: all rows against the baseline at once, on all {runset.images:,} test images",
+        title=f"{runset.short_title}: all rows against the baseline at once{of_all}",
         columns=[
             LABEL,
             Column("n", "n"),

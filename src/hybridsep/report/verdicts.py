@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from hybridsep.report import distances
-from hybridsep.report.compare import Comparison, samples_of
+from hybridsep.report.comparison import Comparison, samples_of
 from hybridsep.report.distances import ANOTHER_FUNCTION, SAME_FUNCTION
 from hybridsep.report.runset import RunSet
 from hybridsep.report.settings import AnalysisOptions, Claim

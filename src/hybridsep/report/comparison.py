@@ -1,6 +1,6 @@
 """Every statistic of one table: the errors of a set of runs go in, one flat dictionary per row comes out."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -66,7 +66,8 @@ def compare(runset: RunSet, choices: AnalysisOptions) -> Comparison:
         for size in {entry["pairs"] for entry in rows if entry["pairs"] >= MIN_TRIALS} - {floor.size}
     }
     correct_and_star(rows, ranges, choices.alpha)
-    base = [run.predicted for run in runset.runs.get(runset.baseline, {}).values()]
+    runs = runset.runs.get(runset.baseline, {}).values()
+    base = [run.predicted for run in runs if run.predicted is not None]
     return Comparison(
         rows=rows,
         floor=floor,
@@ -88,6 +89,8 @@ def many_to_one_of(runset: RunSet, choices: AnalysisOptions) -> dict[str, ManyTo
         rows = [row for row in runset.variants if runset.own(row) == own]
         tested = many_to_one([every[row] for row in rows], baseline, margin=choices.margin, alpha=choices.alpha)
         found |= dict(zip(rows, tested, strict=True))
+    if runset.spec.higher_is_better:
+        found = {row: one and replace(one, better=one.worse, worse=one.better) for row, one in found.items()}
     return found
 
 
@@ -268,18 +271,20 @@ def _trials(runset: RunSet, row: str, errors: dict[str, dict[int, float]]) -> li
             "label": runset.row(row).label or row,
             "trial": trial,
             "error": errors[row][trial],
-            "error_all": 100 * float(run.wrong.mean()),
+            "error_all": 100 * float(run.wrong.mean()) if run.labels is not None else None,
             "best_epoch": run.result.best_epoch,
             "best_error_all": run.result.best_test_error_all,
             "seconds": run.record.timings.seconds,
         } | dict.fromkeys(("difference", "only_row", "only_baseline", "mcnemar_p", "disagreement"))
         partner = runset.runs.get(runset.baseline, {}).get(trial)
         if partner is not None and row != runset.baseline:
-            chosen = runset.chosen(trial)
-            test = agreement.mcnemar(run.wrong[chosen], partner.wrong[chosen])
             entry["difference"] = errors[row][trial] - errors[runset.baseline][trial]
-            entry["only_row"], entry["only_baseline"] = test.only_row, test.only_baseline
-            entry["mcnemar_p"] = test.p
-            entry["disagreement"] = agreement.disagreement(run.predicted, partner.predicted)
+            if run.predicted is not None and partner.predicted is not None:
+                entry["disagreement"] = agreement.disagreement(run.predicted, partner.predicted)
+            if run.labels is not None:
+                chosen = runset.chosen(trial)
+                test = agreement.mcnemar(run.wrong[chosen], partner.wrong[chosen])
+                entry["only_row"], entry["only_baseline"] = test.only_row, test.only_baseline
+                entry["mcnemar_p"] = test.p
         entries.append(entry)
     return entries
