@@ -67,7 +67,7 @@ def compare(runset: RunSet, choices: AnalysisOptions) -> Comparison:
     }
     correct_and_star(rows, ranges, choices.alpha)
     runs = runset.runs.get(runset.baseline, {}).values()
-    base = [run.predicted for run in runs if run.predicted is not None]
+    base = [run.predicted for run in runs if len(run.predicted)]
     return Comparison(
         rows=rows,
         floor=floor,
@@ -271,7 +271,7 @@ def _trials(runset: RunSet, row: str, errors: dict[str, dict[int, float]]) -> li
             "label": runset.row(row).label or row,
             "trial": trial,
             "error": errors[row][trial],
-            "error_all": 100 * float(run.wrong.mean()) if run.labels is not None else None,
+            "error_all": 100 * float(run.wrong.mean()) if len(run.labels) else None,
             "best_epoch": run.result.best_epoch,
             "best_error_all": run.result.best_test_error_all,
             "seconds": run.record.timings.seconds,
@@ -279,9 +279,9 @@ def _trials(runset: RunSet, row: str, errors: dict[str, dict[int, float]]) -> li
         partner = runset.runs.get(runset.baseline, {}).get(trial)
         if partner is not None and row != runset.baseline:
             entry["difference"] = errors[row][trial] - errors[runset.baseline][trial]
-            if run.predicted is not None and partner.predicted is not None:
+            if len(run.predicted) and len(partner.predicted):
                 entry["disagreement"] = agreement.disagreement(run.predicted, partner.predicted)
-            if run.labels is not None:
+            if len(run.labels):
                 chosen = runset.chosen(trial)
                 test = agreement.mcnemar(run.wrong[chosen], partner.wrong[chosen])
                 entry["only_row"], entry["only_baseline"] = test.only_row, test.only_baseline

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Hashable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -249,6 +249,6 @@ def _run(study: str, row: str, trial: int, predicted: np.ndarray | None) -> Run:
         started="",
         updated="",
     )
+    run = Run(Path(row) / str(trial), study, row, trial, "finished", record)
     several = predicted is not None and predicted.shape[1] > 1
-    classes = predicted.argmax(axis=1) if predicted is not None and several else None
-    return Run(Path(row) / str(trial), study, row, trial, "finished", record, classes)
+    return replace(run, predicted=predicted.argmax(axis=1)) if predicted is not None and several else run
