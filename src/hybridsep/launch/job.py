@@ -20,7 +20,7 @@ from hybridsep.launch.explain import explain
 from hybridsep.launch.jobs import Job, JobError, check_choices
 from hybridsep.launch.resolvers import BASIC
 from hybridsep.runs.progress import Monitor
-from hybridsep.runs.stop import FAIL_FAST, FILE, ORPHANED, Stop, Stopped, announce
+from hybridsep.runs.stop import FAIL_FAST, FILE, NEW_PROCESS, ORPHANED, Stop, Stopped, announce
 
 Measure = Callable[[Config, Monitor, Stop], bool]  # returns whether it came to its end
 
@@ -110,9 +110,9 @@ def _in_a_worker(job: Job, command: Command) -> Iterator[None]:
         command.close()
         if command.stop.reason == ORPHANED:
             os._exit(75)  # all is saved, and joblib would wait five minutes for another job
-        if command.stop.reason == FAIL_FAST:
+        if command.stop.reason in (FAIL_FAST, NEW_PROCESS):
             with contextlib.suppress(OSError):  # another worker writes the same at the same time
-                announce(folder / FILE, FAIL_FAST)
+                announce(folder / FILE, command.stop.reason)
 
 
 class _Both(io.TextIOBase):

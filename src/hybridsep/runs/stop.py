@@ -11,6 +11,8 @@ from typing import Any
 
 FAIL_FAST = "fail_fast=true"  # the reason when a failed trial ends the command
 MAX_MINUTES = "max_minutes"
+# After a failed capture torch before 2.12 is of no use for another row (`hybridsep.train.graph`).
+NEW_PROCESS = "a CUDA graph could not be captured, and after that torch before 2.12 needs a new process"
 ORPHANED = "the command that started it has ended"
 FILE = "stop.json"  # in the folder of a sweep: how its processes, on whatever machine, hear of a stop request
 

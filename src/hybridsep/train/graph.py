@@ -65,11 +65,9 @@ def _leaves_allocator_broken(version: str) -> bool:
     return (int(major), int(minor)) < (2, 12)
 
 
-def new_process_needed() -> str:
-    """Return why further rows need a process of their own, "" when they do not."""
-    if not _captures.broken:
-        return ""
-    return f"a CUDA graph could not be captured, and after that torch {torch.__version__} needs a new process"
+def new_process_needed() -> bool:
+    """Return whether further rows need a process of their own."""
+    return bool(_captures.broken)
 
 
 class GraphRunner:

@@ -10,7 +10,7 @@ from hybridsep.config import Config
 from hybridsep.runs import asked, machine
 from hybridsep.runs.progress import Monitor
 from hybridsep.runs.records import study_folder
-from hybridsep.runs.stop import Stop
+from hybridsep.runs.stop import NEW_PROCESS, Stop
 from hybridsep.train import compiling, cores
 from hybridsep.train.concurrent import run_concurrently, trials_that_fit
 from hybridsep.train.graph import TrialStream, new_process_needed
@@ -46,8 +46,8 @@ def train_prepared(row: PreparedRow, trials: Iterable[int], *, monitor: Monitor,
     at_once = at_once or _trials_that_fit(row, data, waiting, monitor)
     runner = TrialRunner(row, data, at_once=at_once, monitor=monitor, stop=stop)
     lines = run_concurrently(waiting, runner.run, at_once=at_once)
-    if reason := new_process_needed():
-        stop.request(reason)  # what is left of the command; this row is done
+    if new_process_needed():
+        stop.request(NEW_PROCESS)  # what is left of the command; this row is done
     return list(dict.fromkeys(filter(None, lines)))
 
 
