@@ -275,6 +275,15 @@ def test_records_keep_no_places(compose):
     assert "/" not in "".join(str(value) for value in identity.flatten(identity.without_places(plain)).values())
 
 
+def test_a_record_holds_the_words_without_places(compose):
+    words = ["model=variant/dense", "+data.source.x=1", "results='/home/me/r'", "data_dir=/home/me/d", "trial=0..9"]
+    resolved = config.resolve(compose(), words)
+    kept = ["model=variant/dense", "+data.source.x=1", "results=r", "data_dir=d", "trial=0..9"]
+    assert identity.overrides_without_places(resolved) == kept
+    assert identity.identity(resolved, 0) == identity.identity(config.resolve(compose()), 0)
+    assert "overrides" not in identity.without_places(config.plain(resolved))
+
+
 def test_match_gives_every_row_the_baseline_parameters(compose):
     for row in ("inception", "resnext", "reformulated_inception", "hybrid", "separable_equivalent"):
         plain = config.resolve(compose(f"model={row}", "size=small", "match=params"))

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -60,8 +61,10 @@ def schema_node(schema: type) -> DictConfig:
     return node
 
 
-def resolve(composed: DictConfig) -> Config:
+def resolve(composed: DictConfig, overrides: Iterable[str] = ()) -> Config:
     """Return what Hydra composed as a checked `Config`, every interpolation resolved and every `~` expanded.
+
+    `overrides`: the words of the command line that it was composed of, for the record.
 
     Raises ConfigError, one line that names the keys that are wrong and what is allowed.
     """
@@ -78,7 +81,7 @@ def resolve(composed: DictConfig) -> Config:
     _expand_source(tree["data"]["source"])
     config = validate(Config, tree)
     _check_together(config, tree)
-    return config
+    return dataclasses.replace(config, overrides=list(overrides))
 
 
 def plain(config: Config) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,18 @@ def without_places(config: dict[str, Any]) -> dict[str, Any]:
 
     source = last(config["data"]["source"], "root", "path", "cache")
     data = {**last(config["data"], "path"), "source": source}
-    return {**last(config, "results", "data_dir"), "data": data}
+    kept = {key: value for key, value in config.items() if key != "overrides"}
+    return {**last(kept, "results", "data_dir"), "data": data}
+
+
+def overrides_without_places(config: Config) -> list[str]:
+    """Return the words of the command line as a record keeps them: of folders and files the last name only."""
+    place = re.compile(r"(\+*(?:results|data_dir|data\.path|data\.source\.(?:root|path|cache))=)(.*)")
+    kept = []
+    for word in config.overrides:
+        found = place.fullmatch(word)
+        kept.append(found[1] + Path(found[2].strip("'\"")).name if found else word)
+    return kept
 
 
 def flatten(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:

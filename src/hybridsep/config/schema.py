@@ -134,6 +134,7 @@ class Config:
     schedule: ScheduleConfig
     evaluation: EvaluationConfig = field(metadata=CARRIED_OUT)
     speed: SpeedConfig = field(metadata=CARRIED_OUT)
+    overrides: list[str] = field(default_factory=list, metadata=CARRIED_OUT)  # what was typed, filled in by `resolve`
     experiment: Name = field(default="own", metadata=CARRIED_OUT)
     task: Annotated[str, OneOf(("train", "speed"))] = "train"
     trial: Any = field(metadata=CARRIED_OUT)  # a part of the identity of its own

@@ -62,7 +62,7 @@ def _job(composed: DictConfig) -> Job:
         name = hydra.runtime.choices["hydra/launcher"]
         raise ConfigError(f"hydra/launcher={name} starts the jobs of a sweep: add -m")
     check_choices(composed, hydra.runtime.choices)
-    config = resolve(composed)
+    config = resolve(composed, hydra.overrides.task)
     return Job(config, [] if config.task == "speed" else parse_trials(config.trial))
 
 

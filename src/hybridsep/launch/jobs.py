@@ -143,7 +143,7 @@ def compose(loader: ConfigLoader, sweep: DictConfig, lists: Sequence[list[str]])
         if same not in composed:
             tree = loader.load_sweep_config(sweep, list(same))
             check_choices(tree, tree.hydra.runtime.choices)
-            composed[same] = resolve(tree), tree.trial
+            composed[same] = resolve(tree, tree.hydra.overrides.task), tree.trial
         config, trials = composed[same]
         typed = [text for text in overrides if text.startswith("trial=")]
         if typed:

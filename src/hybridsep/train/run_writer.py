@@ -10,7 +10,7 @@ import numpy as np
 import yaml
 
 from hybridsep.config import Config, plain
-from hybridsep.config.identity import identity, without_places
+from hybridsep.config.identity import identity, overrides_without_places, without_places
 from hybridsep.data import Dataset
 from hybridsep.data.subset import evaluation_subset
 from hybridsep.networks.cost import Cost
@@ -58,6 +58,7 @@ class RunWriter:
             "row": config.row,
             "trial": trial,
             "config": {**without_places(plain(config)), "trial": trial},
+            "overrides": overrides_without_places(config),
             "dataset": dataset.identity(),
             "model": {"params": cost.params, "macs": cost.macs},
             "result": None,
