@@ -10,6 +10,7 @@ _HEAD = """hybridsep: train the networks of a comparison over trials, resumably.
 One row, ten trials:    python -m hybridsep.run model=resnext trial=0..9
 The paper's Figure 4:   python -m hybridsep.run experiment=figure4
 Half a minute on a CPU: python -m hybridsep.run experiment=quick
+Any experiment, small:  python -m hybridsep.run experiment=figure5 scale=quick
 Several rows:           python -m hybridsep.run -m 'model=glob(*)' trial=0..9
 The tables:             python -m hybridsep.report study=quick
 Show, do not run:       add --cfg job
@@ -41,10 +42,12 @@ def text(words: list[str]) -> str:
 
 def _choices(root: Path) -> list[str]:
     groups: dict[str, list[str]] = {}
-    for file in sorted(root.rglob("*.yaml")):
-        group = file.parent.relative_to(root).as_posix()
+    for file in sorted(root.rglob("*.yaml"), key=lambda file: (len(file.parts), file)):
+        group, name = file.parent.relative_to(root).as_posix(), file.stem
+        if group == "model/variant":
+            group, name = "model", f"variant/{name}"
         if group != "." and group not in _NOT_CHOICES:
-            groups.setdefault(group, []).append(file.stem)
+            groups.setdefault(group, []).append(name)
     return [f"  {group}: {', '.join(names)}" for group, names in sorted(groups.items())]
 
 
