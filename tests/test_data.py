@@ -26,6 +26,7 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 from PIL import Image
 
+from hybridsep.config.targets import check_keywords
 from hybridsep.data import Dataset, archive, channel_statistics, cifar10, imagefolder, layout, synthetic
 from hybridsep.data.images import decode
 from hybridsep.data.subset import evaluation_subset, redrawn_subset
@@ -268,7 +269,7 @@ def test_patterns_and_channels_are_both_needed_and_survive_a_flip(drawn):
 )
 def test_synthetic_refuses_values_out_of_range(changes):
     with pytest.raises(ConfigError, match=f"data.source.{next(iter(changes))}="):
-        synthetic.load(**values() | changes)
+        check_keywords(synthetic.load, values() | changes, "data.source")
 
 
 # --- imagefolder ---
@@ -873,4 +874,4 @@ def test_a_second_process_waits_for_the_download_of_the_first(tmp_path, original
 
 def test_download_must_be_yes_or_no(tmp_path):
     with pytest.raises(ConfigError, match="true or false"):
-        cifar10.load(root=tmp_path, download="maybe")
+        check_keywords(cifar10.load, {"root": str(tmp_path), "download": "maybe"}, "data.source")

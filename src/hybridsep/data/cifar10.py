@@ -15,7 +15,7 @@ import numpy as np
 
 from hybridsep.data.dataset import Dataset
 from hybridsep.data.lock import held
-from hybridsep.errors import ConfigError, DataError
+from hybridsep.errors import DataError
 
 _TIMEOUT = 30.0  # seconds without an answer; torchvision sets none, and a network that swallows packets would hang
 
@@ -33,8 +33,6 @@ def load(*, root: str | os.PathLike, download: bool) -> Dataset:
     except (ImportError, RuntimeError) as error:
         raise DataError(f"data=cifar10 needs a torchvision that fits torch ({error}): reinstall both") from None
 
-    if not isinstance(download, bool):
-        raise ConfigError(f"data.source.download={download} is not allowed: true or false")
     root = Path(root).expanduser()
     archive = root / CIFAR10.filename
     try:

@@ -10,10 +10,12 @@ in conf/data/synthetic.yaml and size=tiny, six epochs of batch 64 left the basel
 rows with 18 to 26 % (two trials each).
 """
 
+from typing import Annotated
+
 import numpy as np
+from annotated_types import Interval, MultipleOf
 
 from hybridsep.data.dataset import Dataset
-from hybridsep.errors import ConfigError
 from hybridsep.runs.seeds import stream
 
 _PATTERNS = ("horizontal", "vertical", "diagonal", "plaid", "rings")
@@ -21,41 +23,27 @@ _RELATIONS = {"green": (1.0, -1.0, 1.0), "blue": (1.0, 1.0, -1.0)}
 _IN_PHASE = (1.0, 1.0, 1.0)
 _CHUNK = 256  # images drawn together; changes the draws
 _MOST = 1_000_000
+Share = Annotated[float, Interval(ge=0, le=1)]
 
 
 def load(
     *,
-    seed: int,
-    train: int,
-    test: int,
-    side: int,
-    contrast: float,
-    distractors: int,
-    distraction: float,
-    noise: float,
+    seed: Annotated[int, Interval(ge=0, le=_MOST)],
+    train: Annotated[int, Interval(ge=10, le=_MOST)],
+    test: Annotated[int, Interval(ge=10, le=_MOST)],
+    side: Annotated[int, MultipleOf(4), Interval(ge=16, le=256)],
+    contrast: Share,
+    distractors: Annotated[int, Interval(ge=0, le=_MOST)],
+    distraction: Share,
+    noise: Share,
 ) -> Dataset:
     """Draw `train` and `test` images of `side` x `side` pixels, as many of each class as can be.
 
     `contrast` is the mean amplitude of the class's texture, `distraction` that of each of `distractors` others, `noise`
     the standard deviation of independent noise per pixel and channel, all as shares of the range 0..255. The images
-    are a function of these arguments only. Raises ConfigError for a value out of range.
+    are a function of these arguments only.
     """
     classes = tuple(f"{pattern}-{relation}" for relation in _RELATIONS for pattern in _PATTERNS)
-    wholes = {
-        "seed": (seed, 0),
-        "train": (train, 10),
-        "test": (test, 10),
-        "side": (side, 16),
-        "distractors": (distractors, 0),
-    }
-    for key, (value, least) in wholes.items():
-        if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= _MOST:
-            raise ConfigError(f"data.source.{key}={value} is not allowed: a whole number from {least} to {_MOST}")
-    if side % 4 or side > 256:
-        raise ConfigError(f"data.source.side={side} is not allowed: a multiple of 4 from 16 to 256")
-    for key, share in {"contrast": contrast, "distraction": distraction, "noise": noise}.items():
-        if not isinstance(share, int | float) or isinstance(share, bool) or not 0 <= share <= 1:
-            raise ConfigError(f"data.source.{key}={share} is not allowed: a number from 0 to 1")
     parts: dict[str, np.ndarray] = {}
     for part, count in {"train": train, "test": test}.items():
         random = stream(seed, "synthetic", part)
