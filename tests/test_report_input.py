@@ -343,3 +343,9 @@ def test_fabricated_records_are_what_the_run_program_writes(results):
     for folder in records.find(results):
         record = records.read(folder)
         assert record["identity"] == identity(record["config"], record["trial"])
+
+
+def test_home_is_expanded(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert command.main(["status", "results=~/nothing", "study=x"]) == 2
+    assert str(tmp_path / "nothing") in capsys.readouterr().err

@@ -7,7 +7,7 @@ from annotated_types import Interval, MinLen
 from omegaconf import MISSING
 
 from hybridsep.config import config_dir, overrides
-from hybridsep.config.ranges import Count, Device, Matches, Positive, Threads
+from hybridsep.config.ranges import Count, Device, Folder, Matches, Positive, Threads
 from hybridsep.config.validation import check_ranges, refuse
 
 Label = Annotated[
@@ -41,7 +41,7 @@ class Cores:
 class BenchSettings:
     """Everything the command line can set; see conf/bench.yaml for what each key means."""
 
-    results: str = MISSING
+    results: Folder = MISSING
     label: Label | None = None
     device: Device = MISSING
     threads: Threads | None = None

@@ -10,7 +10,7 @@ from omegaconf import MISSING, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from hybridsep.config import config_dir, overrides
-from hybridsep.config.ranges import OneOf
+from hybridsep.config.ranges import Folder, OneOf
 from hybridsep.config.validation import check_ranges, refuse
 from hybridsep.errors import ConfigError
 from hybridsep.runs.record import Record
@@ -67,9 +67,9 @@ class Calibrated:
 class ReportSettings:
     """Everything the command line can set."""
 
-    results: str = MISSING
+    results: Folder = MISSING
     study: str = MISSING
-    data: str | None = None
+    data: Folder | None = None
     csv: str | None = None
     baseline: str | None = None
     margin: Annotated[float, Interval(gt=0)] | None = None
