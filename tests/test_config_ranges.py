@@ -1,5 +1,6 @@
 """Ranges that stand in a key's type: what is refused, and in which words."""
 
+import dataclasses
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
@@ -8,7 +9,7 @@ from annotated_types import Gt, Interval, Len, MinLen, MultipleOf, doc
 
 from hybridsep.bench import settings as bench
 from hybridsep.config.ranges import Count, Fraction, Matches, OneOf
-from hybridsep.config.validation import check_ranges, validate
+from hybridsep.config.validation import validate
 from hybridsep.errors import ConfigError
 from hybridsep.report import settings as report
 
@@ -31,6 +32,10 @@ class Inner:
 class Outer:
     inner: Inner = field(default_factory=Inner)
     anything: int = -5
+
+
+def check_ranges(config: Outer) -> None:
+    validate(Outer, dataclasses.asdict(config))
 
 
 REFUSED = [

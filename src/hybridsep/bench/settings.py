@@ -8,7 +8,7 @@ from omegaconf import MISSING
 
 from hybridsep.config import config_dir, overrides
 from hybridsep.config.ranges import Count, Device, Folder, Matches, Positive, Threads
-from hybridsep.config.validation import check_ranges, refuse
+from hybridsep.config.validation import refuse
 
 Label = Annotated[
     str,
@@ -55,7 +55,6 @@ class BenchSettings:
 def load(words: list[str], *, commands: str) -> BenchSettings:
     """Return conf/bench.yaml with `key=value` words laid over it. Raises ConfigError naming key and allowed values."""
     settings = overrides.load(BenchSettings, config_dir() / "bench.yaml", words, others=f"or one of {commands}")
-    check_ranges(settings)
     batch = settings.batch
     if (images := settings.throughput.images) < batch:
         raise refuse("throughput.images", images, f"a whole number from {batch} to 1000000 with batch={batch}")

@@ -1,6 +1,5 @@
 """The one check of values against the types and ranges that a schema states, by pydantic."""
 
-import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -29,11 +28,6 @@ def validate(schema: type[Schema], tree: Mapping[str, Any], prefix: str = "") ->
     except ValidationError as error:
         wrong = (_explain(schema, detail, prefix) for detail in error.errors(include_url=False, include_context=False))
         raise ConfigError("; ".join(dict.fromkeys(wrong))) from None
-
-
-def check_ranges(settings: Any) -> None:
-    """Raise ConfigError for the values of a dataclass that its types do not allow."""
-    validate(type(settings), dataclasses.asdict(settings))
 
 
 def refuse(key: str, value: Any, allowed: str) -> ConfigError:

@@ -11,7 +11,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from hybridsep.config import config_dir, overrides
 from hybridsep.config.ranges import Folder, OneOf
-from hybridsep.config.validation import check_ranges, refuse
+from hybridsep.config.validation import refuse
 from hybridsep.errors import ConfigError
 from hybridsep.runs.record import Record
 
@@ -223,7 +223,6 @@ def load(words: list[str]) -> ReportSettings:
     """
     others = "a flag (--check, --watch, --help) or one of the words status, curves, plan, compare, null, calibrate"
     settings = overrides.load(ReportSettings, config_dir() / "report.yaml", words, others=others)
-    check_ranges(settings)
     if settings.report.power <= settings.report.alpha:
         raise refuse("report.power", settings.report.power, "above report.alpha and below 1")
     if min(settings.plan.powers) <= settings.report.alpha:
