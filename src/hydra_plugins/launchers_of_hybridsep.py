@@ -3,7 +3,7 @@ workers here, and requeue in peace.
 
 hydra-submitit-launcher 1.2.0 raises at the first job whose process was killed and forgets the others; its local form
 starts all jobs at once; and its checkpoint hook ends the process in the middle of a step, which costs up to an epoch.
-Hydra finds plugins in the package `hydra_plugins` only, and imports its modules in the order of their names.
+Hydra finds plugins in the package `hydra_plugins` only.
 """
 
 import importlib.util
@@ -14,22 +14,14 @@ from collections.abc import Sequence
 from types import FrameType
 from typing import Any
 
-from hydra.core.config_store import ConfigStore
 from hydra.core.singleton import Singleton
 from hydra.core.utils import JobReturn, JobStatus
 
-from hybridsep.config import config_dir
 from hybridsep.errors import ConfigError
 from hybridsep.launch import command, sweeper
 from hybridsep.runs import machine
 
 _KEYBOARD = {signal.SIGINT}
-
-# The plugins have stored configurations under the names of our presets in conf/hydra/launcher. A preset says all, and
-# Hydra would complain of two.
-_stored = ConfigStore.instance().repo.get("hydra", {}).get("launcher", {})
-for _preset in (config_dir() / "hydra" / "launcher").glob("*.yaml"):
-    _stored.pop(_preset.name, None)
 
 
 class JobSweeper(sweeper.JobSweeper):

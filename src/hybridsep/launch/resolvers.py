@@ -3,8 +3,11 @@
 import datetime
 from pathlib import Path
 
+from hydra.core.config_store import ConfigStore
+from hydra.core.plugins import Plugins
 from omegaconf import OmegaConf
 
+from hybridsep.config import config_dir
 from hybridsep.config.ranges import expand_home
 from hybridsep.runs import machine
 
@@ -19,6 +22,10 @@ def register() -> None:
     where the jobs run in this process it needs none. `${gpus:}`: visible GPUs; `${one_gpu:}`: 1 where there are any;
     `${workers:}`: one for each of them, else one for each core.
     """
+    Plugins.instance()  # the plugins' own configurations of launchers are stored now
+    stored = ConfigStore.instance().repo.get("hydra", {}).get("launcher", {})
+    for preset in (config_dir() / "hydra" / "launcher").glob("*.yaml"):
+        stored.pop(preset.name, None)  # ours says all, and Hydra would complain of two
     OmegaConf.register_new_resolver("sweep_dir", _sweep_dir, replace=True, use_cache=True)
     OmegaConf.register_new_resolver("gpus", _gpus, replace=True)
     OmegaConf.register_new_resolver("one_gpu", lambda: min(1, _gpus()), replace=True)
