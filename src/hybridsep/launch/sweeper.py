@@ -11,9 +11,13 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus
+from hydra.plugins.launcher import Launcher
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
 
 from hybridsep.errors import ConfigError, UserError
 from hybridsep.launch.command import Command, here
@@ -30,15 +34,34 @@ class LostJobError(Exception):
     """A launcher's job ended without a result; the message is the path of its log."""
 
 
-class JobSweeper(BasicSweeper):
-    """Hydra's basic sweeper, less the notes that it writes, and ended by a stop request at once."""
+class JobSweeper(Sweeper):
+    """Does what Hydra's basic sweeper does, less the notes that it writes, and is ended by a stop request at once.
+
+    `params`: what an experiment's file sweeps over. Not its subclass: Hydra loads the modules of its plugins anew.
+    """
+
+    hydra_context: HydraContext
+    config: DictConfig
+    launcher: Launcher
+
+    def __init__(self, max_batch_size: int | None, params: dict[str, str] | None = None):
+        self._params = params or {}
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Keep what Hydra has to give."""
+        self.hydra_context, self.config = hydra_context, config
+        self.launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=hydra_context, task_function=task_function, config=config
+        )
 
     def sweep(self, arguments: list[str]) -> list[JobReturn]:
         """Do the jobs of the command line; how each ended is in the command's list of jobs."""
-        assert self.hydra_context is not None and self.config is not None and self.launcher is not None
+        from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+
+        fixed = [f"{key}={value}" for key, value in self._params.items()]
         command, loader = here(), self.hydra_context.config_loader
-        overrides = OverridesParser.create(config_loader=loader).parse_overrides([*self._parse_config(), *arguments])
-        jobs = compose(loader, self.config, self.split_arguments(overrides, None)[0])
+        overrides = OverridesParser.create(config_loader=loader).parse_overrides([*fixed, *arguments])
+        jobs = compose(loader, self.config, BasicSweeper.split_arguments(overrides, None)[0])
         if not jobs:
             raise ConfigError("-m names no job: a glob(...) of this command line matches nothing")
         command.stop.limit(jobs[0].config.max_minutes)
@@ -65,7 +88,6 @@ class JobSweeper(BasicSweeper):
             _take(job, returned)
 
     def _do_elsewhere(self, command: Command) -> None:
-        assert self.config is not None
         folder = Path(self.config.hydra.sweep.dir)
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -100,7 +122,6 @@ class JobSweeper(BasicSweeper):
             job.log = job.log or str(folder / job.log_name)
 
     def _launch(self, jobs: Sequence[Job], stop: Stop, *, first: int = 0) -> Sequence[JobReturn]:
-        assert self.launcher is not None
         returned: Sequence[JobReturn] = self.launcher.launch(_UntilStopped(jobs, stop), initial_job_idx=first)
         return returned
 
@@ -110,7 +131,6 @@ class JobSweeper(BasicSweeper):
         Raises `error`, or a clearer one, when it says something else.
         """
         if type(error).__name__ == "TimeoutError" and "joblib" in type(self.launcher).__module__:
-            assert self.config is not None
             limit = f"hydra.launcher.timeout={self.config.hydra.launcher.timeout}"
             command.lost = f"a job took longer than {limit} seconds, and joblib ended all of its workers"
             return ""
