@@ -1,0 +1,77 @@
+"""The distance of functions in verdicts, the paper's numbers under the null, contrasts: on the committed study."""
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from hybridsep.report import contrasts, folders, null, runset, settings, verdicts
+from hybridsep.report.__main__ import main
+from hybridsep.report.distances import ANOTHER_FUNCTION, SAME_FUNCTION, UNCLEAR
+
+RESULTS = Path(__file__).resolve().parents[2] / "results"
+STUDY = "cifar10-jpeg-small-30ep"
+
+
+@pytest.fixture(scope="module")
+def runsets():
+    runs, _ = folders.read(RESULTS, [STUDY])
+    return runset.split(STUDY, runs, settings.paper(), settings.load([]).report)[0]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "equal", "function", "outcome"),
+    [
+        (-0.1, 0.1, True, SAME_FUNCTION, "reproduced"),
+        (-0.3, 0.3, False, SAME_FUNCTION, "reproduced"),
+        (-0.1, 0.1, True, ANOTHER_FUNCTION, "contradicted"),
+        (-0.3, 0.3, False, ANOTHER_FUNCTION, "contradicted"),
+        (0.5, 0.9, False, SAME_FUNCTION, "contradicted"),
+        (-0.1, 0.1, True, UNCLEAR, "reproduced"),
+        (-0.3, 0.3, False, UNCLEAR, "inconclusive"),
+        (-0.3, 0.3, False, "", "inconclusive"),
+    ],
+)
+def test_the_distance_decides_where_the_error_cannot(low, high, equal, function, outcome):
+    entry = {"low": low, "high": high, "equivalent": equal, "function": function}
+    assert verdicts.by_function(entry, 0.25) == outcome
+
+
+def test_the_committed_verdicts():
+    with open(RESULTS / "tables" / STUDY / "verdicts.csv", encoding="utf-8") as file:
+        here = {line["claim"]: line["here"] for line in csv.DictReader(file)}
+    assert here["control"] == "reproduced" and here["hybrid"] == "contradicted"
+    assert here["nearest"] == here["ordering"] == "reproduced"
+
+
+def test_the_papers_numbers_under_the_null(runsets):
+    [found] = [table for one in runsets if (table := null.table(one, settings.paper()))]
+    lines = {(round(line["error"], 1), line["shared"]): line for line in found.lines}
+    line = lines[6.0, "the same"]
+    # The share D is measured, 0.397 of what independent errors give.
+    assert line["absolute_0"] == pytest.approx(0.0013, abs=1e-4) and line["absolute_1"] == pytest.approx(
+        0.027, abs=1e-3
+    )
+    assert line["signed_0"] == pytest.approx(0.68, abs=0.005) and line["signed_1"] == pytest.approx(0.85, abs=0.005)
+    assert 5e-5 < line["both"] < 1e-4
+    assert lines[19.9, "the same"]["share"] == pytest.approx(12.66, abs=0.01)
+    words = " ".join(found.notes)
+    assert "improbable" in words and "ordinary" in words and "impossible" not in words and "fabricat" not in words
+
+
+def test_a_narrowed_row_less_the_full_one(runsets):
+    options = settings.load([]).report
+    pair = contrasts.joined(runsets, ("hybrid_matched", "hybrid"))
+    found = contrasts.of_rows(pair, ("hybrid_matched", "hybrid"), options)
+    assert found.name == "Hybrid, narrowed less Hybrid" and found.found.interval.mean == pytest.approx(1.32, abs=0.1)
+    four = ("inception_matched", "inception", "hybrid_matched", "hybrid")
+    apart = contrasts.of_rows(contrasts.joined(runsets, four), four, options)
+    assert apart.found.trials >= 10 and apart.found.interval.low > 0
+    assert contrasts.joined(runsets, ("hybrid", "nobody")) is None
+
+
+def test_commands(capsys):
+    assert main(["null", f"study={STUDY}", f"results={RESULTS}"]) == 0
+    assert "by chance alone" in capsys.readouterr().out
+    assert main(["compare", "hybrid", "hybrid_matched", "resnext", f"study={STUDY}", f"results={RESULTS}"]) == 2
+    assert "two rows, or four" in capsys.readouterr().err
