@@ -67,7 +67,8 @@ def draw(data: FigureData, caption: str) -> dict[str, bytes]:
     `caption` is printed under it.
     """
     drawer, width, height = _DRAWERS[data.name.rsplit("-", 1)[-1]]
-    lines = textwrap.wrap(f"{caption} {data.note}".strip(), int(17 * width))
+    kind = data.name.rsplit("-", 1)[-1]
+    lines = textwrap.wrap(f"{_LEGENDS.get(kind, '')} {caption} {data.note}".strip(), int(17 * width))
     inches = (0.32, height(data), 0.08 + 0.15 * len(lines))
     figure = Figure(figsize=(width, sum(inches)), layout="constrained")
     head, body, foot = list(np.array(figure.subfigures(3, 1, height_ratios=inches), dtype=object))
@@ -131,7 +132,7 @@ def differences(data: FigureData, body: SubFigure) -> None:
         drawn = right.errorbar(line["mean"], place + 0.1, xerr=reach, **bar)
     if drawn:
         drawn.set_label("mean over trials, interval")
-    right.set_xlabel("signed difference (points)")
+    right.set_xlabel("better \u2190 signed difference (points) \u2192 worse")
     handles = [axes.get_legend_handles_labels() for axes in (left, right)]
     body.legend(*map(list.__add__, *handles), loc="outside lower center", ncols=3, fontsize=8)
     right.grid(axis="y", visible=False)
@@ -224,7 +225,8 @@ def disagreement(data: FigureData, body: SubFigure) -> None:
     masked = np.ma.masked_where(np.eye(len(keys), dtype=bool), matrix)
     axes = body.subplots()
     # Lightness alone carries the value, so the picture survives grey.
-    image = axes.imshow(masked, cmap="cividis", interpolation="nearest")
+    shades = matplotlib.colormaps["cividis"].with_extremes(bad="#DDDDDD")
+    image = axes.imshow(masked, cmap=shades, interpolation="nearest")
     rows = list(dict.fromkeys(row for row, _ in keys))
     sizes = [sum(key[0] == row for key in keys) for row in rows]
     ends = np.cumsum(sizes)
@@ -304,9 +306,17 @@ def cost(data: FigureData, body: SubFigure) -> None:
 
 
 def _rows_height(data: FigureData) -> float:
-    return 1.5 + 0.52 * max(1, len(data.lines) - 2)
+    return max(2.9, 1.5 + 0.52 * max(1, len(data.lines) - 2))
 
 
+# What the marks are, under the picture.
+_LEGENDS = {
+    "differences": "Dashed: two trials of the baseline itself differ so much, in the mean.",
+    "trials": "A mark is a trial, a black bar the mean of its row; grey lines join trials of one number.",
+    "curves": "Line: mean over trials; band: from the least to the greatest.",
+    "disagreement": "A square is a pair of runs, trials in order within each row; grey: a run and itself.",
+    "cost": "Mark: mean over trials; bar: their standard deviation.",
+}
 # Drawer, width and height in inches.
 _DRAWERS: dict[str, tuple[Callable[[FigureData, SubFigure], None], float, Callable[[FigureData], float]]] = {
     "differences": (differences, 8.4, _rows_height),

@@ -65,7 +65,7 @@ def progress(
     total |= {"planned": sum(line["planned"] for line in lines)}
     total |= {state: _trials(sum(line["counts"][state] for line in lines)) for state in shown}
     notes = [
-        "States name trials, and the last line counts them. Time left: of one process at the speed measured so far;"
+        "The last line counts trials. Time left: of one process at the speed measured so far;"
         " failed trials are tried again, diverged ones are not."
     ]
     alive = [f"{line['row']} {line['running']}, {line['alive']}" for line in lines if line["alive"]]
@@ -115,7 +115,11 @@ def _row(
         "hours": _hours_left(own, states),
         "alive": _ago(max(running), now) if running else "",
         "counts": {state: len(trials) for state, trials in states.items()},
-    } | {state: ranges(trials) or None for state, trials in states.items()}
+    } | {state: _named(trials) for state, trials in states.items()}
+
+
+def _named(trials: list[int]) -> str | None:
+    return f"{'trial' if len(trials) == 1 else 'trials'} {ranges(trials)}" if trials else None
 
 
 def _trials(number: int) -> str | None:
@@ -199,9 +203,9 @@ def _one_more_trial(one: RunSet, choices: AnalysisOptions) -> Table:
         Column("Row", "label", wide=True),
         Column("n", "n"),
         Column("Interval ±", "now", number),
-        Column("with one more", "then", number),
+        Column("one more: ±", "then", number),
         Column("Detectable", "detect", number),
-        Column("with one more", "detect_then", number),
+        Column("one more: detectable", "detect_then", number),
         Column("Hours a trial", "hours", number),
     ]
     return Table(
