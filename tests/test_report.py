@@ -271,14 +271,15 @@ def test_status_counts_names_and_estimates(tmp_path, capsys):
     asked.extend(tmp_path / "runs" / "quick", dict.fromkeys(("separable", "hybrid", "resnext", "inception"), three))
     assert command.main([f"results={tmp_path}", "status", "study=quick"]) == 0
     shown = capsys.readouterr()
-    lines = {line.split()[0]: line.split()[1:] for line in shown.out.splitlines() if line.strip()}
+    cells = ([cell.strip() for cell in line.split("  ") if cell.strip()] for line in shown.out.splitlines())
+    lines = {line[0]: line[1:] for line in cells if line}
     # Done, running, failed, diverged, unusable, missing: three trials of four rows were asked for.
-    assert lines["separable"][:6] == ["2/3", "2", "-", "-", "-", "-"]
-    assert lines["hybrid"][:6] == ["0/3", "-", "1", "0", "2", "-"]
-    assert lines["resnext"][:6] == ["2/3", "-", "-", "-", "-", "2"]
-    assert lines["inception"][:6] == ["0/3", "-", "-", "-", "-", "0..2"]
+    assert lines["separable"][:6] == ["2/3", "trial 2", "-", "-", "-", "-"]
+    assert lines["hybrid"][:6] == ["0/3", "-", "trial 1", "trial 0", "trial 2", "-"]
+    assert lines["resnext"][:6] == ["2/3", "-", "-", "-", "-", "trial 2"]
+    assert lines["inception"][:6] == ["0/3", "-", "-", "-", "-", "trials 0..2"]
     # A row names its trials, the last line counts them.
-    assert lines["all"][:3] == ["4/12", "1", "trial"]
+    assert lines["all"][:2] == ["4/12", "1 trial"]
     assert "hybrid/trial-02" in shown.err and "What one more trial would buy" in shown.out
     assert not (tmp_path / "tables").exists()
 

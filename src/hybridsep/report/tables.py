@@ -43,7 +43,7 @@ def differences(runset: RunSet, found: Comparison, choices: AnalysisOptions) -> 
     """The paper's table with ours beside it, and what a mean of absolute differences must be compared with."""
     errors_first = runset.spec.quantity == "test_error"
     absolute = Column("Ours |d|", ("mean_absolute", "beyond_noise"), table.starred)
-    signed_first = Column("|mean d|", "absolute_mean", number)
+    signed_first = Column("|mean d|", "absolute_mean", number, place="files")
     error = Column("Ours %" if errors_first else "Error %", ("error_mean", "error_sd"), table.spread)
     first, last = (error, absolute) if errors_first else (absolute, error)
     columns = [
