@@ -29,7 +29,7 @@ from PIL import Image
 from hybridsep.config.targets import check_keywords
 from hybridsep.data import Dataset, archive, channel_statistics, cifar10, imagefolder, layout, synthetic
 from hybridsep.data.images import decode
-from hybridsep.data.subset import evaluation_subset, redrawn_subset
+from hybridsep.data.subset import evaluation_subset, held_out, redrawn_subset
 from hybridsep.errors import ConfigError, DataError
 from hybridsep.runs.seeds import stream
 
@@ -191,6 +191,26 @@ def test_subsets_are_drawn_from_named_streams():
 def test_impossible_subsets_are_refused(changes):
     with pytest.raises(ConfigError, match="evaluation"):
         subset(**changes)
+
+
+def test_held_out_images_are_the_trials_own_and_none_is_trained_on():
+    chosen = held_out(images=6000, pooled=60_000, study_seed=0, trial=0)
+    assert chosen.dtype == np.int64 and len(np.unique(chosen)) == 6000 and np.all(np.diff(chosen) > 0)
+    assert chosen[0] >= 0 and chosen[-1] < 60_000 and (chosen >= 50_000).any() and (chosen < 50_000).any()
+    others = [held_out(images=6000, pooled=60_000, study_seed=seed, trial=trial) for seed, trial in ((0, 1), (1, 0))]
+    assert len({draw.tobytes() for draw in (chosen, *others)}) == 3
+    assert np.array_equal(chosen, held_out(images=6000, pooled=60_000, study_seed=0, trial=0))
+    assert np.array_equal(subset(mode="heldout", available=6000), np.arange(6000))
+    with pytest.raises(ConfigError, match="evaluation.images=60"):
+        held_out(images=60, pooled=60, study_seed=0, trial=0)
+    one = dataset(classes=("a", "b"), test_labels=np.array([0, 1]))
+    own = one.held_out(np.array([1, 4]))
+    pooled = np.concatenate([one.train_images, one.test_images])
+    assert np.array_equal(own.test_images, pooled[[1, 4]]) and np.array_equal(own.train_images, pooled[[0, 2, 3, 5]])
+    assert own.test_labels.tolist() == [1, 0] and own.train_labels.tolist() == [0, 0, 1, 1]
+    assert one.held_out(np.array([0, 2])).test_labels.tolist() == [0, 0]
+    with pytest.raises(DataError, match="train part: class b has no image"):
+        one.held_out(np.array([1, 3, 5]))
 
 
 def test_reading_records_needs_no_torch():

@@ -21,7 +21,11 @@ def science(config: Config | dict[str, Any]) -> dict[str, Any]:
     as they are; such a default is never edited.
     """
     tree = dataclasses.asdict(config) if isinstance(config, Config) else config
-    return _science(tree, Config)
+    kept = _science(tree, Config)
+    # All other choices of images are made again from the kept predictions; this one decides what is trained on.
+    if tree.get("evaluation", {}).get("subset") == "heldout":
+        kept["evaluation"] = tree["evaluation"]
+    return kept
 
 
 def _science(node: dict[str, Any], schema: type) -> dict[str, Any]:

@@ -105,10 +105,13 @@ class ScheduleConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationConfig:
-    """Which test images count; `subset` paper: drawn per trial; `images` null: 60 %, as in the paper."""
+    """Which images count; `subset` paper: of the test images, drawn per trial; `images` null: 60 %, as in the paper.
 
-    subset: Annotated[str, OneOf(("paper", "fixed", "all"))]
-    images: Annotated[int, Interval(ge=1, le=10**9), doc("or null for 60 %")] | None = None
+    `subset` heldout pools training and test images and holds some out of training, per trial; null: 10 %.
+    """
+
+    subset: Annotated[str, OneOf(("paper", "fixed", "all", "heldout"))]
+    images: Annotated[int, Interval(ge=1, le=10**9), doc("or null for the paper's share")] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,7 +135,7 @@ class Config:
     data: DataConfig
     augmentation: AugmentationConfig
     schedule: ScheduleConfig
-    evaluation: EvaluationConfig = field(metadata=CARRIED_OUT)
+    evaluation: EvaluationConfig = field(metadata=CARRIED_OUT)  # but heldout, which says what is trained on
     speed: SpeedConfig = field(metadata=CARRIED_OUT)
     overrides: list[str] = field(default_factory=list, metadata=CARRIED_OUT)  # what was typed, filled in by `resolve`
     experiment: Name = field(default="own", metadata=CARRIED_OUT)

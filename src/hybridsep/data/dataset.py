@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -18,7 +18,8 @@ class Dataset:
     """Square RGB images (N, H, H, 3) uint8 and labels (N,) int64, in two parts with the same classes.
 
     Raises DataError when a part is empty, shapes or types differ from these, the side is not a multiple of 4 (two 2x2
-    poolings must fit), a label has no class, or a class has no image in one of the parts.
+    poolings must fit), a label has no class, or a class has no image in one of the parts; the test part of a `sample`
+    may lack one.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Dataset:
     test_images: np.ndarray
     test_labels: np.ndarray
     classes: tuple[str, ...]
+    sample: bool = False
 
     def __post_init__(self) -> None:
         if len(self.classes) < 2 or len(set(self.classes)) != len(self.classes):
@@ -55,8 +57,25 @@ class Dataset:
         if len(labels) and not 0 <= labels.min() <= labels.max() < len(self.classes):
             raise DataError(f"{where}: labels must be from 0 to {len(self.classes) - 1}")
         empty = np.flatnonzero(np.bincount(labels, minlength=len(self.classes)) == 0)
-        if len(empty):
+        if len(empty) and not (self.sample and part == "test"):
             raise DataError(f"{where}: class {self.classes[empty[0]]} has no image")
+
+    def held_out(self, chosen: np.ndarray) -> "Dataset":
+        """Return a dataset whose test part are the images `chosen` of all, training images first, and all others train.
+
+        Raises DataError when no image of a class is left to train on.
+        """
+        images = np.concatenate([self.train_images, self.test_images])
+        labels = np.concatenate([self.train_labels, self.test_labels])
+        kept = np.delete(np.arange(len(labels)), chosen)
+        return replace(
+            self,
+            train_images=images[kept],
+            train_labels=labels[kept],
+            test_images=images[chosen],
+            test_labels=labels[chosen],
+            sample=True,
+        )
 
     @cached_property
     def sha256(self) -> str:

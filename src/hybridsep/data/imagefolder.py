@@ -119,7 +119,7 @@ def _decoded(source: Source, name: str, title: str, resize: int | None, hold_out
         arrays[f"{part}_images"] = np.stack([image for _, _, image in items])
         arrays[f"{part}_labels"] = np.array([classes.index(label) for label, _, _ in items], dtype=np.int64)
         items.clear()
-    return Dataset(name=name, title=title, classes=classes, **arrays)
+    return Dataset(name=name, title=title, classes=classes, sample=False, **arrays)
 
 
 def _images(entries: Iterator[Entry], resize: int | None) -> Iterator[tuple[Place, str, Decoded]]:

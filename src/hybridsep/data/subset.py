@@ -1,24 +1,38 @@
-"""Which test images a trial is evaluated on (PROTOCOL: 6,000 randomly selected images)."""
+"""Which images a trial is evaluated on: 6,000 randomly selected ones, of the test images or held out of all."""
 
 import numpy as np
 
 from hybridsep.errors import ConfigError
 from hybridsep.runs.seeds import stream
 
+HELD_OUT = "heldout"  # the mode in which each trial has training and test images of its own
+
 
 def evaluation_subset(*, mode: str, images: int, available: int, study_seed: int, trial: int) -> np.ndarray:
     """Return sorted int64 indices into the test images, the same for every model of a trial.
 
     `paper` draws `images` of `available` for each trial, `fixed` draws them once for the study, `all` takes every one
-    and ignores `images`. Raises ConfigError for another mode, or for a number of images outside 1..available.
+    and ignores `images`; so does `heldout`, whose test images are those that `held_out` drew. Raises ConfigError for
+    another mode, or for a number of images outside 1..available.
     """
-    if mode == "all":
+    if mode in ("all", HELD_OUT):
         return np.arange(available, dtype=np.int64)
     if mode == "paper":
         return _draw(images, available, study_seed, trial)
     if mode == "fixed":
         return _draw(images, available, study_seed, "fixed")
-    raise ConfigError(f"evaluation.subset={mode} is not allowed: choose paper, fixed, all")
+    raise ConfigError(f"evaluation.subset={mode} is not allowed: choose paper, fixed, all, heldout")
+
+
+def held_out(*, images: int, pooled: int, study_seed: int, trial: int) -> np.ndarray:
+    """Return sorted int64 indices into the `pooled` training and test images: those that a trial is not shown.
+
+    They are drawn from the trial's own stream, the same for every model. Raises ConfigError for a number of images that
+    leaves none to train on.
+    """
+    if not 1 <= images < pooled:
+        raise ConfigError(f"evaluation.images={images} is not allowed: 1 to {pooled - 1} of the {pooled} images")
+    return _draw(images, pooled, study_seed, HELD_OUT, trial)
 
 
 def redrawn_subset(*, images: int, available: int, study_seed: int, draw: int, trial: int) -> np.ndarray:

@@ -51,7 +51,7 @@ def load(
         chunks = [labels[start : start + _CHUNK] for start in range(0, count, _CHUNK)]
         drawn = [_draw(random, chunk, side, contrast, distractors, distraction, noise) for chunk in chunks]
         parts |= {f"{part}_images": np.concatenate(drawn), f"{part}_labels": labels}
-    return Dataset(name="synthetic", title="synthetic (built-in)", classes=classes, **parts)
+    return Dataset(name="synthetic", title="synthetic (built-in)", classes=classes, sample=False, **parts)
 
 
 def _draw(

@@ -67,7 +67,7 @@ def compare(runset: RunSet, choices: AnalysisOptions) -> Comparison:
     }
     correct_and_star(rows, ranges, choices.alpha)
     runs = runset.runs.get(runset.baseline, {}).values()
-    base = [run.predicted for run in runs if len(run.predicted)]
+    base = [run.predicted for run in runs if len(run.predicted) and not runset.own_images]
     return Comparison(
         rows=rows,
         floor=floor,

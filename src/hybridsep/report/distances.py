@@ -50,10 +50,13 @@ class Distances:
 
 
 def measure(runset: RunSet, choices: AnalysisOptions) -> Distances | None:
-    """Return the distances of a table's rows; None where the baseline has fewer than two trials with predictions."""
+    """Return the distances of a table's rows.
+
+    None where the baseline has fewer than two trials with predictions, or trials have images of their own.
+    """
     names = [row for row in runset.rows if runset.runs[row]]
     baseline = runset.baseline
-    if baseline not in names or len(runset.runs[baseline]) < 2 or len(names) < 2:
+    if runset.own_images or baseline not in names or len(runset.runs[baseline]) < 2 or len(names) < 2:
         return None
     size = runset.images * runset.outputs * len(names)
     kept = MOST_NUMBERS // size if size else 0

@@ -137,7 +137,7 @@ def disagreements(runset: RunSet) -> FigureData:
     shown = _shown(runset)
     each = max(1, MOST_RUNS // max(1, len(shown)))
     runs = [run for row in shown for run in list(runset.runs[row].values())[:each]]
-    if len(runs) < 2:
+    if len(runs) < 2 or runset.own_images:
         return FigureData(f"{runset.table}-disagreement", "", [], [])
     matrix = disagreement_matrix([run.predicted for run in runs])
     lines = [

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from hybridsep.config.identity import identity, science
-from hybridsep.data.subset import evaluation_subset
+from hybridsep.data.subset import HELD_OUT, evaluation_subset
 from hybridsep.errors import ConfigError, RecordError, UserError
 from hybridsep.runs import machine, records
 from hybridsep.runs.record import Record, Result
@@ -156,7 +156,9 @@ def _check_record(folder: Path, record: Record, epochs: int) -> None:
 def _check_predictions(folder: Path, record: Record, logits: np.ndarray, labels: np.ndarray) -> None:
     if not np.isfinite(logits).all():
         raise RecordError(f"{folder}: predictions.npz has logits that are not numbers")
-    expected = (record.dataset.test, len(record.dataset.classes))
+    evaluation = record.settings.evaluation
+    kept = evaluation.images if evaluation.subset == HELD_OUT else record.dataset.test
+    expected = (kept, len(record.dataset.classes))
     if logits.shape != expected or labels.max() >= expected[1]:
         raise RecordError(
             f"{folder}: predictions.npz is of {logits.shape}, record.json of {expected} (test images, classes)"
@@ -198,15 +200,21 @@ def _without_duplicates(runs: list[Run]) -> tuple[list[Run], list[Problem]]:
 
 
 def _of_one_label_set(runs: list[Run]) -> tuple[list[Run], list[Problem]]:
-    """Leave out the runs whose test labels differ from those of most runs that name the same dataset."""
-    seen: dict[tuple[str, str], Counter] = {}
+    """Leave out the runs whose test labels differ from those of most runs that name the same images."""
+
+    def images_of(run: Run) -> tuple:
+        evaluation = run.record.settings.evaluation
+        own = (run.trial, evaluation.images) if evaluation.subset == HELD_OUT else None
+        return run.study, run.record.dataset.sha256, own
+
+    seen: dict[tuple, Counter] = {}
     for run in runs:
         if run.status == "finished":
-            seen.setdefault((run.study, run.record.dataset.sha256), Counter())[id(run.labels)] += 1
+            seen.setdefault(images_of(run), Counter())[id(run.labels)] += 1
     usual = {key: counts.most_common(1)[0][0] for key, counts in seen.items()}
     kept, problems = [], []
     for run in runs:
-        if run.status != "finished" or id(run.labels) == usual[run.study, run.record.dataset.sha256]:
+        if run.status != "finished" or id(run.labels) == usual[images_of(run)]:
             kept.append(run)
         else:
             message = (

@@ -93,6 +93,8 @@ def caption(runset: RunSet) -> str:
 
 def images(runset: RunSet) -> str:
     """Say which test images count."""
+    if runset.own_images:
+        return f"{runset.images:,} images that each trial held out of training, its own"
     if runset.subset.mode == "all":
         return f"all {runset.images:,} test images"
     how = "drawn anew for each trial" if runset.subset.mode == "paper" else "the same for all trials"

@@ -30,7 +30,7 @@ def claimed(runset: RunSet, paper: Paper) -> list[Claimed]:
 def table(runset: RunSet, paper: Paper) -> Table | None:
     """Return the table; None where the paper calls no row of it the same, or the baseline has too few trials."""
     rows = claimed(runset, paper)
-    wrong = [run.wrong for run in runset.runs.get(runset.baseline, {}).values()]
+    wrong = [] if runset.own_images else [run.wrong for run in runset.runs.get(runset.baseline, {}).values()]
     found = null.discordance(np.array(wrong) if wrong else np.empty((1, 0)))
     if not rows or found is None or not found.share:
         return None

@@ -49,7 +49,7 @@ def _costs(pair: RunSet, names: list[str], entries: tuple[dict[str, Any], dict[s
     for name, row, entry in zip(names, reversed(pair.rows), entries, strict=True):
         seconds = pair.seconds(row)
         seeds = agreement.mean_disagreement(
-            [run.predicted for run in pair.runs[row].values() if run.predicted is not None]
+            [run.predicted for run in pair.runs[row].values() if run.predicted is not None and not pair.own_images]
         )
         hours = None if seconds is None else seconds / 3600
         lines.append({**entry, "name": name, "hours": hours, "seeds": seeds.percent})
@@ -119,6 +119,8 @@ def dataset(pair: RunSet, place: str | None) -> Dataset:
 
     Raises DataError when it is not there, is another one, or comes from code that is not this project's.
     """
+    if pair.own_images:
+        raise DataError("each trial was tested on images of its own, so none was seen by all")
     record = pair.first.record
     source = dict(record.settings.data.source)
     module, _, function = str(source.pop("_target_")).rpartition(".")

@@ -128,7 +128,7 @@ def predicted(runset: RunSet, choices: AnalysisOptions) -> Table:
     lines = []
     for row in runset.rows:
         wrong, images = runset.wrong(row)
-        line: dict[str, Any] = {"label": runset.row(row).label or row, "n": len(wrong)}
+        line: dict[str, Any] = {"label": runset.row(row).label or row, "n": len(runset.runs[row])}
         if len(wrong) < MIN_TRIALS:
             lines.append(line | dict.fromkeys(("measured", "low", "high", "expected", "same", "own"), TOO_FEW))
             continue

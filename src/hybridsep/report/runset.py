@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from hybridsep.data.subset import evaluation_subset
+from hybridsep.data.subset import HELD_OUT, evaluation_subset
 from hybridsep.errors import UserError
 from hybridsep.report import mixture
 from hybridsep.report.folders import Problem, Run
@@ -69,6 +69,11 @@ class RunSet:
 
         logits, _ = records.read_predictions(run.folder)
         return softmax(logits.astype(np.float64), axis=1)
+
+    @property
+    def own_images(self) -> bool:
+        """Whether each trial holds out images of its own, so that nothing can be said of two trials image by image."""
+        return self.first.record.settings.evaluation.subset == HELD_OUT
 
     @property
     def short_title(self) -> str:
@@ -158,8 +163,14 @@ class RunSet:
         return [trial for trial in self.paired(row) if processor(self.runs[row][trial]) != processor(baseline[trial])]
 
     def cross_errors(self, row: str, subset: Subset | None = None) -> np.ndarray:
-        """(n, n): test error in percent of the row's i-th finished trial on the images of its j-th."""
+        """(n, n): test error in percent of the row's i-th finished trial on the images of its j-th.
+
+        Of trials with images of their own each is judged on its own.
+        """
         trials = list(self.runs[row])
+        if self.own_images:
+            own = self.errors(row, subset)
+            return np.repeat(np.array([own[trial] for trial in trials])[:, np.newaxis], len(trials), axis=1)
         chosen = np.zeros((self.images, len(trials)), dtype=np.float32)
         for column, trial in enumerate(trials):
             chosen[self.chosen(trial, subset), column] = 1
@@ -171,8 +182,11 @@ class RunSet:
     def wrong(self, row: str) -> tuple[np.ndarray, int]:
         """Return (trials, images) bool, which images each trial of `row` gets wrong, and how many of them count.
 
-        Of a subset that is drawn anew for each trial the images are all, of one subset those in it.
+        Of a subset that is drawn anew for each trial the images are all, of one subset those in it. No trial where
+        they have images of their own.
         """
+        if self.own_images:
+            return np.empty((0, self.images), dtype=bool), self.images
         wrong = np.array([run.wrong for run in self.runs[row].values()], dtype=bool).reshape(-1, self.images)
         counting = self.chosen(self.first.trial)
         return (wrong if self.subset.mode == "paper" else wrong[:, counting]), len(counting)

@@ -37,6 +37,8 @@ def _subsets(runset: RunSet, choices: AnalysisOptions) -> list[Subset]:
     """The three ways of choosing images, with as many images as the report's own choice, or as the runs recorded."""
     recorded = runset.first.record.settings.evaluation.images
     images = min(choices.images or recorded, runset.images)
+    if runset.own_images:
+        return [Subset("all", images)]  # what a trial was not shown was decided when it was trained
     return [Subset("paper", images), Subset("fixed", images), Subset("all", images)]
 
 

@@ -8,6 +8,8 @@ from torch import nn
 
 from hybridsep.config import Config
 from hybridsep.data import Dataset
+from hybridsep.data.augmentation import doubts
+from hybridsep.data.subset import HELD_OUT, held_out
 from hybridsep.errors import ConfigError
 from hybridsep.networks.cost import Cost, cost_of
 from hybridsep.runs import provenance
@@ -15,6 +17,7 @@ from hybridsep.train import build, precision
 from hybridsep.train.compiling import check_compiler, check_concurrency
 
 _PAPER_SHARE = 0.6  # 6,000 of CIFAR-10's 10,000 test images
+_PAPER_SHARE_OF_ALL = 0.1  # of its 60,000 images, where they are held out of training
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,20 @@ class PreparedRow:
     notes: tuple[str, ...]
     commit_seconds: float = 15.0
 
+    @property
+    def own_images(self) -> bool:
+        """Whether each trial has training and test images of its own."""
+        return self.config.evaluation.subset == HELD_OUT
+
+    def dataset_of(self, trial: int) -> Dataset:
+        """Return the images of a trial: `dataset`, or its own, the same for every model. Raises DataError."""
+        if not self.own_images:
+            return self.dataset
+        images, pooled = self.config.evaluation.images, len(self.dataset.train_labels) + len(self.dataset.test_labels)
+        assert images is not None  # as `prepare` decided
+        chosen = held_out(images=images, pooled=pooled, study_seed=self.config.seed, trial=trial)
+        return self.dataset.held_out(chosen)
+
 
 def prepare(config: Config) -> PreparedRow:
     """Decide what a configuration leaves open, check it, load its dataset, and set the process up for its device.
@@ -48,10 +65,7 @@ def prepare(config: Config) -> PreparedRow:
         check_compiler(device)
         check_concurrency(device, trials_at_once=config.trials_at_once, cuda_graph=config.cuda_graph)
     dataset = build.dataset(config)
-    images = config.evaluation.images
-    if images is None:
-        images = round(_PAPER_SHARE * len(dataset.test_images))
-    _check(dataset, batch=config.schedule.batch_size, images=images)
+    images = _images(config, dataset)
     config = replace(config, evaluation=replace(config.evaluation, images=images))
     side = config.augmentation.crop or dataset.test_images.shape[1]
     classes = len(dataset.classes)
@@ -59,19 +73,31 @@ def prepare(config: Config) -> PreparedRow:
     make = build.network_factory(config, classes=classes)
     _check_batch(config.schedule.batch_size, make, side)
     cost = cost_of(make(), height=side, width=side)
-    return PreparedRow(config, device, threads, dataset, make, cost, (note,) if note else ())
+    height = dataset.train_images.shape[1]
+    notes = [*([note] if note else []), *doubts(config.augmentation, height=height, classes=dataset.classes)]
+    return PreparedRow(config, device, threads, dataset, make, cost, tuple(notes))
 
 
-def _check(dataset: Dataset, *, batch: int, images: int) -> None:
+def _images(config: Config, dataset: Dataset) -> int:
+    """Return how many images count. Raises ConfigError for more than there are, or too few to train on."""
     trained, tested = len(dataset.train_images), len(dataset.test_images)
+    images, batch = config.evaluation.images, config.schedule.batch_size
+    if config.evaluation.subset == HELD_OUT:
+        pooled = trained + tested
+        images = images or max(1, round(_PAPER_SHARE_OF_ALL * pooled))
+        held_out(images=images, pooled=pooled, study_seed=config.seed, trial=0)  # refuses what is out of range
+        trained = pooled - images
+    else:
+        images = images or round(_PAPER_SHARE * tested)
+        if images > tested:
+            raise ConfigError(f"evaluation.images={images} is not allowed: there are {tested} test images")
     if batch > trained:
         fits = 1 << max(0, (trained // 2).bit_length() - 1)
         raise ConfigError(
             f"schedule.batch_size={batch} is not allowed: there are {trained} training images; add, for instance,"
             f" schedule.batch_size={fits}"
         )
-    if images > tested:
-        raise ConfigError(f"evaluation.images={images} is not allowed: there are {tested} test images")
+    return images
 
 
 def _check_batch(batch: int, make: Callable[[], nn.Module], side: int) -> None:

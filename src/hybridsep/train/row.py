@@ -17,7 +17,7 @@ from hybridsep.train.graph import TrialStream, new_process_needed
 from hybridsep.train.prepare import PreparedRow, prepare
 from hybridsep.train.step import DeviceData
 from hybridsep.train.trial import Trial
-from hybridsep.train.trial_runner import TrialRunner, existing_record, folder_of, has_ended
+from hybridsep.train.trial_runner import TrialRunner, existing_record, folder_of, has_ended, on_device
 
 
 def train_row(config: Config, trials: Iterable[int], *, monitor: Monitor, stop: Stop) -> list[str]:
@@ -42,7 +42,7 @@ def train_prepared(row: PreparedRow, trials: Iterable[int], *, monitor: Monitor,
     if row.config.compile:
         compiling.begin_row()
     row, at_once = _shared_cores(row, waiting)
-    data = _on_device(row)
+    data = None if row.own_images else on_device(row, row.dataset)
     at_once = at_once or _trials_that_fit(row, data, waiting, monitor)
     runner = TrialRunner(row, data, at_once=at_once, monitor=monitor, stop=stop)
     lines = run_concurrently(waiting, runner.run, at_once=at_once)
@@ -59,15 +59,6 @@ def _write_down(row: PreparedRow, trials: list[int]) -> str:
     except OSError as error:
         return f"results={results} cannot be written: {error}"
     return ""
-
-
-def _on_device(row: PreparedRow) -> DeviceData:
-    padding, data = row.config.augmentation.padding, row.config.data
-    loaded = DeviceData.load(row.dataset, row.device, padding=padding, mean=data.mean, std=data.std)
-    if row.device.type == "cuda":
-        # The data came through the default stream; every trial has one of its own.
-        torch.cuda.synchronize(row.device)
-    return loaded
 
 
 def _shared_cores(row: PreparedRow, waiting: list[int]) -> tuple[PreparedRow, int | None]:
@@ -92,7 +83,7 @@ def _shared_cores(row: PreparedRow, waiting: list[int]) -> tuple[PreparedRow, in
     return replace(row, threads=share.threads, notes=(*row.notes, *share.notes)), at_once
 
 
-def _trials_that_fit(row: PreparedRow, data: DeviceData, waiting: list[int], monitor: Monitor) -> int:
+def _trials_that_fit(row: PreparedRow, data: DeviceData | None, waiting: list[int], monitor: Monitor) -> int:
     """Return how many trials fit into a GPU's memory, and say so."""
     trial_bytes = _peak_bytes(row, data, waiting[0])
     torch.cuda.empty_cache()
@@ -105,9 +96,10 @@ def _trials_that_fit(row: PreparedRow, data: DeviceData, waiting: list[int], mon
     return at_once
 
 
-def _peak_bytes(row: PreparedRow, data: DeviceData, trial: int) -> int:
+def _peak_bytes(row: PreparedRow, shared: DeviceData | None, trial: int) -> int:
     """Return what a trial takes on a GPU, measured by one that is made, does a step and an evaluation, and goes."""
     before, peak = torch.cuda.memory_allocated(row.device), 0
+    data = shared or on_device(row, row.dataset_of(trial))
     with TrialStream(row.device, cuda_graph=False) as stream:
         sample = Trial(row.config, trial, data=data, build=row.build, device=row.device, stream=stream)
         # The step's memory belongs to its graph and the evaluation's to the allocator, so they add up.

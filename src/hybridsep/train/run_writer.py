@@ -31,6 +31,8 @@ def label(folder: Path) -> str:
 class RunWriter:
     """Keeps one trial's folder, whose lock the caller holds. `before` is the record of the trial's last start, or None.
 
+    `dataset` is what the record names; `images` are those of this trial, which are the same unless they are its own.
+
     The checkpoint is written first: it is what counts after a kill, and all else is made again from it.
     Every method that writes raises OSError when the folder cannot be written.
     """
@@ -42,10 +44,11 @@ class RunWriter:
         trial: int,
         *,
         dataset: Dataset,
+        images: Dataset,
         cost: Cost,
         before: records.Record | None,
     ):
-        self._folder, self._config, self._trial, self._dataset = folder, config, trial, dataset
+        self._folder, self._config, self._trial, self._images = folder, config, trial, images
         self._before = before
         self._curves: Curves | None = None
         self._drawn = 0  # epochs whose points are in the curves
@@ -80,7 +83,7 @@ class RunWriter:
         """Record the start of training; return in what this place differs from that of the start before, "" if none."""
         self._at_once = trials_at_once
         self.record |= {"versions": provenance.versions(), "machine": machine, "git": self._origin(resumed)}
-        self.record["dataset"] = {**self._dataset.identity(), **state.channels}
+        self.record["dataset"] |= state.channels
         changed = _changes(self._before, self.record) if resumed and self._before is not None else ""
         self._write(state, "running")
         configuration = yaml.safe_dump(self.record["config"], sort_keys=False, allow_unicode=True)
@@ -118,7 +121,7 @@ class RunWriter:
     def finish(self, state: Trial) -> None:
         """Write the predictions, what the curves end with, and the result; the record, which counts, comes last."""
         logits = state.logits()
-        predictions = records.predictions_bytes(logits, self._dataset.test_labels)
+        predictions = records.predictions_bytes(logits, self._images.test_labels)
         records.write_atomically(self._folder / "predictions.npz", predictions)
         result = self._result(state, logits)
         assert self._curves is not None  # `begin` came before
@@ -141,7 +144,7 @@ class RunWriter:
 
     def _save(self, state: Trial) -> None:
         # With what a network needs to be used by itself: hybridsep.load.
-        inputs = {"classes": list(self._dataset.classes), "side": self._dataset.test_images.shape[1], **state.channels}
+        inputs = {"classes": list(self._images.classes), "side": self._images.test_images.shape[1], **state.channels}
         checkpoint.save(self._folder, {**state.state(), "inputs": inputs}, identity=self.record["identity"])
 
     def _draw(self, state: Trial) -> None:
@@ -168,7 +171,7 @@ class RunWriter:
             *(self.record["model"][key] for key in ("params", "macs")),
             self.record["timings"]["train_images_per_second"],
         )
-        dataset = self._dataset
+        dataset = self._images
         wrong = pictures.wrong(
             dataset.test_images, dataset.test_labels, logits.argmax(1), dataset.classes, size=state.image_size
         )
@@ -176,7 +179,7 @@ class RunWriter:
         return [scalars, *wrong, hyperparameters.end()]
 
     def _result(self, state: Trial, logits: np.ndarray) -> dict[str, Any]:
-        labels = self._dataset.test_labels
+        labels = self._images.test_labels
         wrong = logits.argmax(1) != labels
         evaluation = self._config.evaluation
         assert evaluation.images is not None  # `prepare` has chosen

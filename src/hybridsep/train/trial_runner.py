@@ -8,9 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from filelock import Timeout
 
 from hybridsep.config.identity import differences, identity
+from hybridsep.data import Dataset
 from hybridsep.errors import TRACEBACK, RecordError, UserError
 from hybridsep.runs import provenance, records
 from hybridsep.runs.progress import Monitor
@@ -29,6 +31,16 @@ _saying = threading.Lock()
 def folder_of(row: PreparedRow, trial: int) -> Path:
     """Return the folder of a trial."""
     return records.run_folder(Path(row.config.results), row.config.study, row.config.row, trial)
+
+
+def on_device(row: PreparedRow, dataset: Dataset) -> DeviceData:
+    """Copy images to the row's device."""
+    padding, data = row.config.augmentation.padding, row.config.data
+    loaded = DeviceData.load(dataset, row.device, padding=padding, mean=data.mean, std=data.std)
+    if row.device.type == "cuda":
+        # The data came through the default stream; every trial has one of its own.
+        torch.cuda.synchronize(row.device)
+    return loaded
 
 
 def existing_record(row: PreparedRow, trial: int) -> records.Record | None:
@@ -68,9 +80,12 @@ def has_ended(row: PreparedRow, trial: int, record: records.Record | None, monit
 
 
 class TrialRunner:
-    """Runs trials of a row whose data is on the device; `run` may be called by several threads at once."""
+    """Runs trials of a row; `run` may be called by several threads at once.
 
-    def __init__(self, row: PreparedRow, data: DeviceData, *, at_once: int, monitor: Monitor, stop: Stop):
+    `data` are the images that all trials share, on the device; None where each has its own.
+    """
+
+    def __init__(self, row: PreparedRow, data: DeviceData | None, *, at_once: int, monitor: Monitor, stop: Stop):
         self._row, self._data, self._at_once = row, data, at_once
         self._monitor, self._stop = monitor, stop
         self._gate = Gate()
@@ -105,13 +120,14 @@ class TrialRunner:
         before = existing_record(self._row, trial)
         if has_ended(self._row, trial, before, self._monitor):
             return
+        images = self._row.dataset_of(trial)
         folder.mkdir(parents=True, exist_ok=True)
         records.remove_leftovers(folder)
         (folder / TRACEBACK).unlink(missing_ok=True)
         row = self._row
-        writer = RunWriter(folder, row.config, trial, dataset=row.dataset, cost=row.cost, before=before)
+        writer = RunWriter(folder, row.config, trial, dataset=row.dataset, images=images, cost=row.cost, before=before)
         try:
-            self._train(trial, folder, writer)
+            self._train(trial, folder, writer, self._data or on_device(row, images))
         except Diverged as error:
             self._end(folder, writer, "diverged", str(error))
         except Exception as error:
@@ -124,7 +140,7 @@ class TrialRunner:
                     records.write_atomically(folder / TRACEBACK, text)
             self._end(folder, writer, "failed", kind + " ".join(str(error).split()))
 
-    def _train(self, trial: int, folder: Path, writer: RunWriter) -> None:
+    def _train(self, trial: int, folder: Path, writer: RunWriter, data: DeviceData) -> None:
         """Train from the checkpoint, if there is one, to the end or until asked to stop."""
         saved, lines = writer.saved()
         for line in lines:
@@ -137,7 +153,7 @@ class TrialRunner:
 
         made = TrialStream(row.device, cuda_graph=row.config.cuda_graph, gate=self._gate, on_failure=without_graph)
         with contextlib.closing(made) as stream, stream:
-            state = Trial(row.config, trial, data=self._data, build=row.build, device=row.device, stream=stream)
+            state = Trial(row.config, trial, data=data, build=row.build, device=row.device, stream=stream)
             if saved is not None:
                 state.load_state(saved)
             self._train_to_end(state, folder, writer, resumed=saved is not None)
