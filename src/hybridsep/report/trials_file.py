@@ -56,6 +56,11 @@ class GivenTrials(RunSet):
         """Numbers that are predicted for each of them."""
         return next((one.shape[1] for trials in self.predictions.values() for one in trials.values()), 0)
 
+    @property
+    def own_images(self) -> bool:
+        """Never: what is predicted is the same for all trials."""
+        return False
+
     def probabilities(self, run: Run) -> np.ndarray:
         """What a run predicts, (images, outputs)."""
         return self.predictions[run.row][run.trial]
