@@ -1,10 +1,12 @@
 """A table that repeats another one of its study under a condition, side by side with it."""
 
+from typing import Any
+
 from hybridsep.report import verdicts
 from hybridsep.report.comparison import Comparison
 from hybridsep.report.runset import RunSet
 from hybridsep.report.settings import AnalysisOptions
-from hybridsep.report.table import Column, Table, count, estimate, percent
+from hybridsep.report.table import Column, Table, count, estimate, number, percent
 from hybridsep.report.tables import LABEL
 
 
@@ -24,7 +26,7 @@ def side_by_side(
                 continue
             line |= {prefix + key: own[key] for key in keys}
             blank = own["is_baseline"] or own["mean"] is None
-            line[f"{prefix}shows"] = "" if blank else verdicts.shows(own, choices.alpha)
+            line[f"{prefix}shows"] = "" if blank else _shown(own, choices.alpha)
             if own["is_baseline"]:
                 line[f"{prefix}mean"] = ""
         lines.append(line)
@@ -46,7 +48,16 @@ def side_by_side(
         notes=[
             "Difference in test error from the baseline, points; both sides against the same row, trial by trial."
             f" Shows: same within ±{choices.margin:g} points (two one-sided tests), different (p Holm below"
-            f" {choices.alpha:g}), or undecided."
+            f" {choices.alpha:g}), or undecided, with how probable better, the same and worse are (all test images)."
         ],
         terminal=True,
     )
+
+
+def _shown(entry: dict[str, Any], alpha: float) -> str:
+    """Say what a row shows; of an undecided one, how probable better, the same and worse are."""
+    said = verdicts.shows(entry, alpha)
+    if said != verdicts.UNCLEAR or entry.get("many_p") is None:
+        return said
+    chances = (f"{name} {number(entry[f'many_{name}'])}" for name in ("better", "same", "worse"))
+    return f"{said} ({', '.join(chances)})"
