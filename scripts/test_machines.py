@@ -120,12 +120,20 @@ LINES = (
         tests=(*COMMANDS, "tests/test_engine.py"),
     ),
     Line(
-        "torch2.13",
+        "torch2.15",
         "the newest torch",
-        "import torch; ok = torch.__version__.startswith('2.13.')",
+        "import torch; ok = torch.__version__.startswith('2.15.')",
         python="python3.12",
-        packages=("torch==2.13.*", "torchvision==0.28.*"),
+        packages=("torch==2.15.*", "torchvision==0.29.*"),
         tests=(*COMMANDS, "tests/test_engine.py"),
+    ),
+    Line(
+        "hydra1.4",
+        "Hydra 1.4, OmegaConf 2.4",
+        "import hydra; ok = hydra.__version__.startswith('1.4.')",
+        python="python3.11",
+        packages=("hydra-core>=1.4.0rc3,<1.5", "omegaconf>=2.4.1rc1,<2.5"),
+        tests=(*COMMANDS, "tests/test_config.py", "tests/test_command_lines.py"),
     ),
 )
 

@@ -3,10 +3,11 @@
 import dataclasses
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+import omegaconf
 from omegaconf import MISSING, AnyNode, DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
@@ -38,9 +39,19 @@ def register() -> None:
     """Give Hydra the schema and the resolvers of conf/."""
     from hydra.core.config_store import ConfigStore
 
-    ConfigStore.instance().store(name="schema", node=schema_node(Config))
-    OmegaConf.register_new_resolver("stem", stem, replace=True)
-    OmegaConf.register_new_resolver("small_warmup", lambda decay: 0 if decay == "polynomial" else 2, replace=True)
+    store = ConfigStore.instance()
+    if "schema.yaml" not in store.repo:  # storing it again is an error from Hydra 1.5 on
+        store.store(name="schema", node=schema_node(Config))
+    register_resolver("stem", stem)
+    register_resolver("small_warmup", lambda decay: 0 if decay == "polynomial" else 2)
+
+
+def register_resolver(name: str, resolver: Callable[..., object], *, use_cache: bool = False) -> None:
+    """Give OmegaConf a resolver, in place of an earlier one of that name."""
+    # From 2.4 on, `register_resolver` is the new one, and the name of 2.3 warns.
+    new = tuple(map(int, omegaconf.__version__.split(".")[:2])) >= (2, 4)
+    register: Any = OmegaConf.register_resolver if new else OmegaConf.register_new_resolver
+    register(name, resolver, replace=True, use_cache=use_cache)
 
 
 def schema_node(schema: type) -> DictConfig:

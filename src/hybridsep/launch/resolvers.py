@@ -5,9 +5,9 @@ from pathlib import Path
 
 from hydra.core.config_store import ConfigStore
 from hydra.core.plugins import Plugins
-from omegaconf import OmegaConf
 
 from hybridsep.config import config_dir
+from hybridsep.config.compose import register_resolver
 from hybridsep.config.ranges import expand_home
 from hybridsep.runs import machine
 
@@ -26,10 +26,10 @@ def register() -> None:
     stored = ConfigStore.instance().repo.get("hydra", {}).get("launcher", {})
     for preset in (config_dir() / "hydra" / "launcher").glob("*.yaml"):
         stored.pop(preset.name, None)  # ours says all, and Hydra would complain of two
-    OmegaConf.register_new_resolver("sweep_dir", _sweep_dir, replace=True, use_cache=True)
-    OmegaConf.register_new_resolver("gpus", _gpus, replace=True)
-    OmegaConf.register_new_resolver("one_gpu", lambda: min(1, _gpus()), replace=True)
-    OmegaConf.register_new_resolver("workers", lambda: _gpus() or machine.cores(), replace=True)
+    register_resolver("sweep_dir", _sweep_dir, use_cache=True)
+    register_resolver("gpus", _gpus)
+    register_resolver("one_gpu", lambda: min(1, _gpus()))
+    register_resolver("workers", lambda: _gpus() or machine.cores())
 
 
 def _sweep_dir(sweeper: str, launcher: str, cwd: str, results: str) -> str:
