@@ -223,7 +223,7 @@ class Trainer:
         from hybridsep.train.row import prepare
 
         config.register()
-        with initialize_config_dir(str(config.config_dir()), version_base="1.3"):
+        with initialize_config_dir(str(config.config_dir()), **config.hydra_defaults()):
             composed = compose("config", [*SMALL, *overrides])
         self.listener, self.stop = Listener(), Stop()
         self.row = dataclasses.replace(prepare(config.resolve(composed)), commit_seconds=commit_seconds)

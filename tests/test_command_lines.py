@@ -168,7 +168,9 @@ def test_files_of_ones_own(tmp_path):
     own("model/nameless", "module: {_target_: hybridsep.modules.dense.Dense}\nnetwork: {}\n")
     assert "model.name is missing: a model's file" in said("model=nameless")
     own("model/anchor", "name: &a [*a]\n")
-    assert "own/model/anchor.yaml contains itself: an alias" in said("model=anchor")
+    # OmegaConf 2.4 finds it while it reads the file.
+    recursive = said("model=anchor")
+    assert "own/model/anchor.yaml" in recursive and ("itself: an alias" in recursive or "recursive alias" in recursive)
     own("schedule/short", "name: short\n")  # the name of a packaged file
     assert "own/schedule/short.yaml would not be read" in said("schedule=paper")
 
@@ -202,7 +204,7 @@ def test_words_are_read_as_they_were_meant(words, prepared):
 def test_a_name_is_what_was_typed(name):
     config.register()
     GlobalHydra.instance().clear()
-    with hydra.initialize_config_dir(str(config.config_dir()), version_base="1.3"):
+    with hydra.initialize_config_dir(str(config.config_dir()), **config.hydra_defaults()):
         composed = hydra.compose("config", prepare([f"study={name}", f"row={name}"]))
     assert (config.resolve(composed).study, config.resolve(composed).row) == (name, name)
 

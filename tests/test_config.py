@@ -29,7 +29,7 @@ from hybridsep.train.optimiser import initialise
 def compose():
     config.register()
     GlobalHydra.instance().clear()
-    with hydra.initialize_config_dir(str(config.config_dir()), version_base="1.3"):
+    with hydra.initialize_config_dir(str(config.config_dir()), **config.hydra_defaults()):
         yield lambda *overrides: hydra.compose("config", list(overrides))
 
 

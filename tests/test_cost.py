@@ -42,7 +42,7 @@ def test_every_model_and_size_costs_what_it_did(monkeypatch):
 
     GlobalHydra.instance().clear()
     found = {}
-    with hydra.initialize_config_dir(str(config.config_dir()), version_base="1.3"):
+    with hydra.initialize_config_dir(str(config.config_dir()), **config.hydra_defaults()):
         for words in compositions():
             if not words[0].startswith("model="):
                 continue

@@ -50,7 +50,7 @@ def test_quick_form(run, tmp_path, monkeypatch, experiment, study, tables):
 def test_small_form_has_other_widths_and_nothing_else_of_the_network(figure, row):
     config.register()
     GlobalHydra.instance().clear()
-    with hydra.initialize_config_dir(str(config.config_dir()), version_base="1.3"):
+    with hydra.initialize_config_dir(str(config.config_dir()), **config.hydra_defaults()):
         composed = [
             hydra.compose("config", [f"experiment={figure}", f"model={row}", *scale]) for scale in ([], ["scale=small"])
         ]

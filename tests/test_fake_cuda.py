@@ -39,7 +39,7 @@ def composed(group: str) -> configuration.Config:
     configuration.register()
     GlobalHydra.instance().clear()
     words = ["data=synthetic", "size=tiny", "size.dropout=0.2", "schedule.batch_size=8", "precision=bfloat16", group]
-    with hydra.initialize_config_dir(str(configuration.config_dir()), version_base="1.3"):
+    with hydra.initialize_config_dir(str(configuration.config_dir()), **configuration.hydra_defaults()):
         return configuration.resolve(hydra.compose("config", words))
 
 

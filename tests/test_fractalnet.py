@@ -314,7 +314,7 @@ def test_too_many_blocks_for_the_image():
 def network_of_row(row: str) -> tuple[dict, nn.Module]:
     """Compose `model=row` as a user does: the keywords of its network, and the network on no device."""
     config.register()
-    with initialize_config_dir(str(config.config_dir()), version_base="1.3"):
+    with initialize_config_dir(str(config.config_dir()), **config.hydra_defaults()):
         resolved = config.resolve(compose("config", [f"model={row}"]))
     assert resolved.model.name == row
     with torch.device("meta"):

@@ -60,7 +60,7 @@ def composed() -> dict[str, dict[str, str]]:
     config.register()
     GlobalHydra.instance().clear()
     found = {}
-    with hydra.initialize_config_dir(str(config.config_dir()), version_base="1.3"):
+    with hydra.initialize_config_dir(str(config.config_dir()), **config.hydra_defaults()):
         for overrides in compositions():
             shown = OmegaConf.to_container(hydra.compose("config", overrides), resolve=True)
             digest = identity(shown, 1)

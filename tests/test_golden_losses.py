@@ -51,7 +51,7 @@ def _composed(row: str, size: str, number_format: str) -> configuration.Config:
     )
     configuration.register()
     GlobalHydra.instance().clear()
-    with hydra.initialize_config_dir(str(configuration.config_dir()), version_base="1.3"):
+    with hydra.initialize_config_dir(str(configuration.config_dir()), **configuration.hydra_defaults()):
         return configuration.resolve(hydra.compose("config", list(words)))
 
 

@@ -95,7 +95,7 @@ def test_any_typed_trial_is_named_or_refused(text):
 @pytest.fixture(scope="module")
 def composed():
     config.register()
-    with initialize_config_dir(str(config.config_dir()), version_base="1.3"):
+    with initialize_config_dir(str(config.config_dir()), **config.hydra_defaults()):
         return compose("config", list(SMALL))
 
 

@@ -37,7 +37,7 @@ def of_experiment(experiment: str) -> tuple[list[str], int]:
 def _composed(words: Sequence[str], *, hydra_too: bool = False) -> Any:
     configuration.register()
     try:
-        with hydra.initialize_config_dir(str(configuration.config_dir()), version_base="1.3"):
+        with hydra.initialize_config_dir(str(configuration.config_dir()), **configuration.hydra_defaults()):
             return hydra.compose("config", list(words), return_hydra_config=hydra_too)
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(explain(error)) from None

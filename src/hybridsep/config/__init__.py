@@ -1,7 +1,17 @@
 """The typed configuration of a run, its checks and its identity. No torch here: `--help` stays quick."""
 
-from hybridsep.config.compose import config_dir, plain, register, resolve, stem
+from hybridsep.config.compose import config_dir, hydra_defaults, plain, register, resolve, stem
 from hybridsep.config.schema import Config
 from hybridsep.config.trials import MAX_TRIAL, parse_trials
 
-__all__ = ["MAX_TRIAL", "Config", "config_dir", "parse_trials", "plain", "register", "resolve", "stem"]
+__all__ = [
+    "MAX_TRIAL",
+    "Config",
+    "config_dir",
+    "hydra_defaults",
+    "parse_trials",
+    "plain",
+    "register",
+    "resolve",
+    "stem",
+]

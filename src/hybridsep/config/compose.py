@@ -46,6 +46,13 @@ def register() -> None:
     register_resolver("small_warmup", lambda decay: 0 if decay == "polynomial" else 2)
 
 
+def hydra_defaults() -> dict[str, str]:
+    """Return the keywords with which Hydra behaves as version 1.3 and later: from 1.4 on that is its only way."""
+    from importlib.metadata import version
+
+    return {"version_base": "1.3"} if version("hydra-core").startswith("1.3.") else {}
+
+
 def register_resolver(name: str, resolver: Callable[..., object], *, use_cache: bool = False) -> None:
     """Give OmegaConf a resolver, in place of an earlier one of that name."""
     # From 2.4 on, `register_resolver` is the new one, and the name of 2.3 warns.

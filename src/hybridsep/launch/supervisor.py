@@ -30,7 +30,9 @@ def supervise(job: Callable[[DictConfig], float], stop: Stop) -> int:
         sys.argv[1:] = words.prepare(sys.argv[1:])
         configuration.register()
         resolvers.register()
-        hydra.main(version_base="1.3", config_path=str(configuration.config_dir()), config_name="config")(job)()
+        hydra.main(config_path=str(configuration.config_dir()), config_name="config", **configuration.hydra_defaults())(
+            job
+        )()
     except BrokenPipeError:
         raise  # nobody reads what `--cfg` shows
     except Exception as error:

@@ -19,7 +19,7 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from hybridsep.config import Config, config_dir, register
+from hybridsep.config import Config, config_dir, hydra_defaults, register
 from hybridsep.config.keys import hint, keys, kind_of
 from hybridsep.config.ranges import allowed, bare, expand_home
 from hybridsep.errors import ConfigError
@@ -114,7 +114,7 @@ def _sweeps(experiment: str, own: str | None) -> bool:
     register()
     more = [f"hydra.searchpath=[{_quote(f'file://{Path(own).resolve()}')}]"] if own else []
     try:
-        with hydra.initialize_config_dir(str(config_dir()), version_base="1.3"):
+        with hydra.initialize_config_dir(str(config_dir()), **hydra_defaults()):
             composed = hydra.compose("config", [f"experiment={experiment}", *more], return_hydra_config=True)
         return bool(OmegaConf.select(composed, "hydra.sweeper.params"))
     except (HydraException, OmegaConfBaseException):

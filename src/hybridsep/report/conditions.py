@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from hybridsep.config import config_dir, register
+from hybridsep.config import config_dir, hydra_defaults, register
 from hybridsep.config.identity import flatten, science
 from hybridsep.report.folders import Run
 from hybridsep.report.runset import RunSet
@@ -89,7 +89,7 @@ def composed(experiment: str, row: str) -> dict[str, Any]:
     if model is None:
         return {}
     register()
-    with hydra.initialize_config_dir(str(config_dir()), version_base="1.3"):
+    with hydra.initialize_config_dir(str(config_dir()), **hydra_defaults()):
         tree = hydra.compose("config", [f"experiment={experiment}", f"model={model}"])
     # A dataset without a path, and the trial, are no part of it.
     return {
