@@ -128,12 +128,12 @@ LINES = (
         tests=(*COMMANDS, "tests/test_engine.py"),
     ),
     Line(
-        "hydra1.4",
-        "Hydra 1.4, OmegaConf 2.4",
-        "import hydra; ok = hydra.__version__.startswith('1.4.')",
-        python="python3.11",
-        packages=("hydra-core>=1.4.0rc3,<1.5", "omegaconf>=2.4.1rc1,<2.5"),
-        tests=(*COMMANDS, "tests/test_config.py", "tests/test_command_lines.py"),
+        "torch2.14",
+        "torch 2.14",
+        "import torch; ok = torch.__version__.startswith('2.14.')",
+        python="python3.12",
+        packages=("torch==2.14.*", "torchvision==0.29.*"),
+        tests=(*COMMANDS, "tests/test_engine.py"),
     ),
 )
 
