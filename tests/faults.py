@@ -297,9 +297,13 @@ def train_quietly(trainer: Trainer, results: Path, **options: Any) -> int | None
 
 
 def command(*arguments: str, on_step: Callable[[int], None] | None = None) -> None:
-    """Be `python -m hybridsep.run` with `arguments`; `on_step` is done after every step."""
+    """Be `python -m hybridsep.run` with `arguments`, committing every epoch; `on_step` is done after every step."""
     from hybridsep import run
     from hybridsep.runs import progress as monitor
+    from hybridsep.train import row
+
+    prepare = row.prepare
+    row.prepare = lambda *given, **more: dataclasses.replace(prepare(*given, **more), commit_seconds=0.0)
 
     if on_step is not None:
         monitor._TrialLines.step = lambda self, done: on_step(done)
