@@ -6,6 +6,7 @@ likes; one server of such processes is started and warmed up for a whole test se
 """
 
 import builtins
+import contextlib
 import dataclasses
 import errno
 import functools
@@ -269,8 +270,9 @@ class Child:
             except BaseException:
                 traceback.print_exc()
             finally:
-                sys.stdout.flush()
-                sys.stderr.flush()
+                for stream in (sys.stdout, sys.stderr):
+                    with contextlib.suppress(OSError):  # nobody may read it
+                        stream.flush()
                 os._exit(status)
         os.close(handle)
         self.said = ""
