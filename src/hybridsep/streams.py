@@ -33,7 +33,8 @@ def make_safe() -> None:
         if stream is None or stream.closed:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))
         elif hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors=_ERRORS)
+            with contextlib.suppress(OSError):  # what was a file has become a pipe since
+                stream.reconfigure(errors=_ERRORS)
 
 
 def width_of_stdout(otherwise: int) -> int | None:
