@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import yaml
+
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
@@ -67,3 +69,8 @@ def test_every_experiment_is_in_the_table_of_experiments():
 
 def test_the_readme_is_short():
     assert len(README.splitlines()) <= 150
+
+
+def test_codecheck_names_outputs_that_are_there():
+    files = [entry["file"] for entry in yaml.safe_load((ROOT / "codecheck.yml").read_text())["manifest"]]
+    assert files and all((ROOT / name).is_file() for name in files)
