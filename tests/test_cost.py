@@ -15,6 +15,7 @@ from test_golden import GOLDEN, compositions
 from torch import nn
 
 from hybridsep import config
+from hybridsep.config.schema import ModelConfig
 from hybridsep.errors import ConfigError
 from hybridsep.networks import ModuleFactory, Stack, cost_of
 from hybridsep.train import build
@@ -37,7 +38,7 @@ def test_every_model_and_size_costs_what_it_did(monkeypatch):
     @functools.cache
     def costs(model: str, sides: tuple[int, ...]) -> dict[str, list[int]]:
         with torch.device("meta"):
-            network = build.network_factory({"model": json.loads(model)}, classes=10)()
+            network = build.factory_of(ModelConfig(**json.loads(model)), classes=10)()
         return {str(side): list(cost_of(network, side, side)) for side in sides}
 
     GlobalHydra.instance().clear()
@@ -48,7 +49,7 @@ def test_every_model_and_size_costs_what_it_did(monkeypatch):
                 continue
             model, size = (composed(word.replace("=", "/")) for word in words[:2])
             model = OmegaConf.to_container(OmegaConf.create(model | size), resolve=True)["model"]
-            described = json.dumps({part: model[part] for part in ("network", "module")})
+            described = json.dumps({"name": "", "title": "", "network": model["network"], "module": model["module"]})
             sides = (32,) if "fractalnet" in words[0] else (32, 28, 24)
             found[" ".join(words[:2])] = costs(described, sides)
     assert found == json.loads((GOLDEN / "costs.json").read_text())

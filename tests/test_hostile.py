@@ -276,18 +276,13 @@ typed = st.one_of(st.text(), st.binary().map(lambda content: content.decode(erro
 
 @cases(300)
 @given(typed, typed)
-def test_any_text_survives_a_record(tmp_path, title, message):
-    folder = tmp_path / "runs/s/r/trial-00"
-    folder.mkdir(parents=True, exist_ok=True)
-    empty = {key: {} for key in ("config", "model", "timings", "versions", "machine", "git")}
-    place = {"study": "s", "row": "r", "trial": 0, "status": "running", "identity": "", "result": None}
-    record = {
-        **empty,
-        **place,
-        "dataset": {"sha256": "", "title": title},
-        "message": message,
-        "started": "",
-        "updated": "",
-    }
+def test_any_text_survives_a_record(finished, title, message):
+    folder = finished[1]
+    record = json.loads((folder / "whole.json").read_bytes())
+    record |= {"message": message, "dataset": record["dataset"] | {"title": title}}
+    record["config"]["data"]["title"] = title
     records.write(folder, record)
-    assert records.read(folder) == {"format": records.FORMAT, **record}
+    assert records.read(folder) == record
+    read = records.load(folder)
+    shown = [text.encode(errors="replace").decode() for text in (message, title)]
+    assert [read.message, read.dataset.title] == shown and read.config == record["config"]

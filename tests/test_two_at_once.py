@@ -6,6 +6,7 @@ import signal
 import time
 from pathlib import Path
 
+import made_runs
 import pytest
 from faults import Child, Trainer, clean, command, train_quietly
 from same_bits import assert_same
@@ -85,16 +86,14 @@ def test_together(tmp_path, case):
 
 def rewrite(folder: Path, times: int) -> None:
     """Write a record again and again, each time with another length and one number in two places."""
-    empty = {key: {} for key in ("config", "model", "timings", "versions", "machine", "git")}
-    fixed = {"identity": "0" * 16, "status": "running", "study": "s", "row": "r", "trial": 0, "result": None}
+    record = records.read(folder)
     for number in range(times):
         long = {"message": str(number) * (1 + number % 700), "started": str(number), "updated": str(number)}
-        records.write(folder, {**empty, **fixed, "dataset": {"sha256": str(number)}, **long})
+        records.write(folder, {**record, "dataset": {**record["dataset"], "sha256": str(number)}, **long})
 
 
 def read_while_written(root: Path) -> None:
-    folder = root / "runs/s/r/trial-00"
-    folder.mkdir(parents=True)
+    folder = made_runs.run(root, "s", "r", 0, status="running")
     rewrite(folder, 1)
     writer = Child(rewrite, folder, 400)
     seen = set()

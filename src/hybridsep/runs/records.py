@@ -15,6 +15,7 @@ import re
 import threading
 import zipfile
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -122,7 +123,10 @@ def read(folder: Path) -> Record:
 
 
 def load(folder: Path) -> record.Record:
-    """Return record.json of `folder`. Raises RecordError that names the folder and the first key that is wrong."""
+    """Return record.json of `folder`. Raises RecordError that names the folder and the first key that is wrong.
+
+    A lone surrogate is "?" in its texts, which go into files of UTF-8; `config`, whose identity is checked, keeps it.
+    """
     return _read(folder)[1]
 
 
@@ -137,7 +141,8 @@ def _read(folder: Path) -> tuple[Record, record.Record]:
         raise RecordError(f"{folder}: record.json is not of format {FORMAT}, the one this version reads")
     try:
         # As JSON, in which lists are tuples and objects dataclasses, and text is no number.
-        checked = record.adapter().validate_json(json.dumps({**raw, "settings": raw.get("config")}), strict=True)
+        text = json.dumps({**raw, "settings": raw.get("config")}, ensure_ascii=False).encode(errors="replace")
+        checked = replace(record.adapter().validate_json(text, strict=True), config=raw["config"])
     except ValueError as error:
         raise RecordError(f"{folder}: record.json has no valid {_first_key(error)}") from None
     place = (checked.study, checked.row, f"trial-{checked.trial:02d}")
