@@ -1,10 +1,16 @@
 """What several test files share: commands run in this process, and a study small enough for a test."""
 
 import os
+import signal
 import sys
 from pathlib import Path
 
 import pytest
+
+# What a test says must not depend on who began the tests: pytest-xdist sets COLUMNS in its workers, and a shell lets
+# its background jobs ignore Ctrl-C, which their children would inherit.
+os.environ.pop("COLUMNS", None)
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # One thread: the tests' networks are too small to gain from more, and bits can depend on the number.
 TINY = (

@@ -316,7 +316,7 @@ def test_no_baseline_and_unknown_rows_still_give_a_table(tmp_path):
     [
         ("study=nope", "there are one"),
         ("report.margn=1", "did you mean report.margin?"),
-        ("margin=1", "did you mean report.margin?"),
+        ("margin=1", "of a study it is report.margin="),
         ("report.margin=wide", "report.margin=wide is not allowed: a finite number above 0"),
         ("report.margin=-1", "above 0"),
         ("report.subset=half", "recorded, paper, fixed, all"),

@@ -18,7 +18,7 @@ from hybridsep.config.schema import AugmentationConfig
 from hybridsep.data.augmentation import Augmentation
 from hybridsep.report import __main__ as command
 from hybridsep.report import curves, settings, watch
-from hybridsep.runs import events, records
+from hybridsep.runs import asked, events, records
 from hybridsep.train import hyperparameters, pictures
 from hybridsep.train.graph import TrialStream
 from hybridsep.train.step import DeviceData
@@ -279,14 +279,17 @@ def test_what_has_no_curve_is_said(tmp_path, capsys):
     said = capsys.readouterr()
     assert said.err.count("\n") == 1 and f"results={tmp_path} cannot be written" in said.err
     assert command.main(["curves", "status"]) == 2
-    # A study of speed has no trials; an experiment that has not begun has none yet.
+    # A study of speed has no trials; one that was asked for and has not begun has none yet.
     (tmp_path / "runs/s/separable/mean").unlink()
     (tmp_path / "speed/fast").mkdir(parents=True)
     capsys.readouterr()
     assert command.main(["curves", f"results={tmp_path}"]) == 0
     assert "fast" not in capsys.readouterr().out
+    asked.extend(tmp_path / "runs/figure5", {"fractalnet": [0]})
     assert command.main(["curves", f"results={tmp_path}", "study=figure5"]) == 1
     assert "figure5: no trial has finished" in capsys.readouterr().err
+    assert command.main(["curves", f"results={tmp_path}", "study=figure6"]) == 2
+    assert "no study 'figure6'" in capsys.readouterr().err
 
 
 def test_curves_are_kept_up_to_date_until_nothing_is_left_to_train(run, tmp_path, capfd):
