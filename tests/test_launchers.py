@@ -45,10 +45,11 @@ class Command:
         return records.run_folder(self.results, "tiny", row, trial)
 
     def worker(self, row: str, trial: int) -> int:
-        """Return the process that trains a trial, once it has begun."""
+        """Return the process that trains a trial, once its log says that an epoch is done."""
         deadline = time.monotonic() + 240
         while time.monotonic() < deadline:
-            if (self.folder(row, trial) / "record.json").exists():
+            logs = self.results.glob(f"sweeps/*/{row}-trial-{trial}.log")
+            if any(f"{row} trial-{trial:02d}: epoch 1/" in log.read_text() for log in logs):
                 assert records.read(self.folder(row, trial))["status"] == "running", "too fast to be met in the middle"
                 return owner(records.lock_file(self.folder(row, trial)))
             assert self.process.poll() is None, self.end()
