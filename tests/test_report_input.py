@@ -349,3 +349,13 @@ def test_home_is_expanded(tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     assert command.main(["status", "results=~/nothing", "study=x"]) == 2
     assert str(tmp_path / "nothing") in capsys.readouterr().err
+
+
+def test_a_letter_that_is_no_unicode_is_shown_as_a_question_mark(tmp_path, capsys):
+    """A title typed in Latin-1 reaches Python as a lone surrogate, which JSON escapes; no file of UTF-8 can hold it."""
+    title = {"data.title": "caf\udce9"}
+    fabricate.study(tmp_path, "s", {"separable": 8.0, "resnext": 9.0}, trials=2, images=100, change=title)
+    for words in (["study=s", *QUICK], ["status", "study=s"]):
+        assert command.main([*words, f"results={tmp_path}"]) == 0
+        assert capsys.readouterr().err == ""
+    assert "caf?" in (tmp_path / "tables/s/report.md").read_text()

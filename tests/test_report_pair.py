@@ -81,8 +81,24 @@ def test_the_picture_shows_the_test_images_of_the_runs(run, tmp_path, capfd):
     # A record names code; only this project's own is called.
     runs, _ = folders.read(results, ["tiny"])
     found = runset.split("tiny", runs, settings.paper(), settings.load([]).report)[0][0]
-    found.first.record.settings.data.source["_target_"] = "os.system"
-    with pytest.raises(DataError, match="not called from a record"):
+    source = found.first.record.settings.data.source
+    own = dict(source)
+    for change, said in (
+        ({"_target_": "os.system"}, "not called from a record"),
+        ({"_target_": "hybridsep.data.cache.remove"}, "not called from a record"),
+        ({"_target_": "hybridsep.data.images.os.load"}, "No module named"),
+        ({"_target_": "hybridsep.data.images.load"}, "no attribute 'load'"),
+        # A record of another version, whose images were asked for with other keywords.
+        ({"blur": 1}, "data.source.blur is not a key"),
+        ({"train": "many"}, "data.source.train=many is not allowed"),
+    ):
+        source.update(change)
+        with pytest.raises(DataError, match=said):
+            pair.dataset(found, None)
+        source.clear()
+        source.update(own)
+    del source["train"]
+    with pytest.raises(DataError, match="data.source.train is missing"):
         pair.dataset(found, None)
 
 

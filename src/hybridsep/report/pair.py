@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from hybridsep.config.targets import check_keywords
 from hybridsep.data import Dataset
 from hybridsep.errors import ConfigError, DataError
 from hybridsep.report import comparison, table, verdicts
@@ -124,14 +125,19 @@ def dataset(pair: RunSet, place: str | None) -> Dataset:
     record = pair.first.record
     source = dict(record.settings.data.source)
     module, _, function = str(source.pop("_target_")).rpartition(".")
-    if not module.startswith(_SOURCES):
+    if not module.startswith(_SOURCES) or function != "load":
         raise DataError(f"its images come from {module}.{function}, which is not called from a record")
+    try:
+        load = importlib.import_module(module).load
+        source = check_keywords(load, source, "data.source")
+    except (ImportError, AttributeError, ConfigError) as error:
+        raise DataError(f"its images cannot be loaded as its record says: {error}") from None
     kept = Path("data")
     given = {"cache": kept / "cache", "root": place or kept / "cifar10", "path": place or source.get("path")}
     keywords = {key: given.get(key, value) for key, value in source.items()}
     if "download" in keywords:
         keywords["download"] = False
-    found = getattr(importlib.import_module(module), function)(**keywords)
+    found: Dataset = load(**keywords)
     if found.sha256 != record.dataset.sha256:
         raise DataError(f"{place or found.title} holds other images than the runs were made on")
     return found
