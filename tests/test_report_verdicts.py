@@ -173,7 +173,7 @@ def test_a_dataset_is_known_by_its_content_and_not_by_its_name(tmp_path):
 def test_every_row_of_the_paper_has_a_configuration_to_be_held_against():
     paper = settings.paper()
     for spec in paper.tables.values():
-        for row in spec.rows:
+        for row in spec.rows if spec.experiment else ():  # a table of ours is held against nothing
             assert conditions.composed(spec.experiment, spec.model(row))["model"]["name"] == spec.model(row)
 
 
