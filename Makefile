@@ -29,7 +29,7 @@ test-launchers: setup
 	test -d $(VENV)-launchers || $(PYTHON) -m venv $(VENV)-launchers
 	$(BIN)/uv pip install --quiet --python $(VENV)-launchers/bin/python --require-hashes -r requirements-launchers.lock
 	$(BIN)/uv pip install --quiet --python $(VENV)-launchers/bin/python --no-deps -e .
-	$(VENV)-launchers/bin/python -m pytest -m 'launchers or not launchers and not gpu and not slow' tests/test_launchers.py
+	$(VENV)-launchers/bin/python -m pytest -m 'launchers or not launchers and not gpu and not slow' tests/launch/test_launchers.py
 
 # The suite's telling parts under other conditions: instruction sets, cores, users, folders, locales, versions.
 test-machines: setup

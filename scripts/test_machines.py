@@ -22,8 +22,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 COPIED = ("src", "conf", "tests", "pyproject.toml", "README.md")
 # Six rows from training to their table; then every kind of command and error, and what the machine is asked.
-STUDY = ("tests/test_run.py::test_a_study_of_six_rows_from_training_to_its_table",)
-COMMANDS = ("tests/test_run.py", "tests/test_runs_machine.py")
+STUDY = ("tests/launch/test_run.py::test_a_study_of_six_rows_from_training_to_its_table",)
+COMMANDS = ("tests/launch/test_run.py", "tests/runs/test_machine.py")
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ LINES = (
         "one core",
         "from hybridsep.runs.machine import cores; ok = cores() == 1",
         prefix=("taskset", "-c", "0"),
-        tests=("tests/test_run.py", "tests/test_engine.py"),
+        tests=("tests/launch/test_run.py", "tests/train/test_graph.py"),
     ),
     Line(
         "many-threads",
@@ -71,7 +71,7 @@ LINES = (
         "import os; ok = os.getuid() != 0",
         user="nobody",
         folder="copy",
-        tests=("tests/test_run.py", "tests/test_bad_disks.py"),
+        tests=("tests/launch/test_run.py", "tests/faults/test_bad_disks.py"),
     ),
     Line(
         "folder",
@@ -117,7 +117,7 @@ LINES = (
         "import torch; ok = torch.__version__.startswith('2.11.')",
         python="python3.12",
         packages=("torch==2.11.*", "torchvision==0.26.*"),
-        tests=(*COMMANDS, "tests/test_engine.py"),
+        tests=(*COMMANDS, "tests/train/test_graph.py"),
     ),
     Line(
         "torch2.15",
@@ -125,7 +125,7 @@ LINES = (
         "import torch; ok = torch.__version__.startswith('2.15.')",
         python="python3.12",
         packages=("torch==2.15.*", "torchvision==0.29.*"),
-        tests=(*COMMANDS, "tests/test_engine.py"),
+        tests=(*COMMANDS, "tests/train/test_graph.py"),
     ),
     Line(
         "torch2.14",
@@ -133,7 +133,7 @@ LINES = (
         "import torch; ok = torch.__version__.startswith('2.14.')",
         python="python3.12",
         packages=("torch==2.14.*", "torchvision==0.29.*"),
-        tests=(*COMMANDS, "tests/test_engine.py"),
+        tests=(*COMMANDS, "tests/train/test_graph.py"),
     ),
 )
 

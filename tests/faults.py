@@ -17,7 +17,7 @@ import signal
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,7 @@ SMALL = (
     "threads=1",
     "study=s",
 )
+STEPS = 4  # of an epoch of SMALL
 _CHANGES = {
     "replace": "rename",
     "rename": "rename",
@@ -344,3 +345,14 @@ def _in_clean(log: str, function: Callable[..., Any], *arguments: Any) -> None:
     os.dup2(handle, 1)
     os.dup2(handle, 2)
     function(*arguments)
+
+
+def stop_in_epoch(trainer: Trainer, epoch: int, *, after: int, number: int = signal.SIGTERM) -> None:
+    """Let the trainer's own process get a signal after a step of an epoch, counted from now."""
+    steps: Iterator[int] = iter(range(1, 1 << 30))
+
+    def on_step(done: int) -> None:
+        if next(steps) == (epoch - 1) * STEPS + after:
+            os.kill(os.getpid(), number)
+
+    trainer.listener.step = on_step

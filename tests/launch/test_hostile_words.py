@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from faults import SMALL
+from hostile import cases, one_line
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
@@ -13,7 +14,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from test_hostile import cases, one_line
 
 from hybridsep import config
 from hybridsep.config.identity import identity

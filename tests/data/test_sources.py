@@ -33,7 +33,7 @@ from hybridsep.data.subset import evaluation_subset, held_out, redrawn_subset
 from hybridsep.errors import ConfigError, DataError
 from hybridsep.runs.seeds import stream
 
-CONF = Path(__file__).parents[1] / "conf" / "data"
+CONF = Path(__file__).parents[2] / "conf" / "data"
 
 
 def pixels(seed: int, side: int = 8, mode: str = "RGB") -> Image.Image:
@@ -386,7 +386,7 @@ def test_a_cache_that_cannot_be_made_costs_the_cache_only(tmp_path, capfd):
 
 @pytest.mark.slow
 def test_the_jpeg_copy_of_cifar10_loads_where_it_is_present(tmp_path):
-    packed = Path(__file__).parents[2] / "shared" / "data" / "cifar10-jpeg.tar.xz"
+    packed = Path(__file__).parents[3] / "shared" / "data" / "cifar10-jpeg.tar.xz"
     if not packed.exists():
         pytest.skip("no JPEG copy of CIFAR-10 beside the checkout")
     found = load(packed, tmp_path)

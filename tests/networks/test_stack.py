@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from test_modules import ROWS, images, slot
+from made_networks import ROWS, images, slot
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 

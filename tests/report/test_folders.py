@@ -9,10 +9,10 @@ from pathlib import Path
 import made_runs as fabricate
 import numpy as np
 import pytest
+from hostile import cases, json_values
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
-from test_hostile import cases, json_values
 
 from hybridsep.config.identity import identity
 from hybridsep.report import __main__ as command

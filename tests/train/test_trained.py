@@ -14,7 +14,7 @@ import hybridsep
 from hybridsep.errors import DataError, RecordError
 from hybridsep.runs import records
 
-DOCS = Path(__file__).parents[1] / "docs" / "python.md"
+DOCS = Path(__file__).parents[2] / "docs" / "python.md"
 
 
 @pytest.fixture(scope="module")

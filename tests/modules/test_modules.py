@@ -3,12 +3,12 @@
 import copy
 import itertools
 import shutil
-from pathlib import Path
 
 import pytest
 import torch
 import torch.nn.functional as F
 import yaml
+from made_networks import CONF, ROWS, images, randomise, slot
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -23,17 +23,6 @@ from hybridsep.modules.resnext import bottleneck
 from hybridsep.networks.cost import cost_of, parameters
 from hybridsep.networks.factory import ModuleFactory
 
-CONF = Path(__file__).parents[1] / "conf" / "model"
-ROWS = ("separable", "inception", "resnext", "reformulated_inception", "separable_equivalent", "hybrid")
-
-
-def slot(row: str, **changes) -> ModuleFactory:
-    """The row's slot as its YAML file states it, with some keywords changed."""
-    stated = dict(yaml.safe_load((CONF / f"{row}.yaml").read_text(encoding="utf-8"))["module"])
-    cls = getattr(modules, stated.pop("_target_").rpartition(".")[2])
-    return ModuleFactory(cls, {**stated, **changes})
-
-
 SLOTS = {row: slot(row) for row in ROWS} | {
     "separable relu": slot("separable", intermediate_activation="relu"),
     "inception half": slot("inception", inner_ratio=0.5),
@@ -43,23 +32,6 @@ SLOTS = {row: slot(row) for row in ROWS} | {
     "hybrid norm": slot("hybrid", leading_norm_act=True),
     "hybrid short": slot("hybrid", leading_pointwise=False),
 }
-
-
-def randomise(module: nn.Module, seed: int = 0) -> nn.Module:
-    """Fill parameters and running statistics, in float64 and eval mode, so that no value is a neutral one."""
-    generator = torch.Generator().manual_seed(seed)
-    module.double().eval()
-    for tensor in module.state_dict().values():
-        if tensor.is_floating_point():
-            tensor.copy_(torch.rand(tensor.shape, generator=generator, dtype=torch.float64) - 0.3)
-    for layer in module.modules():
-        if isinstance(layer, nn.BatchNorm2d):
-            layer.running_var.add_(0.5)
-    return module
-
-
-def images(*shape: int, seed: int = 1) -> torch.Tensor:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 def assert_same(left: nn.Module, right: nn.Module, x: torch.Tensor) -> None:

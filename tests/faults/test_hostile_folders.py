@@ -1,6 +1,6 @@
 """Files that mean harm: each ends in a right result or one clear line, and no code in them ever runs.
 
-Here: run folders. Words are in test_hostile_words.py; archives, images and the original's pickles in test_data.py.
+Here: run folders. Words: launch/test_hostile_words.py; archives, images, pickles of the original: data/test_sources.py.
 HYBRIDSEP_SOAK=20 tries twenty times as many cases.
 """
 
@@ -14,31 +14,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from faults import Trainer
-from hypothesis import HealthCheck, given, settings
+from faults import Trainer, stop_in_epoch
+from hostile import cases, json_values, one_line
+from hypothesis import given
 from hypothesis import strategies as st
-from test_faults import stop_in_epoch
 
 from hybridsep.config.identity import identity
 from hybridsep.errors import RecordError
 from hybridsep.runs import records
 from hybridsep.train import checkpoint
 from hybridsep.train.trial_runner import existing_record, result_line
-
-TIMES = int(os.environ.get("HYBRIDSEP_SOAK", "1"))
-
-
-def cases(number: int) -> settings:
-    """Return settings for that many cases, the same ones each time."""
-    unchecked = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture, HealthCheck.data_too_large]
-    return settings(
-        max_examples=number * TIMES, derandomize=True, deadline=None, database=None, suppress_health_check=unchecked
-    )
-
-
-def one_line(error: BaseException) -> bool:
-    text = str(error)
-    return bool(text) and text.isprintable() and len(text) < 1000
 
 
 @pytest.fixture(scope="module")
@@ -59,13 +44,6 @@ def read_back(trainer: Trainer, folder: Path) -> bool:
         return False
     assert record["status"] != "finished" or "\n" not in result_line(record)
     return True
-
-
-json_values = st.recursive(
-    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=8), st.just("running")),
-    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=8), inner, max_size=3)),
-    max_leaves=5,
-)
 
 
 @cases(1000)

@@ -11,16 +11,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from faults import SMALL, Child, Strike, Trainer, clean, command, train_quietly
+from faults import SMALL, STEPS, Child, Strike, Trainer, clean, command, stop_in_epoch, train_quietly
 from same_bits import FILES, assert_same, files
 
 from hybridsep.runs import records
-
-STEPS = 4  # of an epoch of SMALL
 
 
 def kill_at_every_operation(root: Path, *overrides: str) -> int:
@@ -94,17 +91,6 @@ def kill_at_random(root: Path, kills: int, seed: int) -> int:
         assert_same(trainer.folder(results), trainer.folder(root / "reference"), what)
         shutil.rmtree(results)
     return done
-
-
-def stop_in_epoch(trainer: Trainer, epoch: int, *, after: int, number: int = signal.SIGTERM) -> None:
-    """Let the trainer's own process get a signal after a step of an epoch, counted from now."""
-    steps: Iterator[int] = iter(range(1, 1 << 30))
-
-    def on_step(done: int) -> None:
-        if next(steps) == (epoch - 1) * STEPS + after:
-            os.kill(os.getpid(), number)
-
-    trainer.listener.step = on_step
 
 
 def stop_after_every_step(root: Path) -> int:

@@ -3,8 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from test_fractalnet import network_of_row
-from test_modules import images, randomise, slot
+from made_networks import images, network_of_row, randomise, slot
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 

@@ -11,7 +11,7 @@ from hybridsep.report import calibration, settings
 from hybridsep.report.calibration import Scenario
 from hybridsep.statistics import difference
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 CHOICES = replace(settings.load([]).report, resamples=499, groups=999)
 STILL = Scenario("no difference", (0.0,) * 5)
 MANY = Scenario("many rows", (0.0,) * 12)

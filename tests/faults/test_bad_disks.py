@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from faults import Child, Strike, Trainer, clean, command, full_from, read_only_from
+from faults import Child, Strike, Trainer, clean, command, full_from, read_only_from, stop_in_epoch
 from same_bits import assert_same
-from test_faults import stop_in_epoch
 
 from hybridsep.errors import RecordError
 from hybridsep.runs import records

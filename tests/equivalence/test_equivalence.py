@@ -8,8 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 import torch.nn.functional as F
-from test_fractalnet import DENSE, SEPARABLE, seeded
-from test_modules import images, randomise, slot
+from made_networks import DENSE, SEPARABLE, images, randomise, seeded, slot
 from torch import nn
 
 from hybridsep.equivalence import __main__ as program

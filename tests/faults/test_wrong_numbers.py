@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 import torch
 from conftest import TINY
-from faults import Trainer, clean, train_quietly
+from faults import Trainer, clean, stop_in_epoch, train_quietly
 from same_bits import assert_same
-from test_faults import stop_in_epoch
 
 from hybridsep.errors import RecordError
 from hybridsep.report import folders

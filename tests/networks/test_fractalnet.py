@@ -5,19 +5,15 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
-from hydra import compose, initialize_config_dir
-from test_modules import images, randomise, slot
+from made_networks import DENSE, SEPARABLE, generator, images, network_of_row, randomise, seeded, slot
 from torch import nn
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from hybridsep import config
 from hybridsep.config.targets import check_keywords
 from hybridsep.errors import ConfigError
-from hybridsep.modules.dense import Dense
-from hybridsep.networks import Cost, ModuleFactory, cost_of
+from hybridsep.networks import Cost, cost_of
 from hybridsep.networks.fractalnet import DropPath, FractalNet, block_joins
-from hybridsep.train import build
 
 # The CIFAR-10 network of the YAML files.
 PAPER = {
@@ -31,21 +27,6 @@ PAPER = {
     "evaluation_column": "all",
 }
 SMALL = PAPER | {"widths": [4, 6], "dropout": [0.0, 0.3]}
-DENSE = ModuleFactory(Dense, {})
-SEPARABLE = slot("separable")
-
-
-def generator(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
-def seeded(network: nn.Module, seed: int = 0) -> nn.Module:
-    """Give every stochastic module the same fresh generator, as the training engine does."""
-    shared = generator(seed)
-    for module in network.modules():
-        if hasattr(module, "generator"):
-            module.generator = shared
-    return network
 
 
 def draws(count: int, **changes) -> torch.Tensor:
@@ -309,16 +290,6 @@ def test_bad_keywords_are_one_line(changes, named):
 def test_too_many_blocks_for_the_image():
     with pytest.raises(ConfigError, match=r"model\.network\.widths"):
         cost_of(FractalNet(DENSE, **SMALL), 3, 8)
-
-
-def network_of_row(row: str) -> tuple[dict, nn.Module]:
-    """Compose `model=row` as a user does: the keywords of its network, and the network on no device."""
-    config.register()
-    with initialize_config_dir(str(config.config_dir()), **config.hydra_defaults()):
-        resolved = config.resolve(compose("config", [f"model={row}"]))
-    assert resolved.model.name == row
-    with torch.device("meta"):
-        return resolved.model.network, build.network_factory(resolved, classes=10)()
 
 
 @pytest.mark.parametrize("row, params", [("fractalnet", 33_724_618), ("fractalnet_separable", 3_849_051)])

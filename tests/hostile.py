@@ -1,0 +1,28 @@
+"""What tests with hostile input share: how many cases, values of any kind, and what an error has to look like."""
+
+import os
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+
+TIMES = int(os.environ.get("HYBRIDSEP_SOAK", "1"))
+
+
+def cases(number: int) -> settings:
+    """Return settings for that many cases, the same ones each time."""
+    unchecked = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture, HealthCheck.data_too_large]
+    return settings(
+        max_examples=number * TIMES, derandomize=True, deadline=None, database=None, suppress_health_check=unchecked
+    )
+
+
+def one_line(error: BaseException) -> bool:
+    text = str(error)
+    return bool(text) and text.isprintable() and len(text) < 1000
+
+
+json_values = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=8), st.just("running")),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=8), inner, max_size=3)),
+    max_leaves=5,
+)
