@@ -16,7 +16,7 @@ from hybridsep.runs import records
 def study(run, tmp_path):
     words = ("-m", *TINY, "schedule.epochs=1", "schedule.warmup_epochs=0", "evaluation.subset=heldout")
     status, said = run(*words, "model=separable,hybrid", "trial=0..2")
-    assert status == 0, said
+    assert status == 0 and said.count(" % of its held-out images, ") == 6 and "all test images" not in said, said
     return tmp_path / "results"
 
 

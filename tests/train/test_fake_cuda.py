@@ -204,20 +204,28 @@ def test_what_a_gpu_could_not_do_is_found(broken, said, fake):
         parts.step()
 
 
-@pytest.mark.parametrize(("chosen", "calls"), [("auto", 0), (False, 0), (True, 4)])
-def test_fast_is_off_on_a_gpu_until_it_is_asked_for_and_then_joins_norm_and_relu(chosen, calls, fake, monkeypatch):
-    joined = []
+@pytest.mark.parametrize("model", ["separable", "inception"])
+@pytest.mark.parametrize("chosen", ["auto", False, True])
+def test_fast_is_off_on_a_gpu_until_it_is_asked_for_and_then_compiles_every_norm_and_relu(
+    model, chosen, fake, monkeypatch
+):
+    """Counted in channels, since Inception's towers end in one BatchNorm that is joined of several."""
+    joined, alone = [], []
 
     def stand_in(y, *arguments):
-        joined.append(y.shape)
+        joined.append(y.shape[1])
         return functional.relu(functional.batch_norm(y, *arguments))
 
-    monkeypatch.setattr(fast, "batch_norm_relu", lambda: stand_in)
-    config, data, network = parts_of("separable", "crop_flip")
+    monkeypatch.setattr(fast, "compiled", lambda: stand_in)
+    config, data, network = parts_of(model, "crop_flip")
     parts = assemble(replace(config, fast=chosen), data=data, device=CUDA, trial=0, build=network)
+    norms = [module for module in parts.network.modules() if isinstance(module, nn.BatchNorm2d)]
+    for norm in norms:
+        norm.register_forward_hook(lambda norm, inputs, output: alone.append(norm.num_features))
     parts.network.train()
     parts.step()
-    assert len(joined) == calls, "a stem and its layers"
+    channels = sum(norm.num_features for norm in norms)
+    assert (sum(joined), sum(alone)) == ((channels, 0) if chosen is True else (0, channels))
 
 
 class Watch(TorchDispatchMode):

@@ -1,9 +1,12 @@
 """What is said about the machine: once, when training begins, and never beside an error."""
 
+import re
+
 import pytest
 from conftest import TINY
 from faults import Trainer
 
+from hybridsep.runs import records
 from hybridsep.train import precision, trial_runner
 
 NOTE = "precision: float32, because this cpu has no bfloat16 arithmetic"
@@ -46,3 +49,25 @@ def test_another_number_of_threads_than_the_study_is_told_once(tmp_path, monkeyp
     same = Trainer("threads=2", "row=other", "study=another")
     same(tmp_path, trials=range(2))
     assert not [line for line in same.listener.lines if line.startswith("threads: ")]
+
+
+@pytest.mark.parametrize(
+    ("words", "error"),
+    [
+        ((), r"[\d.]+ % \([\d.]+ % of all test images\)"),
+        (("evaluation.subset=all", "trials_at_once=2"), r"[\d.]+ % of all test images"),
+        (("evaluation.subset=heldout",), r"[\d.]+ % of its held-out images"),
+    ],
+)
+def test_the_line_of_a_finished_trial_says_which_images_count_and_how_many_trials_ran_at_once(tmp_path, words, error):
+    trainer = Trainer("threads=1", *words)
+    trainer(tmp_path, trials=range(2))
+    at_once = " with 2 trials at once" if "trials_at_once=2" in words else ""
+    pattern = rf"separable trial-0\d: finished, \d epochs, test error {error}, [\d,]+ images/s{at_once}"
+    for line in trainer.listener.lines[-2:]:
+        assert re.fullmatch(pattern, line), line
+    for trial in range(2):
+        speed = records.read(trainer.folder(tmp_path, trial))["timings"]["train_images_per_second"]
+        assert any(
+            f"trial-{trial:02d}" in line and f", {speed:,.0f} images/s" in line for line in trainer.listener.lines
+        )

@@ -41,23 +41,32 @@ def norm_act(norm: nn.BatchNorm2d, act: nn.Module, y: Tensor, *, fast: bool) -> 
 
 
 def norm_relu(norm: nn.BatchNorm2d, y: Tensor) -> Tensor:
-    """Return `relu(norm(y))` as one compiled function: (N, C, H, W) -> the same shape, dtype and layout.
-
-    It reads and writes an activation 8 times in place of 13, forward and backward together. The one function serves all
-    layers. The first call imports torch's compiler and compiles.
-    """
+    """Return `relu(norm(y))` by `batch_norm_relu`: (N, C, H, W) -> the same shape, dtype and layout."""
     if norm.training:
         norm.get_buffer("num_batches_tracked").add_(1)
-    mean, variance = norm.get_buffer("running_mean"), norm.get_buffer("running_var")
-    training, momentum, eps = norm.training, cast(float, norm.momentum), norm.eps
-    return batch_norm_relu()(y, mean, variance, norm.weight, norm.bias, training, momentum, eps)
+    return batch_norm_relu(
+        y, norm.get_buffer("running_mean"), norm.get_buffer("running_var"), norm.weight, norm.bias, norm
+    )
+
+
+def batch_norm_relu(
+    y: Tensor, mean: Tensor, variance: Tensor, weight: Tensor, bias: Tensor, like: nn.BatchNorm2d
+) -> Tensor:
+    """Return `relu(F.batch_norm(y, ...))` of (N, C, H, W) with the mode, momentum and epsilon of `like`.
+
+    In training `mean` and `variance`, the running ones, are updated in place. On a GPU it is one compiled function for
+    all layers, which reads and writes an activation 8 times in place of 13, forward and backward together; the first
+    call imports torch's compiler and compiles.
+    """
+    function = compiled() if y.is_cuda else _batch_norm_relu
+    return function(y, mean, variance, weight, bias, like.training, cast(float, like.momentum), like.eps)
+
+
+def _batch_norm_relu(y: Tensor, *arguments: object) -> Tensor:
+    return F.relu(F.batch_norm(y, *arguments), inplace=True)  # type: ignore[arg-type]
 
 
 @functools.cache
-def batch_norm_relu() -> Callable[..., Tensor]:
+def compiled() -> Callable[..., Tensor]:
     """Return `relu(F.batch_norm(...))`, compiled once for all shapes."""
-
-    def function(y: Tensor, *arguments: object) -> Tensor:
-        return F.relu(F.batch_norm(y, *arguments))  # type: ignore[arg-type]
-
-    return torch.compile(function, dynamic=True)
+    return torch.compile(_batch_norm_relu, dynamic=True)

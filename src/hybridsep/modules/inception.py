@@ -10,7 +10,7 @@ from torch.autograd.function import FunctionCtx
 
 from hybridsep.errors import ConfigError
 from hybridsep.modules.fast import TwoWays
-from hybridsep.modules.layers import ConvNormAct, Ratio, joined_conv, joined_norm_act, scaled
+from hybridsep.modules.layers import ConvNormAct, Ratio, joined_conv, joined_norm_relu, scaled
 
 # Widths of the block with 256 output channels; torchvision's `InceptionA(pool_features=32)` has the same.
 _BLOCK = 256
@@ -107,4 +107,4 @@ class Inception(TwoWays):
         triple_out = triple.conv(triple_reduce.norm_act(triple_in.clone()))
         double_out = double.conv(double_middle(double_reduce.norm_act(double_in.clone())))
         outputs = (single_out, triple_out, double_out, AveragePool.apply(pool_in))
-        return joined_norm_act(outputs, (self.tower_1x1, triple, double, self.tower_pool))
+        return joined_norm_relu(outputs, (self.tower_1x1, triple, double, self.tower_pool))

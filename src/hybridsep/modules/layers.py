@@ -2,14 +2,14 @@
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Annotated, Literal, cast
+from typing import Annotated, Literal
 
 import torch
 import torch.nn.functional as F
 from annotated_types import Gt
 from torch import Tensor, nn
 
-from hybridsep.modules.fast import TwoWays, norm_act
+from hybridsep.modules.fast import TwoWays, batch_norm_relu, norm_act
 from hybridsep.modules.grouped import GroupedConv2d
 
 Activation = Literal["none", "relu", "elu", "leaky_relu", "prelu"]
@@ -76,22 +76,21 @@ def joined_conv(x: Tensor, layers: Sequence[ConvNormAct]) -> tuple[Tensor, ...]:
     return y.split([layer.conv.out_channels for layer in layers], dim=1)
 
 
-def joined_norm_act(parts: Sequence[Tensor], layers: Sequence[ConvNormAct]) -> Tensor:
-    """Return `torch.cat([layer.norm_act(part) ...], dim=1)` with one BatchNorm and one activation for all channels.
+def joined_norm_relu(parts: Sequence[Tensor], layers: Sequence[ConvNormAct]) -> Tensor:
+    """Return `torch.cat([layer.norm_act(part) ...], dim=1)` with one BatchNorm and one ReLU for all channels.
 
     Both treat each channel by itself, so it is the same function; running statistics and counters go to the layers.
-    The layers have one activation, momentum and epsilon.
+    The layers have the activation "relu", and one momentum and epsilon.
     """
-    norms, first = [layer.norm for layer in layers], layers[0].norm
-    weight, bias, mean, variance = (
-        torch.cat([getattr(norm, name) for norm in norms]) for name in ("weight", "bias", "running_mean", "running_var")
+    norms = [layer.norm for layer in layers]
+    mean, variance, weight, bias = (
+        torch.cat([getattr(norm, name) for norm in norms]) for name in ("running_mean", "running_var", "weight", "bias")
     )
-    y = torch.cat(list(parts), dim=1)
-    y = F.batch_norm(y, mean, variance, weight, bias, first.training, cast(float, first.momentum), first.eps)
-    if first.training:
+    y = batch_norm_relu(torch.cat(list(parts), dim=1), mean, variance, weight, bias, norms[0])
+    if norms[0].training:
         widths = [norm.num_features for norm in norms]
-        for norm, own_mean, own_variance in zip(norms, mean.split(widths), variance.split(widths), strict=True):
-            norm.get_buffer("running_mean").copy_(own_mean)
-            norm.get_buffer("running_var").copy_(own_variance)
+        for norm, part_mean, part_variance in zip(norms, mean.split(widths), variance.split(widths), strict=True):
+            norm.get_buffer("running_mean").copy_(part_mean)
+            norm.get_buffer("running_var").copy_(part_variance)
             norm.get_buffer("num_batches_tracked").add_(1)
-    return layers[0].act(y)
+    return y

@@ -53,7 +53,11 @@ class Result:
 
 @dataclass(frozen=True)
 class Timings:
-    """Seconds and images/s of training, and how many trials ran side by side."""
+    """How long a trial took. It shared its machine with up to `trials_at_once - 1` others of its row.
+
+    `seconds`: training and evaluation of all epochs. `train_images_per_second`: of this trial alone, training without
+    evaluation, the median of its epochs; all trials side by side train up to `trials_at_once` times as many.
+    """
 
     seconds: Amount | None = None
     train_images_per_second: Amount | None = None

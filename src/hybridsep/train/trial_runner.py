@@ -13,6 +13,7 @@ from filelock import Timeout
 
 from hybridsep.config.identity import differences, identity
 from hybridsep.data import Dataset
+from hybridsep.data.subset import HELD_OUT
 from hybridsep.errors import TRACEBACK, RecordError, UserError
 from hybridsep.runs import provenance, records
 from hybridsep.runs.progress import Monitor
@@ -242,10 +243,17 @@ def other_threads(row: PreparedRow) -> list[str]:
 
 
 def result_line(record: Mapping[str, Any]) -> str:
-    """Return the result of a finished trial as one line for people."""
-    result = record["result"]
-    speed = record["timings"]["train_images_per_second"]
-    return (
-        f"finished, {result['epochs']} epochs, test error {result['test_error']:.2f} % "
-        f"({result['test_error_all']:.2f} % of all test images), {speed:,.0f} images/s"
+    """Return the result of a finished trial as one line for people.
+
+    Images/s are what the report's tables show, the record's `train_images_per_second` (`hybridsep.runs.record.Timings`).
+    """
+    result, timings = record["result"], record["timings"]
+    error, everything = f"{result['test_error']:.2f} %", f"{result['test_error_all']:.2f} %"
+    subset = record["config"]["evaluation"]["subset"]
+    of = {"all": " of all test images", HELD_OUT: " of its held-out images"}.get(
+        subset, f" ({everything} of all test images)"
     )
+    at_once = timings.get("trials_at_once") or 1
+    beside = f" with {at_once} trials at once" if at_once > 1 else ""
+    speed = f"{timings['train_images_per_second']:,.0f} images/s{beside}"
+    return f"finished, {result['epochs']} epochs, test error {error}{of}, {speed}"
