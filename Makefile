@@ -36,7 +36,7 @@ test-machines: setup
 	$(BIN)/python scripts/test_machines.py
 
 # Benchmarks for developers (scripts/benchmarks/): make bench-roofline; options: make bench-profile OPTIONS="--size paper".
-BENCHMARKS := profile numerics roofline scaling startup steps
+BENCHMARKS := calibration profile numerics roofline scaling startup steps
 bench-profile: MODULE := step_profile
 bench-steps: MODULE := step_times
 .PHONY: $(BENCHMARKS:%=bench-%)

@@ -31,7 +31,6 @@ COMMANDS = (
     ),
     Command("forget", "no longer asked for, all trials of a row or some; runs stay", _ALL, (1,), "ROW[=5..9]", "a row"),
     Command("null", "how probable the paper's numbers are by chance alone", keys=_ALL),
-    Command("calibrate", "how often intervals, tests and verdicts are right, simulated", keys=("report", "calibrate")),
     Command("check", "rebuild what stands under results/tables; 1 if it differs", keys=_ALL, typed="--check"),
 )
 EPILOG = """\
@@ -53,6 +52,8 @@ def main(arguments: list[str] | None = None) -> int:
 def _main(words: list[str]) -> int:
     from hybridsep.report import settings
 
+    if "calibrate" in words:
+        raise ConfigError("calibrate is a developers' benchmark now: make bench-calibration (docs/calibration.md)")
     path = config_dir() / "report.yaml"
     typed = parse("hybridsep.report", COMMANDS, words, load=settings.load, path=path, epilog=EPILOG)
     if typed is None:
@@ -224,19 +225,6 @@ def _null(given: "ReportSettings") -> int:
     return 0 if shown else 1
 
 
-def _calibrate(given: "ReportSettings") -> int:
-    from hybridsep.report import calibration, calibration_functions, render, terminal
-
-    screen = terminal.console()
-    tables = calibration.tables(given.report, given.calibrate)
-    for table in [*tables, calibration_functions.table(given.report, given.calibrate)]:
-        if given.calibrate.markdown:
-            print(render.markdown(table))
-        else:
-            terminal.print_table(screen, table)
-    return 0
-
-
 def _curves(given: "ReportSettings") -> int:
     from hybridsep.report import curves, status
 
@@ -291,7 +279,6 @@ _PROGRAMS = {
     "curves": _curves,
     "watch curves": _watch_curves,
     "plan": _plan,
-    "calibrate": _calibrate,
     "null": _null,
     "check": _check,
 }

@@ -186,7 +186,8 @@ def of_errors(
     paired = choices.pairing == "paired"
     interval = interval_of(samples, alpha)
     bootstrap = difference.bootstrap_interval(samples, alpha, resamples=resamples, rng=bootstrap_rng)
-    permutation = difference.permutation_test(samples, resamples=resamples, rng=permutation_rng)
+    test = difference.difference_test(samples, alpha, resamples=resamples, rng=permutation_rng)
+    permutation = test.permutation
     equivalence = difference.equivalence(samples, choices.margin, alpha)
     detectable = power.detectable(samples, alpha, choices.power)
     both = [trial for trial in row if trial in baseline]
@@ -194,8 +195,6 @@ def of_errors(
     welch = difference.welch_interval(of_row, of_baseline, alpha)
     gain = difference.pairing_gain(of_row, of_baseline)
     absolute = difference.absolute(differences)
-    # Of so few trials no permutation can fall below alpha: then t is the test, and the permutations are only shown.
-    by_t = permutation.least is not None and permutation.least >= alpha
     return {
         "pairs": len(both) if paired else len(row),
         "mean_absolute": absolute and absolute.mean_absolute,
@@ -207,8 +206,8 @@ def of_errors(
         "reason": interval.reason,
         "bootstrap_low": bootstrap.low,
         "bootstrap_high": bootstrap.high,
-        "p": difference.t_test(samples) if by_t else permutation.p,
-        "test": "t" if by_t else "permutation",
+        "p": test.p,
+        "test": "t" if test.by_t else "permutation",
         "permutation_p": permutation.p,
         "least": permutation.least,
         "is_least": permutation.is_least,

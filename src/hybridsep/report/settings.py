@@ -52,18 +52,6 @@ class Planned:
 
 
 @dataclass
-class Calibrated:
-    """What `calibrate` simulates; see conf/report.yaml for what each key means."""
-
-    simulations: Annotated[int, Interval(ge=2, le=1_000_000)] = MISSING
-    trials: Annotated[list[Annotated[int, Interval(ge=2, le=1000)]], MinLen(1)] = MISSING
-    rows: Annotated[int, Interval(ge=1, le=100)] = MISSING
-    spread: Annotated[float, Interval(gt=0, lt=100), doc("in percentage points")] = MISSING
-    resamples: Annotated[int, Interval(ge=99, le=1_000_000)] = MISSING
-    markdown: bool = MISSING
-
-
-@dataclass
 class ReportSettings:
     """Everything the command line can set."""
 
@@ -78,7 +66,6 @@ class ReportSettings:
     watch: Annotated[float, Interval(ge=0.1, le=86400), doc("in seconds")] = MISSING
     report: AnalysisOptions = field(default_factory=AnalysisOptions)
     plan: Planned = field(default_factory=Planned)
-    calibrate: Calibrated = field(default_factory=Calibrated)
 
 
 @dataclass
@@ -221,7 +208,7 @@ def load(words: list[str]) -> ReportSettings:
 
     Raises ConfigError naming key and allowed values.
     """
-    others = "a flag (--check, --watch, --help) or one of the words status, curves, plan, compare, null, calibrate"
+    others = "a flag (--check, --watch, --help) or one of the words status, curves, plan, compare, null"
     settings = overrides.load(ReportSettings, config_dir() / "report.yaml", words, others=others)
     if settings.report.power <= settings.report.alpha:
         raise refuse("report.power", settings.report.power, "above report.alpha and below 1")

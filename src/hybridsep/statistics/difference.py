@@ -50,6 +50,15 @@ class PermutationTest:
 
 
 @dataclass(frozen=True)
+class DifferenceTest:
+    """Two-sided `p` that a mean difference is 0: Student's t (or Welch's) when `by_t`, else that of `permutation`."""
+
+    p: float | None
+    by_t: bool
+    permutation: PermutationTest
+
+
+@dataclass(frozen=True)
 class Equivalence:
     """Two one-sided tests: `p` is the larger of the two, `equivalent` whether it is below alpha."""
 
@@ -199,6 +208,15 @@ def permutation_test(samples: Sequence[np.ndarray], *, resamples: int, rng: np.r
     # Every flip has its mirror image; so has every regrouping of two samples of one size.
     mirrored = flips or sizes[0] == sizes[1]
     return PermutationTest(as_far / count, (2 if mirrored else 1) / count, True, count)
+
+
+def difference_test(
+    samples: Sequence[np.ndarray], alpha: float, *, resamples: int, rng: np.random.Generator
+) -> DifferenceTest:
+    """Return the permutation test, or Student's t where of so few trials no permutation can fall below `alpha`."""
+    permutation = permutation_test(samples, resamples=resamples, rng=rng)
+    by_t = permutation.least is not None and permutation.least >= alpha
+    return DifferenceTest(t_test(samples) if by_t else permutation.p, by_t, permutation)
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:

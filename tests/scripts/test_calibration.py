@@ -1,40 +1,46 @@
-"""`calibrate`: simulated tables with known truth show methods that hold their level, and catch one that does not."""
+"""`make bench-calibration`: simulated tables whose truth is known show methods that hold their level, or do not."""
 
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from scripts.benchmarks import calibration
+from scripts.benchmarks.calibration import Scenario
 
-from hybridsep.report import __main__ as command
-from hybridsep.report import calibration, settings
-from hybridsep.report.calibration import Scenario
+from hybridsep.report import settings
 from hybridsep.statistics import difference
 
 ROOT = Path(__file__).resolve().parents[2]
-CHOICES = replace(settings.load([]).report, resamples=499, groups=999)
+OPTIONS = replace(settings.load([]).report, resamples=499, groups=999)
 STILL = Scenario("no difference", (0.0,) * 5)
 MANY = Scenario("many rows", (0.0,) * 12)
-MARGIN = Scenario("at the margin", (CHOICES.margin,) * 5, correlation=0.95)
+MARGIN = Scenario("at the margin", (OPTIONS.margin,) * 5, correlation=0.95)
 # Holm's correction leaves a single row as it is, so the level of its test is 5 % and not merely at most that.
-ALONE = Scenario("one row at the margin", (CHOICES.margin,), correlation=0.95)
+ALONE = Scenario("one row at the margin", (OPTIONS.margin,), correlation=0.95)
 SIMULATIONS = 120
 
 
 def measured(scenario: Scenario, *, simulations: int = SIMULATIONS) -> dict[str, tuple[float, float]]:
     rng = np.random.default_rng(1)
-    return calibration.measure(scenario, 10, CHOICES, simulations=simulations, spread=0.4, rng=rng)
+    return calibration.measure(scenario, 10, OPTIONS, simulations=simulations, rng=rng)
 
 
 def test_the_short_form_repeats(capsys):
-    words = ["calibrate", "calibrate.simulations=2", "calibrate.trials=[6]", "calibrate.rows=2"]
     printed = []
-    for more in ([], [], ["report.seed=1"], ["calibrate.markdown=true"]):
-        assert command.main([*words, *more]) == 0
+    for more in ([], [], ["report.seed=1"]):
+        calibration.main(["--simulations", "2", "--rows", "2", "--resamples", "100", *more, "--trials", "6"])
         printed.append(capsys.readouterr().out)
-    first, again, other_seed, markdown = printed
+    first, again, other_seed = printed
     assert first == again != other_seed
-    assert markdown.startswith("## How often") and "| 0 in every row | 6 |" in markdown
+    assert first.startswith("## How often") and "| 0 in every row | 6 |" in first
+
+
+@pytest.mark.parametrize("words", [["--trials", "1"], ["--rows", "0"], ["--resamples", "99"]])
+def test_wrong_input_is_named(words, capsys):
+    with pytest.raises(SystemExit) as ended:
+        calibration.main(words)
+    assert ended.value.code == 2 and words[0] in capsys.readouterr().err
 
 
 def test_methods_hold_their_level():
@@ -98,14 +104,16 @@ def test_shares_by_hand():
 
 def test_pairs_correlate_as_the_scenario_says():
     scenario = Scenario("pairs", (0.0,) * 20, correlation=0.8)
-    rng = np.random.default_rng(2)
-    found = calibration.simulate(scenario, 200, replace(CHOICES, resamples=99), spread=0.4, rng=rng)
-    assert np.mean([entry["correlation"] for entry in found]) == pytest.approx(0.8, abs=0.05)
-    assert np.mean([entry["difference_sd"] for entry in found]) == pytest.approx(0.4 * np.sqrt(0.4), rel=0.06)
+    baseline, rows, images = calibration.draw(scenario, 200, np.random.default_rng(2))
+    baseline, rows = baseline + images, rows + images
+    assert np.mean([np.corrcoef(row, baseline)[0, 1] for row in rows]) == pytest.approx(0.8, abs=0.05)
+    assert np.mean((rows - baseline).std(axis=1, ddof=1)) == pytest.approx(0.4 * np.sqrt(0.4), rel=0.06)
 
 
 def test_the_document_has_every_truth():
     text = (ROOT / "docs/calibration.md").read_text()
-    for scenario in calibration.scenarios(CHOICES.margin, 5):
-        for trials in settings.load([]).calibrate.trials:
+    for scenario in calibration.scenarios(OPTIONS.margin, 5):
+        for trials in (5, 10):
             assert text.count(f"| {scenario.name} | {trials} |") == 2, scenario.name
+    for truth in calibration.functions(OPTIONS.distance, 5):
+        assert f"| {truth.name} | 10 |" in text, truth.name
