@@ -19,11 +19,13 @@ from importlib import metadata
 from pathlib import Path
 
 TESTS = Path(__file__).resolve().parents[1] / "tests"
-sys.path.insert(0, str(TESTS))
+sys.path[:0] = [str(TESTS), str(TESTS / "faults")]
+# As in the tests: a shell lets its background jobs ignore Ctrl-C, which their children would inherit.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import faults  # noqa: E402
 import test_bad_disks  # noqa: E402
-import test_faults  # noqa: E402
+import test_kills  # noqa: E402
 import test_two_at_once  # noqa: E402
 from same_bits import assert_same  # noqa: E402
 
@@ -110,15 +112,16 @@ def measured(root: Path, case: Callable[..., int | None], *arguments: object) ->
     (root / "cases").write_text(str(number if number is not None else 1))
 
 
-def main(times: int) -> None:
-    ways: list[tuple[str, str, Callable[..., int | None], tuple[object, ...]]] = [
-        ("killed at every file operation", "kills", test_faults.kill_at_every_operation, ("schedule.epochs=3",)),
-        ("killed at random instants", "kills", test_faults.kill_at_random, (200 * times, times)),
+def ways(times: int) -> list[tuple[str, str, Callable[..., int | None], tuple[object, ...]]]:
+    """Return name, what is counted, function and arguments of every way."""
+    return [
+        ("killed at every file operation", "kills", test_kills.kill_at_every_operation, ("schedule.epochs=3",)),
+        ("killed at random instants", "kills", test_kills.kill_at_random, (200 * times, times)),
         ("real processes killed", "kills", kill_real_processes, (4 * times, times)),
-        ("damaged, then killed", "kills", test_faults.kill_while_a_damaged_checkpoint_is_replaced, ()),
-        ("stopped after every step", "stops", test_faults.stop_after_every_step, ()),
-        ("exit statuses", "set", test_faults.commands_end_with_their_status, ()),
-        ("nobody listens", "set", test_faults.nobody_reads_what_is_said, ()),
+        ("damaged, then killed", "kills", test_kills.kill_while_a_damaged_checkpoint_is_replaced, ()),
+        ("stopped after every step", "stops", test_kills.stop_after_every_step, ()),
+        ("exit statuses", "set", test_kills.commands_end_with_their_status, ()),
+        ("nobody listens", "set", test_kills.nobody_reads_what_is_said, ()),
         ("disk fails at every operation", "failures", test_bad_disks.fail_at_every_operation, (1,)),
         ("a real disk is full", "sizes", fill_a_real_disk, (8192,)),
         ("half a copy", "copies", test_bad_disks.half_a_copy, ()),
@@ -130,7 +133,10 @@ def main(times: int) -> None:
         ("read while written", "set", test_two_at_once.read_while_written, ()),
         ("hostile input", "times the cases of the tests", hostile, (4 * times,)),
     ]
-    for name, unit, case, arguments in ways:
+
+
+def main(times: int) -> None:
+    for name, unit, case, arguments in ways(times):
         root, begun = Path(tempfile.mkdtemp(prefix="soak-")), time.monotonic()
         try:
             faults.clean(measured, root, case, *arguments)
