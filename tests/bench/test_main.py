@@ -11,7 +11,7 @@ from hybridsep.bench.__main__ import COMMANDS, main
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["thruput"], "'thruput' is not key=value, or one of throughput"),
+        (["thruput"], "'thruput' is not key=value: did you mean throughput?"),
         (["throughput.round=3"], "did you mean throughput.rounds?"),
         (["batch=1"], "batch=1 is not allowed: a whole number from 2"),
         (["throughput.seconds=nan"], "throughput.seconds=nan is not allowed: a finite number above 0"),

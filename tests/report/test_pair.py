@@ -116,3 +116,10 @@ def test_what_cannot_be_compared_is_said_in_a_line(tmp_path, capsys, words, said
     fabricate.study(tmp_path, "s", {"separable": 8.0, "resnext": 9.0}, trials=1, images=100)
     status, out, err = printed(capsys, *words, f"results={tmp_path}")
     assert status == 2 and said in err and err.count("\n") == 1 and not out
+
+
+def test_a_row_of_another_schedule_is_named_with_what_differs(tmp_path, capsys):
+    fabricate.study(tmp_path, "s", {"separable": 8.0, "resnext": 9.0}, trials=1, images=100)
+    fabricate.run(tmp_path, "s", "hybrid", 0, images=100, change={"schedule.learning_rate": 0.5})
+    status, _, err = printed(capsys, "compare", "hybrid", "resnext", f"results={tmp_path}")
+    assert status == 2 and "hybrid left out" in err and "schedule.learning_rate is 0.5, not 0.1" in err

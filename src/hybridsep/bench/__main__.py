@@ -24,12 +24,11 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return its status: 0 done, 2 something to mend, 130 interrupted."""
     words = sys.argv[1:] if arguments is None else arguments
     try:
-        names = ", ".join(command.name for command in COMMANDS)
         typed = parse(
             "hybridsep.bench",
             COMMANDS,
             words,
-            load=lambda words: settings.load(words, commands=names),
+            load=settings.load,
             path=config_dir() / "bench.yaml",
             epilog=EPILOG,
         )

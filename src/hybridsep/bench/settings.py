@@ -52,9 +52,9 @@ class BenchSettings:
     cores: Cores = field(default_factory=Cores)
 
 
-def load(words: list[str], *, commands: str) -> BenchSettings:
+def load(words: list[str]) -> BenchSettings:
     """Return conf/bench.yaml with `key=value` words laid over it. Raises ConfigError naming key and allowed values."""
-    settings = overrides.load(BenchSettings, config_dir() / "bench.yaml", words, others=f"or one of {commands}")
+    settings = overrides.load(BenchSettings, config_dir() / "bench.yaml", words)
     batch = settings.batch
     if (images := settings.throughput.images) < batch:
         raise refuse("throughput.images", images, f"a whole number from {batch} to 1000000 with batch={batch}")

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, NoReturn, TypeVar
 
+from hybridsep.config.keys import hint
 from hybridsep.errors import ConfigError
 
 Settings = TypeVar("Settings")
@@ -86,7 +87,13 @@ def parse(
     rows = _rows(command, given.words, list(words[at + 1 :]))
     if command.rows and len(rows) not in command.rows:
         raise ConfigError(f"{command.name} takes {command.takes}: python -m {program} {command.word} {command.usage}")
-    settings = load([word for word in given.words if word not in rows])
+    keys = [word for word in given.words if word not in rows]
+    if (stray := next((word for word in keys if "=" not in word), None)) is not None:
+        words_there = [one.word for one in commands if not one.word.startswith("-")]
+        flags_there = sorted({flag for one in commands for flag in one.flags} | {"--help"})
+        there = ", ".join([*(words_there if len(commands) > 1 else []), *flags_there])
+        raise ConfigError(f"{stray!r} is not key=value: {hint(stray, words_there, f'other words are {there}')}")
+    settings = load(keys)
     flags = tuple(flag for flag in command.flags if getattr(given, flag.strip("-")))
     return Typed(command.name, settings, rows, flags)
 

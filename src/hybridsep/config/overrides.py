@@ -13,16 +13,14 @@ from hybridsep.errors import ConfigError
 Schema = TypeVar("Schema")
 
 
-def load(schema: type[Schema], path: Path, words: list[str], *, others: str) -> Schema:
+def load(schema: type[Schema], path: Path, words: list[str]) -> Schema:
     """Return the dataclass `schema` with the values of the file at `path` and those of `words`, each `key=value`.
 
-    `others` names what else the command takes, for the message. Raises ConfigError naming key and allowed values.
+    Raises ConfigError naming key and allowed values.
     """
     tree, known = read_yaml(path), list(keys(schema))
     for word in words:
-        key, equals, value = word.partition("=")
-        if not equals:
-            raise ConfigError(f"'{word}' is not key=value, {others}")
+        key, _, value = word.partition("=")
         if key not in known:
             raise ConfigError(f"{key} is not a key: {hint(key, known, 'allowed are ' + ', '.join(known))}")
         *groups, name = key.split(".")

@@ -37,7 +37,7 @@ def _main(arguments: list[str]) -> int:
         "hybridsep.equivalence",
         COMMANDS,
         arguments,
-        load=lambda words: overrides.load(Settings, path, words, others="or a flag (--json, --help)"),
+        load=lambda words: overrides.load(Settings, path, words),
         path=path,
         epilog=EPILOG,
     )

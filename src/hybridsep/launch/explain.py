@@ -77,7 +77,8 @@ def _of_override(text: str) -> str:
         key = unknown[1]
         if key.rpartition(".")[0] in _FREE:
             return f"{key} is not a key of the file that is chosen; to set it where a row has it, type ++{key}=..."
-        return f"{key} is not a key: {hint(key, list(keys(Config)), 'python -m hybridsep.run --help shows all')}"
+        groups = [path.name for path in config_dir().iterdir() if path.is_dir()]
+        return f"{key} is not a key: {hint(key, [*groups, *keys(Config)], 'python -m hybridsep.run --help shows all')}"
     if wrong := re.match(r"Error merging override \+*(([\w.]+)=.*?) Value ", text):
         kind = kind_of(Config, wrong[2].split("."))
         if kind is not None:

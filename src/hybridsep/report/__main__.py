@@ -77,11 +77,14 @@ def _compare(given: "ReportSettings", *rows: str) -> int:
     results, paper, screen = Path(given.results), settings.paper(), terminal.console()
     names, compared = folders.choose(results, given.study), False
     there: set[str] = set()
+    apart: list[str] = []
     for name in names:
         runs, problems = folders.read(results, [name])
         there |= {run.row for run in runs if run.status == "finished"}
-        together = contrasts.joined(runset.split(name, runs, paper, given.report)[0], rows)
+        runsets, left_out = runset.split(name, runs, paper, given.report)
+        together = contrasts.joined(runsets, rows)
         if together is None:
+            apart += [one.message for one in left_out if not set(rows).isdisjoint(one.message.split())]
             continue
         compared = True
         for problem in problems:
@@ -100,6 +103,8 @@ def _compare(given: "ReportSettings", *rows: str) -> int:
             path = results / "figures" / name / "compare" / f"{'-'.join(rows)}.png"
             output.write_files(results, {path.relative_to(results).as_posix(): drawn})
             screen.print(f"Written: {path}", soft_wrap=True)
+    if not compared and there.issuperset(rows) and apart:
+        raise ConfigError(f"{' and '.join(rows)} cannot be compared: {'; '.join(apart)}")
     if not compared:
         known = f"; there are {', '.join(sorted(there))}" if there else ""
         raise ConfigError(f"study={given.study} has no finished trials of {' and '.join(rows)}{known}")

@@ -208,8 +208,7 @@ def load(words: list[str]) -> ReportSettings:
 
     Raises ConfigError naming key and allowed values.
     """
-    others = "a flag (--check, --watch, --help) or one of the words status, curves, plan, compare, null"
-    settings = overrides.load(ReportSettings, config_dir() / "report.yaml", words, others=others)
+    settings = overrides.load(ReportSettings, config_dir() / "report.yaml", words)
     if settings.report.power <= settings.report.alpha:
         raise refuse("report.power", settings.report.power, "above report.alpha and below 1")
     if min(settings.plan.powers) <= settings.report.alpha:
