@@ -3,11 +3,13 @@
 import csv
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from hybridsep.report import contrasts, folders, null, runset, settings, verdicts
 from hybridsep.report.__main__ import main
 from hybridsep.report.distances import ANOTHER_FUNCTION, SAME_FUNCTION, UNCLEAR
+from hybridsep.statistics import difference, noise
 
 RESULTS = Path(__file__).resolve().parents[2] / "results"
 STUDY = "cifar10-jpeg-small-30ep"
@@ -57,6 +59,34 @@ def test_the_papers_numbers_under_the_null(runsets):
     assert lines[19.9, "the same"]["share"] == pytest.approx(12.66, abs=0.01)
     words = " ".join(found.notes)
     assert "improbable" in words and "ordinary" in words and "impossible" not in words and "fabricat" not in words
+
+
+def test_the_control_by_error_alone(runsets):
+    figure4 = next(one for one in runsets if one.table == "figure4")
+    options = settings.load([]).report
+    every = {row: np.array([figure4.errors(row)[trial] for trial in range(10)]) for row in figure4.rows}
+    tests = {
+        row: difference.equivalence((errors - every["separable"],), options.margin, options.alpha)
+        for row, errors in every.items()
+        if row != "separable"
+    }
+    apart = difference.absolute(every["separable_equivalent"] - every["separable"])
+    assert apart.absolute_mean == pytest.approx(0.07, abs=0.005)
+    assert tests["separable_equivalent"].p == pytest.approx(0.047, abs=0.0005)
+    # "The same within 0.25" does not stand once it is corrected over the rows, as "different" is.
+    corrected = dict(zip(tests, difference.holm([test.p for test in tests.values()]), strict=True))
+    assert corrected["separable_equivalent"] == pytest.approx(5 * 0.047, abs=0.0005)
+
+
+@pytest.mark.parametrize(("size", "low", "high"), [(10, 0.28, 0.82), (5, 0.21, 0.92)])
+def test_the_noise_floor_of_the_committed_study(runsets, size, low, high):
+    figure4, options = next(one for one in runsets if one.table == "figure4"), settings.load([]).report
+    cross = figure4.cross_errors("separable")
+    floor = noise.noise_floor(
+        cross, same_images=True, size=size, groups=options.groups, alpha=0.05, rng=np.random.default_rng(1)
+    )
+    assert floor.mean == pytest.approx(0.48, abs=0.005)
+    assert (floor.low, floor.high) == pytest.approx((low, high), abs=0.015)
 
 
 def test_a_narrowed_row_less_the_full_one(runsets):
