@@ -1,11 +1,12 @@
 """The distance of functions on predictions whose truth is known."""
 
+import itertools
+
 import numpy as np
 import pytest
 
 from hybridsep.statistics import distance
 from hybridsep.statistics.distance import Predictions
-from hybridsep.statistics.reason import Reason
 
 IMAGES, CLASSES = 60, 3
 
@@ -77,9 +78,27 @@ def test_many_runs_are_divided_at_random():
     assert found.p == found.least == 1 / 200 and not found.exact
 
 
-def test_too_few_runs_are_told():
+def test_too_few_runs_have_no_interval_or_no_distance():
     products = distance.inner_products([np.eye(2), np.ones((2, 2)), np.zeros((2, 2)), np.eye(2)])
-    found = measured(products, of(range(2)), of(range(2), 2), unit=1.0)
-    assert found.value is not None and found.low is None and found.test.reason == Reason.NO_SPLIT
-    assert measured(products, of([0]), of(range(2), 2), unit=1.0).reason == Reason.ONE_TRIAL
-    assert measured(products, of([0, 1]), of([2, 3], 2), unit=1.0).reason == Reason.NO_TRIALS
+    result = measured(products, of(range(2)), of(range(2), 2), unit=1.0)
+    assert result.value is not None and result.low is None and result.test.p is None
+    assert measured(products, of([0]), of(range(2), 2), unit=1.0).value is None
+    apart = measured(products, of([0, 1]), of([2, 3], 2), unit=1.0)
+    assert apart.value is None and apart.trials == 0 and apart.test.permutations == 3
+
+
+def test_the_split_test_counts_all_divisions():
+    rng = np.random.default_rng(2)
+    runs = rng.normal(size=(7, 4))
+    products = runs @ runs.T
+
+    def apart(members):
+        first, second = np.array(members), np.setdiff1d(np.arange(7), members)
+        unlike = products - np.diag(np.diag(products))
+        within = sum(unlike[np.ix_(part, part)].sum() / (len(part) * (len(part) - 1)) for part in (first, second))
+        return within - 2 * products[np.ix_(first, second)].mean()
+
+    every = np.array([apart(members) for members in itertools.combinations(range(7), 3)])
+    test = distance.split_test(products, of(range(3)), of(range(3, 7), 3), resamples=99, rng=rng)
+    assert test.permutations == 35 and test.exact and test.least == 1 / 35
+    assert test.p == np.mean(every >= every[0] - 1e-12)

@@ -5,8 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hybridsep.statistics.reason import Reason
-
 
 @dataclass(frozen=True)
 class Disagreement:
@@ -14,7 +12,6 @@ class Disagreement:
 
     percent: float | None
     pairs: int
-    reason: Reason | None = None
 
 
 @dataclass(frozen=True)
@@ -24,7 +21,6 @@ class McNemar:
     only_row: int
     only_baseline: int
     p: float
-    reason: Reason | None = None
 
 
 def disagreement(first: np.ndarray, second: np.ndarray) -> float:
@@ -46,7 +42,7 @@ def mean_disagreement(predicted: Sequence[np.ndarray]) -> Disagreement:
     """
     n = len(predicted)
     if n < 2:
-        return Disagreement(None, 0, Reason.NO_TRIALS if n == 0 else Reason.ONE_TRIAL)
+        return Disagreement(None, 0)
     votes = np.zeros((int(max(one.max() for one in predicted)) + 1, len(predicted[0])))
     for one in predicted:
         votes[one, np.arange(len(one))] += 1
@@ -64,10 +60,6 @@ def mcnemar(wrong_row: np.ndarray, wrong_baseline: np.ndarray) -> McNemar:
 
     only_row = int((wrong_row & ~wrong_baseline).sum())
     only_baseline = int((wrong_baseline & ~wrong_row).sum())
-    both = int((wrong_row & wrong_baseline).sum())
-    if only_row + only_baseline == 0:
-        return McNemar(0, 0, 1.0, Reason.SAME_IMAGES_WRONG)
-    table = [[both, only_row], [only_baseline, len(wrong_row) - both - only_row - only_baseline]]
-    # An even split gives statsmodels a p-value above 1.
-    p = min(1.0, float(test(table, exact=True).pvalue))
+    # The test looks at these two only. statsmodels' p of an even split is above 1.
+    p = min(1.0, float(test([[0, only_row], [only_baseline, 0]], exact=True).pvalue))
     return McNemar(only_row, only_baseline, p)

@@ -2,17 +2,25 @@
 
 import contextlib
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from enum import StrEnum
 
 import numpy as np
-
-from hybridsep.statistics.reason import Reason, lacking
 
 # Up to this many sign flips or regroupings are all gone through; beyond it permutations are drawn at random.
 MOST_EXACT = 20_000
 # The fewest trials whose sign flips can fall below 0.05: the least of 2^n flips is 2 / 2^n.
 FEWEST_TO_FLIP = 6
+
+
+class Reason(StrEnum):
+    """Why something could not be computed, in words for a reader."""
+
+    NO_TRIALS = "no trials"
+    ONE_TRIAL = "one trial has no spread"
+    ONE_OF_BASELINE = "one baseline trial has no other to be compared with"
+    NO_SPREAD = "all trials agree, so there is no spread to judge by"
 
 
 @dataclass(frozen=True)
@@ -41,7 +49,6 @@ class PermutationTest:
     least: float | None
     exact: bool | None
     permutations: int
-    reason: Reason | None = None
 
     @property
     def is_least(self) -> bool:
@@ -64,7 +71,6 @@ class Equivalence:
 
     p: float | None
     equivalent: bool | None
-    reason: Reason | None = None
 
 
 @dataclass(frozen=True)
@@ -77,7 +83,6 @@ class PairingGain:
 
     correlation: float | None
     ratio: float | None
-    reason: Reason | None = None
 
 
 @contextlib.contextmanager
@@ -86,6 +91,14 @@ def quiet() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
+
+
+def lacking(*samples: np.ndarray) -> Reason | None:
+    """Return why the samples have no spread to judge by; None when they have."""
+    if min(map(len, samples)) < 2:
+        return Reason.ONE_TRIAL if min(map(len, samples)) else Reason.NO_TRIALS
+    # Equal decimals differ by rounding: 6.1 - 6.0 is not 8.1 - 8.0.
+    return Reason.NO_SPREAD if max(map(np.ptp, samples)) < 1e-9 else None
 
 
 def absolute(differences: np.ndarray) -> Absolute | None:
@@ -144,8 +157,7 @@ def bootstrap_interval(
     """
     fewest = min(map(len, samples))
     mean = float(_difference_of_means(*samples, axis=0)) if fewest else None
-    reason = lacking(*samples) or (Reason.TOO_FEW_TO_RESAMPLE if 2.0 ** (1 - fewest) > alpha else None)
-    if reason:
+    if (reason := lacking(*samples)) or 2.0 ** (1 - fewest) > alpha:
         return Interval(mean, None, None, reason)
     from scipy import stats
 
@@ -163,9 +175,8 @@ def bootstrap_interval(
             rng=rng,
         )
     low, high = map(float, result.confidence_interval)
-    if not (np.isfinite(low) and np.isfinite(high)):
-        return Interval(mean, None, None, Reason.TOO_FEW_VALUES)
-    return Interval(mean, low, high)
+    # Too few different values give no number.
+    return Interval(mean, low, high) if np.isfinite([low, high]).all() else Interval(mean, None, None)
 
 
 def _difference_of_means(*parts: np.ndarray, axis: int) -> np.ndarray:
@@ -177,32 +188,55 @@ def permutation_test(samples: Sequence[np.ndarray], *, resamples: int, rng: np.r
     """Two-sided test (scipy.stats.permutation_test): sign flips of one sample of differences, regroupings of two.
 
     Exact when there are at most MOST_EXACT of them: 1,024 flips at ten trials.
+    """
+
+    def apart(*parts: np.ndarray, axis: int) -> np.ndarray:
+        return np.abs(_difference_of_means(*parts, axis=axis))
+
+    if min(map(len, samples)) < 2:
+        return PermutationTest(None, None, None, 0)
+    largest = max(float(np.abs(sample).max()) for sample in samples)
+    batch = max(1, 1_000_000 // sum(map(len, samples)))
+    return permuted(samples, apart, tolerance=1e-9 * largest, batch=batch, resamples=resamples, rng=rng)
+
+
+def permuted(
+    samples: Sequence[np.ndarray],
+    statistic: Callable[..., np.ndarray],
+    *,
+    tolerance: float,
+    batch: int,
+    resamples: int,
+    rng: np.random.Generator,
+) -> PermutationTest:
+    """Return how often `statistic` is as large under permutations: sign flips of one sample, regroupings of two.
+
+    It must not change when all signs do, or when two samples of one size change places. Of more than MOST_EXACT
+    permutations `resamples` are drawn at random, and p counts the observed one among them, so it is never 0 (Phipson &
+    Smyth 2010, Statistical Applications in Genetics and Molecular Biology 9). `batch`: permutations at once.
 
     Errors are counts of images, so permutations tie, and as percentages they tie but for rounding. SciPy's tolerance is
-    relative to the observed mean, which may be nearly 0, and misses them. Here a permutation counts that is as far out
-    but for 1e-9 of the largest value. Rounding is 1e-15 of it, and one image of 10,000 in one trial of 1,000 moves a
-    mean by 1e-5 points, so p is that of the whole counts.
+    relative to the observed statistic, which may be nearly 0, and misses them. Here a permutation counts that is as far
+    out but for `tolerance`. At 1e-9 of the largest value, it is far above rounding, 1e-15 of it, and far below one
+    image of 10,000 in one trial of 1,000, which moves a mean by 1e-5 points: p is that of the whole counts.
     """
-    sizes = [len(sample) for sample in samples]
-    if min(sizes) < 2:
-        return PermutationTest(None, None, None, 0, Reason.ONE_TRIAL if min(sizes) else Reason.NO_TRIALS)
     from scipy import special, stats
 
+    sizes = [len(sample) for sample in samples]
     flips = len(samples) == 1
     count = 2 ** sizes[0] if flips else special.comb(sum(sizes), sizes[0], exact=True)
     exact = count <= MOST_EXACT
     result = stats.permutation_test(
         samples,
-        _difference_of_means,
+        statistic,
         permutation_type="samples" if flips else "independent",
         vectorized=True,
         n_resamples=np.inf if exact else resamples,
-        batch=max(1, 1_000_000 // sum(sizes)),
-        alternative="two-sided",
+        batch=batch,
+        alternative="greater",
         rng=rng,
     )
-    tolerance = 1e-9 * max(float(np.abs(sample).max()) for sample in samples)
-    as_far = int((np.abs(result.null_distribution) >= abs(float(result.statistic)) - tolerance).sum())
+    as_far = int((result.null_distribution >= float(result.statistic) - tolerance).sum())
     if not exact:
         return PermutationTest((as_far + 1) / (resamples + 1), 1 / (resamples + 1), False, resamples)
     # Every flip has its mirror image; so has every regrouping of two samples of one size.
@@ -242,9 +276,8 @@ def holm_in_families(p_values: Sequence[float | None], families: Sequence[bool])
 
 def equivalence(samples: Sequence[np.ndarray], margin: float, alpha: float) -> Equivalence:
     """Two one-sided t tests that the mean difference lies within +-margin (statsmodels ttost_paired, ttost_ind)."""
-    reason = lacking(*samples)
-    if reason:
-        return Equivalence(None, None, reason)
+    if lacking(*samples):
+        return Equivalence(None, None)
     from statsmodels.stats import weightstats
 
     with quiet():
@@ -266,10 +299,8 @@ def corrected_equivalences(tests: Sequence[Equivalence | None], alpha: float) ->
 
 def pairing_gain(row: np.ndarray, baseline: np.ndarray) -> PairingGain:
     """Correlation of the errors of paired trials (numpy.corrcoef), and what pairing bought."""
-    reason = lacking(row - baseline)
-    if reason:
-        return PairingGain(None, None, reason)
+    if lacking(row - baseline):
+        return PairingGain(None, None)
     ratio = float((row.var(ddof=1) + baseline.var(ddof=1)) / (row - baseline).var(ddof=1))
-    if min(row.var(), baseline.var()) < 1e-18:
-        return PairingGain(None, ratio, Reason.NO_SPREAD_OF_ONE)
-    return PairingGain(float(np.corrcoef(row, baseline)[0, 1]), ratio)
+    flat = min(row.var(), baseline.var()) < 1e-18
+    return PairingGain(None if flat else float(np.corrcoef(row, baseline)[0, 1]), ratio)

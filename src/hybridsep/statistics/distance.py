@@ -6,16 +6,13 @@ only inner products of runs of unlike trials count; that makes the estimate unbi
 of the squared distance of two seeds of the baseline: 0 is the same function, 1 as far apart as two seeds.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
 
-from hybridsep.statistics.difference import MOST_EXACT, Interval, PermutationTest
-from hybridsep.statistics.reason import Reason
-
-_AT_ONCE = 4096  # splits per matrix product
+from hybridsep.statistics.difference import Interval, PermutationTest, permuted
 
 
 @dataclass(frozen=True)
@@ -32,7 +29,6 @@ class Distance:
     high: float | None
     trials: int
     test: PermutationTest
-    reason: Reason | None
 
 
 @dataclass(frozen=True)
@@ -92,16 +88,15 @@ def distance(
     test = split_test(products, first, second, resamples=resamples, rng=rng)
     common = np.intersect1d(first.trials, second.trials)
     if len(common) < 2:
-        reason = Reason.ONE_TRIAL if len(common) else Reason.NO_TRIALS
-        return Distance(None, None, None, None, len(common), test, reason)
+        return Distance(None, None, None, None, len(common), test)
 
     def over(trials: np.ndarray) -> float:
         return squared_distance(products, first.of(trials), second.of(trials)) / unit
 
     value, error, half = _jackknife(over, common, alpha)
     if error is None or half is None:
-        return Distance(value, None, None, None, len(common), test, None)
-    return Distance(value, error, value - half, value + half, len(common), test, None)
+        return Distance(value, None, None, None, len(common), test)
+    return Distance(value, error, value - half, value + half, len(common), test)
 
 
 def nearer(
@@ -113,7 +108,7 @@ def nearer(
     """
     common = np.intersect1d(np.intersect1d(near.trials, far.trials), baseline.trials)
     if len(common) < 2:
-        return Interval(None, None, None, Reason.ONE_TRIAL if len(common) else Reason.NO_TRIALS)
+        return Interval(None, None, None)
 
     def over(trials: np.ndarray) -> float:
         held = baseline.of(trials)
@@ -177,54 +172,28 @@ def split_test(
     over all of them (126 of five and five, since which half is which does not matter), at random beyond MOST_EXACT.
     """
     first, second = without_common_trials(first, second)
-    sizes = len(first.index), len(second.index)
-    if min(sizes) < 2:
-        return PermutationTest(None, None, None, 0, Reason.NO_SPLIT)
-    from scipy import special
+    if min(len(first.index), len(second.index)) < 2:
+        return PermutationTest(None, None, None, 0)
+    unlike = products - np.diag(np.diag(products))
 
-    pool = np.concatenate([first.index, second.index])
-    apart = products[np.ix_(pool, pool)] - np.diag(np.diag(products)[pool])
-    halves = sizes[0] == sizes[1]
-    count = special.comb(sum(sizes), sizes[0], exact=True) // (2 if halves else 1)
-    exact = count <= MOST_EXACT
-    observed = _split_distances(apart, np.repeat([[1.0, 0.0]], sizes, axis=1))[0]
-    # Divisions that tie with this one differ from it by rounding only.
-    limit = observed - 1e-9 * float(np.abs(apart).max())
-    as_far = tried = 0
-    for members in _splits(sizes, exact, resamples, rng):
-        as_far += int((_split_distances(apart, members) >= limit).sum())
-        tried += len(members)
-    if exact:
-        return PermutationTest(as_far / tried, 1 / count, True, tried, None)
-    return PermutationTest((as_far + 1) / (tried + 1), 1 / (tried + 1), False, tried, None)
+    def mean(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+        """Mean inner product of runs of two parts, or of unlike runs of one; parts are (..., runs)."""
+        total = unlike[one[..., :, np.newaxis], other[..., np.newaxis, :]].sum(axis=(-2, -1))
+        count = one.shape[-1] * other.shape[-1]
+        return total / (count - one.shape[-1] if one is other else count)
 
+    def apart(one: np.ndarray, other: np.ndarray, axis: int) -> np.ndarray:
+        return mean(one, one) + mean(other, other) - 2 * mean(one, other)
 
-def _splits(sizes: tuple[int, int], exact: bool, resamples: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
-    """Yield divisions as (splits, runs) of 1.0 for members of the first part."""
-    total = sum(sizes)
-    if exact:
-        # Of two halves, run 0 is always in the first: the mirror image is the same division.
-        fixed = 1 if sizes[0] == sizes[1] else 0
-        chosen = np.array(list(combinations(range(fixed, total), sizes[0] - fixed)), dtype=int)
-        members = np.zeros((len(chosen), total))
-        members[:, :fixed] = 1.0
-        np.put_along_axis(members, chosen.reshape(len(chosen), -1), 1.0, axis=1)
-        for start in range(0, len(members), _AT_ONCE):
-            yield members[start : start + _AT_ONCE]
-        return
-    for start in range(0, resamples, _AT_ONCE):
-        members = np.zeros((min(_AT_ONCE, resamples - start), total))
-        members[:, : sizes[0]] = 1.0
-        yield rng.permuted(members, axis=1)
-
-
-def _split_distances(apart: np.ndarray, members: np.ndarray) -> np.ndarray:
-    """Squared distance of the two parts of each division; `apart` has the inner products with a diagonal of 0."""
-    others = 1.0 - members
-    inside, outside = members @ apart, others @ apart
-    first, second = members.sum(axis=1), others.sum(axis=1)
-    return (
-        (inside * members).sum(axis=1) / (first * (first - 1))
-        + (outside * others).sum(axis=1) / (second * (second - 1))
-        - 2 * (inside * others).sum(axis=1) / (first * second)
+    runs = np.concatenate([first.index, second.index])
+    result = permuted(
+        [first.index, second.index],
+        apart,
+        # Divisions that tie with this one differ from it by rounding only.
+        tolerance=1e-9 * float(np.abs(unlike[np.ix_(runs, runs)]).max()),
+        batch=max(1, 1_000_000 // len(runs) ** 2),
+        resamples=resamples,
+        rng=rng,
     )
+    halves = len(first.index) == len(second.index)
+    return replace(result, permutations=result.permutations // 2) if result.exact and halves else result

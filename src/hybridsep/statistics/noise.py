@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hybridsep.statistics.reason import Reason
+from hybridsep.statistics.difference import Reason
 
 # Below these the floor has no range, and no row is said to lie outside it: it would come from next to nothing.
 MIN_TRIALS, MIN_PAIRS = 5, 10

@@ -9,7 +9,7 @@ from functools import cache
 
 import numpy as np
 
-from hybridsep.statistics.reason import lacking
+from hybridsep.statistics.difference import lacking
 
 MOST_TRIALS = 1_000_000
 _NODES = 400
@@ -115,14 +115,19 @@ def independent_errors(wrong: np.ndarray, *, images: int) -> IndependentErrors:
 def detectable(samples: Sequence[np.ndarray], alpha: float, power: float, *, trials: int | None = None) -> float | None:
     """Smallest true mean difference that a two-sided t test on so many trials finds with probability `power`.
 
-    From the observed spread (statsmodels TTestPower for one sample of differences, TTestIndPower for two). `trials`
-    asks the question for another number of trials of the same spread.
+    From the observed spread of one sample of differences or of two samples: the noncentrality of Student's t at which
+    it is beyond its critical value so often (scipy.special.nctdtrinc; the far tail is negligible). `trials` asks the
+    question for another number of trials of the same spread.
     """
     if lacking(*samples):
         return None
-    sizes = tuple(trials or len(sample) for sample in samples)
-    spread = float(np.sqrt(np.mean([sample.var(ddof=1) for sample in samples])))
-    return spread * _effect(sizes, alpha, power)
+    from scipy import special, stats
+
+    sizes = np.array([trials or len(sample) for sample in samples])
+    df = int((sizes - 1).sum())
+    spread = np.sqrt(np.mean([sample.var(ddof=1) for sample in samples]))
+    noncentrality = special.nctdtrinc(df, 1 - power, stats.t.ppf(1 - alpha / 2, df))
+    return float(spread * noncentrality * np.sqrt((1 / sizes).sum()))
 
 
 def half_width(differences: np.ndarray, alpha: float, *, trials: int) -> float | None:
@@ -133,24 +138,3 @@ def half_width(differences: np.ndarray, alpha: float, *, trials: int) -> float |
 
     error = float(differences.std(ddof=1)) / np.sqrt(trials)
     return float(stats.t.ppf(1 - alpha / 2, trials - 1)) * error
-
-
-@cache
-def _effect(sizes: tuple[int, ...], alpha: float, power: float) -> float:
-    """Standardised effect that has `power`, by bisection: statsmodels' own search fails at two or three trials.
-
-    The far tail (significant with the wrong sign) is left out: it is negligible, and not a number at two trials.
-    """
-    from scipy import optimize
-    from statsmodels.stats.power import TTestIndPower, TTestPower
-
-    def excess(effect: float) -> float:
-        if len(sizes) == 1:
-            return TTestPower().power(effect, sizes[0], alpha / 2, alternative="larger") - power
-        ratio = sizes[1] / sizes[0]
-        return TTestIndPower().power(effect, sizes[0], alpha / 2, ratio=ratio, alternative="larger") - power
-
-    high = 1.0
-    while excess(high) < 0:
-        high *= 2
-    return float(optimize.brentq(excess, 0.0, high))
