@@ -116,17 +116,19 @@ def detectable(samples: Sequence[np.ndarray], alpha: float, power: float, *, tri
     """Smallest true mean difference that a two-sided t test on so many trials finds with probability `power`.
 
     From the observed spread of one sample of differences or of two samples: the noncentrality of Student's t at which
-    it is beyond its critical value so often (scipy.special.nctdtrinc; the far tail is negligible). `trials` asks the
-    question for another number of trials of the same spread.
+    it is beyond its critical value so often (scipy.stats.nct; the far tail is negligible). `trials` asks the question
+    for another number of trials of the same spread.
     """
     if lacking(*samples):
         return None
-    from scipy import special, stats
+    from scipy import optimize, special, stats
 
     sizes = np.array([trials or len(sample) for sample in samples])
     df = int((sizes - 1).sum())
     spread = np.sqrt(np.mean([sample.var(ddof=1) for sample in samples]))
-    noncentrality = special.nctdtrinc(df, 1 - power, stats.t.ppf(1 - alpha / 2, df))
+    critical = stats.t.ppf(1 - alpha / 2, df)
+    near = special.nctdtrinc(df, 1 - power, critical)  # to six digits
+    noncentrality = optimize.brentq(lambda shift: stats.nct.sf(critical, df, shift) - power, 0.99 * near, 1.01 * near)
     return float(spread * noncentrality * np.sqrt((1 / sizes).sum()))
 
 
