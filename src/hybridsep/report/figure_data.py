@@ -23,7 +23,8 @@ MOST_CURVES = 100  # trials a row; each is a file to read
 class FigureData:
     """One figure's numbers: `lines` with their `fields` (the CSV), and `note` for what the picture leaves out.
 
-    `band`: there are trials enough to draw the range of the noise. `joined`: trials of one number are pairs.
+    `band`: there are trials enough to draw the range of the noise. `joined`: trials of one number are pairs. `value`
+    names what was measured, `unit` that of its differences.
     """
 
     name: str
@@ -33,6 +34,9 @@ class FigureData:
     note: str = ""
     band: bool = True
     joined: bool = True
+    value: str = "test error (%)"
+    unit: str = "points"
+    higher_is_better: bool = False
 
 
 def build(runset: RunSet, comparison: Comparison) -> tuple[list[FigureData], list[Problem]]:
@@ -81,6 +85,8 @@ def differences(runset: RunSet, comparison: Comparison) -> FigureData:
         "is_baseline": False,
     }
     name = f"{runset.table}-differences"
+    if not any(entry["row"] in shown and not entry["is_baseline"] for entry in comparison.rows):
+        return FigureData(name, "", fields, [])
     return FigureData(
         name,
         f"Difference from the baseline{runset.spec.condition and ' ' + runset.spec.condition}, and the noise floor",
@@ -88,6 +94,8 @@ def differences(runset: RunSet, comparison: Comparison) -> FigureData:
         [*lines, floor_line],
         _left_out(runset),
         band=not comparison.too_few,
+        unit="points" if runset.spec.unit == "%" else runset.spec.unit,
+        higher_is_better=runset.spec.higher_is_better,
     )
 
 
@@ -96,8 +104,11 @@ def single_trials(runset: RunSet, comparison: Comparison) -> FigureData:
     shown = set(_shown(runset))
     lines = [entry for entry in comparison.trials if entry["row"] in shown]
     fields = "row label trial error difference".split()
-    joined = runset.first.record.settings.paired
-    return FigureData(f"{runset.table}-trials", "Every trial", fields, lines, _left_out(runset), joined=joined)
+    joined, spec = runset.first.record.settings.paired, runset.spec
+    error = spec.unit == "%" and not spec.higher_is_better
+    value = "test error (%)" if error else f"value ({spec.unit})"
+    name = f"{runset.table}-trials"
+    return FigureData(name, "Every trial", fields, lines, _left_out(runset), joined=joined, value=value)
 
 
 def learning_curves(runset: RunSet) -> tuple[FigureData, list[Problem]]:

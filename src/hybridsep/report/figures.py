@@ -66,9 +66,17 @@ def draw(data: FigureData, caption: str) -> dict[str, bytes]:
 
     `caption` is printed under it.
     """
-    drawer, width, height = _DRAWERS[data.name.rsplit("-", 1)[-1]]
+    figure, vector, pixels = compose(data, caption), io.BytesIO(), io.BytesIO()
+    figure.savefig(vector, format="svg", metadata={"Date": None, "Creator": None})
+    figure.savefig(pixels, format="png", dpi=160)
+    return {f"{data.name}.svg": vector.getvalue(), f"{data.name}.png": pixels.getvalue()}
+
+
+def compose(data: FigureData, caption: str) -> Figure:
+    """Return the figure with its title above and its caption below, everything in its place."""
     kind = data.name.rsplit("-", 1)[-1]
-    lines = textwrap.wrap(f"{_LEGENDS.get(kind, '')} {caption} {data.note}".strip(), int(17 * width))
+    drawer, width, height = _DRAWERS[kind]
+    lines = textwrap.wrap(f"{_LEGENDS[kind]} {caption} {data.note}".strip(), int(17 * width))
     inches = (0.32, height(data), 0.08 + 0.15 * len(lines))
     figure = Figure(figsize=(width, sum(inches)), layout="constrained")
     head, body, foot = list(np.array(figure.subfigures(3, 1, height_ratios=inches), dtype=object))
@@ -76,10 +84,7 @@ def draw(data: FigureData, caption: str) -> dict[str, bytes]:
     foot.text(0.01, 0.95, "\n".join(lines), va="top", fontsize=7.5, color="#444444", linespacing=1.3)
     drawer(data, body)
     _settle(figure)
-    vector, pixels = io.BytesIO(), io.BytesIO()
-    figure.savefig(vector, format="svg", metadata={"Date": None, "Creator": None})
-    figure.savefig(pixels, format="png", dpi=160)
-    return {f"{data.name}.svg": vector.getvalue(), f"{data.name}.png": pixels.getvalue()}
+    return figure
 
 
 def _settle(figure: Figure) -> None:
@@ -97,8 +102,6 @@ def _settle(figure: Figure) -> None:
 def differences(data: FigureData, body: SubFigure) -> None:
     """Left: mean |d|, the paper's beside ours, over the noise floor. Right: every trial, and their mean's interval."""
     *rows, floor = [line for line in data.lines if not line["is_baseline"]]
-    if not rows:
-        rows = [line for line in data.lines if line["is_baseline"]]
     places = np.arange(len(rows))[::-1]
     left, right = body.subplots(1, 2, sharey=True)
     if floor["mean_absolute"] is not None:
@@ -113,8 +116,9 @@ def differences(data: FigureData, body: SubFigure) -> None:
             places - 0.18, paper, 0.34, color="white", edgecolor=PAPER_COLOUR, lw=0.8, hatch="////", label="paper"
         )
     left.set_yticks(places, [f"{line['label']}\nn = {line['n']}" for line in rows])
-    left.set_xlabel("mean |difference| (points)")
+    left.set_xlabel(f"mean |difference| ({data.unit})")
     left.set_xlim(left=0)
+    left.set_ylim(-0.6, len(rows) - 0.4)
     right.axvline(0, color="black", lw=0.8)
     if floor["mean_absolute"] is not None:
         for side in (-1, 1):
@@ -132,7 +136,9 @@ def differences(data: FigureData, body: SubFigure) -> None:
         drawn = right.errorbar(line["mean"], place + 0.1, xerr=reach, **bar)
     if drawn:
         drawn.set_label("mean over trials, interval")
-    right.set_xlabel("better \u2190 signed difference (points) \u2192 worse")
+    directions = "worse \u2190 \u2192 better" if data.higher_is_better else "better \u2190 \u2192 worse"
+    # In two lines: the layout gives room to a label's height, not to its width.
+    right.set_xlabel(f"signed difference ({data.unit})\n{directions}")
     handles = [axes.get_legend_handles_labels() for axes in (left, right)]
     body.legend(*map(list.__add__, *handles), loc="outside lower center", ncols=3, fontsize=8)
     right.grid(axis="y", visible=False)
@@ -168,8 +174,9 @@ def trials(data: FigureData, body: SubFigure) -> None:
         )
         axes.hlines(np.mean(errors), place - 0.28, place + 0.28, color="black", lw=2, zorder=3)
     axes.set_xticks(range(len(rows)), [_broken(entries[0]["label"]) for entries in rows.values()])
+    axes.set_xlim(-0.6, len(rows) - 0.4)
     _tilt(axes, len(rows))
-    axes.set_ylabel("test error (%)")
+    axes.set_ylabel(data.value)
     axes.grid(axis="x", visible=False)
 
 
@@ -275,6 +282,7 @@ def functions(data: FigureData, body: SubFigure) -> None:
     for spine in right.spines.values():
         spine.set_visible(False)
     bar = body.colorbar(image, ax=right, shrink=0.7)
+    bar.set_label("distance")
     bar.outline.set_visible(False)
 
 
@@ -312,6 +320,7 @@ def _rows_height(data: FigureData) -> float:
 # What the marks are, under the picture.
 _LEGENDS = {
     "differences": "Dashed: two trials of the baseline itself differ so much, in the mean.",
+    "functions": "Left: bar, the interval of the distance over trials. Right: the distance of each two rows.",
     "trials": "A mark is a trial, a black bar the mean of its row; grey lines join trials of one number.",
     "curves": "Line: mean over trials; band: from the least to the greatest.",
     "disagreement": "A square is a pair of runs, trials in order within each row; grey: a run and itself.",

@@ -3,6 +3,7 @@
 Equal documents give equal bytes on every machine.
 """
 
+import json
 import re
 from collections.abc import Callable, Mapping
 from functools import cache
@@ -102,6 +103,7 @@ def page(document: Document, pictures: Mapping[str, bytes], links: Callable[[str
     `pictures` has the SVG of every figure by name; `links` gives the address of a row's run folder or a file.
     """
     environment = _environment(autoescape=True)
+    environment.filters["typed"] = lambda value: value if isinstance(value, str) else json.dumps(value)
     drawn = dict.fromkeys(sketch for section in document.sections for sketch in section.sketches)
     return environment.get_template("index.html.j2").render(
         document=document,

@@ -1,6 +1,6 @@
-"""A small picture of a module as it was configured: its branches, top to bottom, what joins them, what follows."""
+"""A small picture of a module as it was configured: its branches, top to bottom, and what joins them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from html import escape
 from typing import Any
@@ -8,13 +8,12 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Sketch:
-    """A module: the layers before its branches, each branch from input to output, what joins them, what follows."""
+    """A module: the layers before its branches, each branch from input to output, what joins them."""
 
     title: str
     branches: tuple[tuple[str, ...], ...]
     join: str = ""
     before: tuple[str, ...] = ()
-    after: tuple[str, ...] = ()
 
 
 _ACTIVATIONS = {"relu": "ReLU", "elu": "ELU"}
@@ -77,11 +76,12 @@ def svg(sketch: Sketch) -> str:
     """Return a sketch as SVG; its colours are the page's (classes box, join and line of page.css)."""
     branches = sketch.branches
     longest = max(map(len, branches))
-    names = [layer for branch in (*branches, sketch.before, sketch.after) for layer in branch]
-    wide = max(map(len, names)) * 6.6 + 12
-    width = max(len(branches) * (wide + _GAP) - _GAP, 90)
-    each = (width - _GAP * (len(branches) - 1)) / len(branches)
-    middles = [index * (each + _GAP) + each / 2 for index in range(len(branches))]
+    wide = [_width(branch) for branch in branches]
+    width = max(sum(wide) + _GAP * (len(wide) - 1), _width((*sketch.before, sketch.join)), 90)
+    spare = (width - sum(wide) - _GAP * (len(wide) - 1)) / len(wide)
+    wide = [one + spare for one in wide]
+    lefts = [sum(wide[:place]) + _GAP * place for place in range(len(wide))]
+    middles = [left + one / 2 for left, one in zip(lefts, wide, strict=True)]
     parts, top = [], 14
     for layer in sketch.before:
         parts += [_line(width / 2, top - 10, top), *_box(0, top, width, layer)]
@@ -90,19 +90,23 @@ def svg(sketch: Sketch) -> str:
     fork, foot = top - 6, top + longest * _STEP - 4
     parts.append(_line(width / 2, top - 12 if not sketch.before else top - 10, fork))
     parts += [f'<path class="line" d="M{middles[0]:.1f} {y}H{middles[-1]:.1f}"/>' for y in (fork, foot)]
-    for index, (branch, middle) in enumerate(zip(branches, middles, strict=True)):
+    for branch, left, one, middle in zip(branches, lefts, wide, middles, strict=True):
         parts.append(_line(middle, fork, foot))
         for place, layer in enumerate(branch):
-            parts += _box(index * (each + _GAP), top + place * _STEP, each, layer)
+            parts += _box(left, top + place * _STEP, one, layer)
     top = foot + 6
-    for layer in (*((sketch.join,) if sketch.join else ()), *sketch.after):
-        parts += [_line(width / 2, top - 10, top), *_box(0, top, width, layer, join=layer == sketch.join)]
+    if sketch.join:
+        parts += [_line(width / 2, top - 10, top), *_box(0, top, width, sketch.join, join=True)]
         top += _STEP
     parts.append(_line(width / 2, top - 10, top + 4))
     return (
         f'<svg viewBox="-1 0 {width + 2:.0f} {top + 5:.0f}" width="{width + 2:.0f}" height="{top + 5:.0f}" role="img"'
         f' aria-label="{escape(sketch.title)}">{"".join(parts)}</svg>'
     )
+
+
+def _width(layers: Iterable[str]) -> float:
+    return max(map(len, layers)) * 6.6 + 12
 
 
 def _line(x: float, top: float, foot: float) -> str:
