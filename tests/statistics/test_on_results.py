@@ -106,6 +106,31 @@ def test_distances_have_the_spread_of_the_jackknife():
     assert from_baseline("hybrid_matched").error == pytest.approx(0.013, abs=0.0005)
 
 
+def test_the_unit_of_the_distance_hardly_widens_its_interval():
+    """What docs/statistics.md says of taking the unit as known."""
+
+    def jackknife(statistic, trials):
+        without = [statistic(np.delete(trials, place)) for place in range(len(trials))]
+        return np.sqrt((len(trials) - 1) * np.var(without))
+
+    def seeds(trials):
+        return distance.squared_distance_of_seeds(products(), runs_of(BASELINE).of(trials))
+
+    assert jackknife(seeds, np.arange(10)) / unit() == pytest.approx(0.012, abs=5e-4)
+    for row in (*FULL, *NARROWED):
+        runs, base = runs_of(row), runs_of(BASELINE)
+        both = jackknife(
+            lambda trials: distance.squared_distance(products(), runs.of(trials), base.of(trials)) / seeds(trials),  # noqa: B023
+            runs.trials,
+        )
+        assert abs(both / from_baseline(row).error - 1) < 0.11, row
+
+
+def test_seeds_spread_more_than_independent_errors_would():
+    spread = power.independent_errors(wrong(BASELINE), images=10_000)
+    assert spread.measured == pytest.approx(0.35, abs=0.005) and spread.predicted == pytest.approx(0.25, abs=0.005)
+
+
 @pytest.mark.parametrize(
     ("row", "value"),
     [
