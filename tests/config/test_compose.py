@@ -107,7 +107,7 @@ def test_trials(text, trials):
     "text", ["9..0", "", "a", "-1", "1.5", 1.5, True, None, [], [1, "0..3"], "0...3", "0..", "0..99999", "٣", {"a": 1}]
 )
 def test_what_is_not_a_trial(text):
-    with pytest.raises(ConfigError, match=r"^trial=.*allowed are 3, 0\.\.9 or \[0,2,5\.\.7\]") as error:
+    with pytest.raises(ConfigError, match=r"^trial=.*allowed: 3, 0\.\.9 or \[0,2,5\.\.7\]") as error:
         config.parse_trials(text)
     assert "\n" not in str(error.value)
 
@@ -199,7 +199,7 @@ def test_all_wrong_keys_are_named_at_once(compose):
 def test_text_of_a_file_that_yaml_reads_as_a_number(compose, key, value):
     composed = compose()
     OmegaConf.update(composed, key, value)
-    with pytest.raises(ConfigError, match=f"{key}={value} is not allowed: "):
+    with pytest.raises(ConfigError, match=f"{key}={str(value).lower()} is not allowed: "):
         config.resolve(composed)
 
 

@@ -2,13 +2,13 @@
 
 import dataclasses
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import pytest
 from annotated_types import Gt, Interval, Len, MinLen, MultipleOf, doc
 
 from hybridsep.bench import settings as bench
-from hybridsep.config.ranges import Count, Fraction, Matches, OneOf
+from hybridsep.config.ranges import Count, Fraction, Matches
 from hybridsep.config.validation import validate
 from hybridsep.errors import ConfigError
 from hybridsep.report import settings as report
@@ -23,7 +23,7 @@ class Inner:
     side: Annotated[int, MultipleOf(4), Interval(ge=4, le=64)] = 4
     sizes: Annotated[list[Count], MinLen(1)] = field(default_factory=lambda: [1])
     three: Annotated[list[float], Len(3, 3)] | None = None
-    word: Annotated[str, OneOf(("this", "that"))] = "this"
+    word: Literal["this", "that"] = "this"
     label: Annotated[str, Matches("[a-z]{1,3}", "three letters")] = "abc"
     free: dict[str, Any] = field(default_factory=dict)
 

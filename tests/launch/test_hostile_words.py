@@ -77,7 +77,7 @@ def test_any_value_names_trials_or_is_refused(value):
     try:
         trials = config.parse_trials(value)
     except ConfigError as error:
-        assert "allowed are 3, 0..9 or" in str(error)
+        assert "is not allowed: 3, 0..9 or" in str(error)
     else:
         assert trials and len(set(trials)) == len(trials) and all(0 <= trial <= config.MAX_TRIAL for trial in trials)
 

@@ -149,7 +149,7 @@ def test_weight_decay_spares_batch_norm_and_biases():
     ("overrides", "words"),
     [
         (["epochs=5"], "epochs is not a key: did you mean schedule.epochs?"),
-        (["trial=9..0"], "trial=9..0 runs backward"),
+        (["trial=9..0"], "trial=9..0 is not allowed: 3, 0..9 or"),
         (["schedule.epochs=many"], "schedule.epochs=many"),
         (["model=perceptron"], "model=perceptron is not there: allowed are darknet"),
         (["model=resnext", "model.module.cardinality=7"], "model.module.cardinality"),

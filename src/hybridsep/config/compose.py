@@ -8,16 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import omegaconf
-from omegaconf import MISSING, AnyNode, DictConfig, OmegaConf
+from omegaconf import MISSING, BooleanNode, DictConfig, FloatNode, IntegerNode, Node, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from hybridsep.config.identity import flatten
 from hybridsep.config.keys import fields, is_group
-from hybridsep.config.ranges import bare, expand_home, is_union
+from hybridsep.config.ranges import bare, expand_home
 from hybridsep.config.schema import Config
 from hybridsep.config.validation import refuse, validate
 from hybridsep.errors import ConfigError
 
+_NODES: dict[Any, Callable[[Any], Node]] = {int: IntegerNode, float: FloatNode, bool: BooleanNode}
 _ARCHIVE_SUFFIX = re.compile(r"\.(tar(\.(xz|gz|bz2))?|tgz|txz|zip)$", re.IGNORECASE)
 
 
@@ -62,20 +63,20 @@ def register_resolver(name: str, resolver: Callable[..., object], *, use_cache: 
 
 
 def schema_node(schema: type) -> DictConfig:
-    """Return a schema for Hydra to compose into. OmegaConf makes frozen dataclasses read-only, which this is not.
+    """Return a schema for Hydra to compose into: keys, defaults, and no check but that a number is one.
 
-    A key for text takes any value here, because OmegaConf would turn `row: 1.10` of a file into "1.1" without a word;
-    `resolve` refuses what is not text. So does a key of several types.
+    `resolve` checks all values. Numbers are converted here already, because interpolations repeat them: in the network
+    too, `size.dropout=0` is 0.0. Text is not: OmegaConf would turn `row: 1.10` of a file into "1.1".
     """
-    node = OmegaConf.structured(schema)
-    OmegaConf.set_readonly(node, False)
-    for name, kind in fields(schema).items():
-        base, _, _ = bare(kind)
+    node = DictConfig({})
+    for entry in dataclasses.fields(schema):
+        base, _, _ = bare(fields(schema)[entry.name])
         if is_group(base):
-            node[name] = schema_node(base)
-        elif base is str or is_union(base):
-            default = MISSING if OmegaConf.is_missing(node, name) else node[name]
-            node._content[name] = AnyNode(default, key=name, parent=node)
+            node[entry.name] = schema_node(base)
+            continue
+        default = entry.default if entry.default_factory is dataclasses.MISSING else entry.default_factory()
+        default = MISSING if default is dataclasses.MISSING else default
+        node[entry.name] = _NODES[base](default) if base in _NODES else default
     return node
 
 

@@ -1,6 +1,6 @@
 """Ranges stated in the type of a key, `Annotated[int, Interval(ge=1, le=1024)]`, and what they allow, in words.
 
-The constraints are those of the library annotated-types, and three of ours for text; pydantic checks them
+The constraints are those of the library annotated-types, and two of ours for text; pydantic checks them
 (`hybridsep.config.validation`). `doc` adds words to the message.
 """
 
@@ -28,18 +28,6 @@ class _Text:
 
 
 @dataclasses.dataclass(frozen=True)
-class OneOf(_Text):
-    """A text that is one of `values`."""
-
-    values: tuple[str, ...]
-
-    def accept(self, value: str) -> str:
-        if value not in self.values:
-            raise ValueError
-        return value
-
-
-@dataclasses.dataclass(frozen=True)
 class Matches(_Text):
     """A text that the regular expression `pattern` describes, and people as `allowed`."""
 
@@ -57,6 +45,8 @@ class Home(_Text):
     """A path in which `~` stands for the home folder, also where no shell has put it in."""
 
     def accept(self, value: str) -> str:
+        if not value:
+            raise ValueError
         return expand_home(value)
 
 
@@ -101,8 +91,8 @@ def allowed(kind: Any) -> str:
     """Return in words what a type allows: `a whole number from 1 to 1024, or null`."""
     base, limits, null = bare(kind)
     stated = {type(limit): limit for limit in limits}
-    if Matches in stated or OneOf in stated:
-        text = stated[Matches].allowed if Matches in stated else "choose " + ", ".join(stated[OneOf].values)
+    if Matches in stated:
+        text = stated[Matches].allowed
     elif get_origin(base) is Literal:
         text = "choose " + ", ".join(map(str, get_args(base)))
     elif get_origin(base) in (list, tuple, Sequence):
@@ -117,8 +107,12 @@ def allowed(kind: Any) -> str:
         text = _number(base, stated)
     elif get_origin(base) is dict or dataclasses.is_dataclass(base):
         text = "a group of keys"
+        if dataclasses.is_dataclass(base):
+            text += ": " + ", ".join(entry.name for entry in dataclasses.fields(base))
+    elif base is Any:
+        return str(stated[DocInfo].documentation) if DocInfo in stated else "anything"
     else:
-        text = _KINDS.get(base, "text")
+        text = "a path" if Home in stated else _KINDS.get(base, "text")
     more = f", {stated[DocInfo].documentation}" if DocInfo in stated else ""
     return text + (", or null" if null and "null" not in more else "") + more
 

@@ -4,11 +4,12 @@ The values live in `conf/`. Nothing here imports torch, so `--help` and the repo
 """
 
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Interval, Len, MinLen, MultipleOf, doc
 
-from hybridsep.config.ranges import Count, Device, Folder, Fraction, Matches, OneOf, Positive, Threads
+from hybridsep.config.ranges import Count, Device, Folder, Fraction, Matches, Positive, Threads
+from hybridsep.config.trials import ALLOWED as TRIALS
 
 _NAME = r"[A-Za-z0-9][A-Za-z0-9._,=+-]{0,99}"
 _NAMED = "letters, digits and ._,=+- (a folder is named after it), at most 100 characters"
@@ -16,7 +17,8 @@ Name = Annotated[str, Matches(_NAME, _NAMED)]
 StudyName = Annotated[str, Matches(rf"(?!all$){_NAME}", f"{_NAMED}; all is every study")]
 RowName = Annotated[str, Matches(rf"(?!(asked|plan)\.json$){_NAME}", f"{_NAMED}; asked.json is a file beside it")]
 Side = Annotated[int, MultipleOf(4), Interval(ge=4, le=4096), doc("in pixels")]
-Auto = Annotated[str, OneOf(("auto",))]
+Auto = Literal["auto"]
+Precision = Literal["auto", "bfloat16", "float32"]
 Factor = Annotated[float, Interval(gt=0, le=10), doc("1 is none")]
 
 # Metadata of a key that cannot change what a trial learns: where things are, how long a process may take, labels, and
@@ -56,7 +58,7 @@ class AugmentationConfig:
     `hue`, `saturation` and `exposure` are the limits of darknet's colour jitter (`hybridsep.data.jitter`).
     """
 
-    kind: Annotated[str, OneOf(("crop_flip", "crop_flip_cutout", "none"))]
+    kind: Literal["crop_flip", "crop_flip_cutout", "none"]
     padding: Annotated[int, Interval(ge=0, le=16), doc("in pixels")]
     crop: Side | None = None
     cutout: Annotated[int, Interval(ge=1, le=4096), doc("in pixels")]
@@ -93,7 +95,7 @@ class ScheduleConfig:
     batch_size: Count
     learning_rate: Positive
     warmup_epochs: Annotated[float, Ge(0)]
-    decay: Annotated[str, OneOf(("cosine", "step", "polynomial"))]
+    decay: Literal["cosine", "step", "polynomial"]
     decay_steps: list[Annotated[float, Interval(gt=0, lt=1)]]
     decay_factor: Positive
     decay_power: Positive
@@ -110,7 +112,7 @@ class EvaluationConfig:
     `subset` heldout pools training and test images and holds some out of training, per trial; null: 10 %.
     """
 
-    subset: Annotated[str, OneOf(("paper", "fixed", "all", "heldout"))]
+    subset: Literal["paper", "fixed", "all", "heldout"]
     images: Annotated[int, Interval(ge=1, le=10**9), doc("or null for the paper's share")] | None = None
 
 
@@ -139,12 +141,12 @@ class Config:
     speed: SpeedConfig = field(metadata=CARRIED_OUT)
     overrides: list[str] = field(default_factory=list, metadata=CARRIED_OUT)  # what was typed, filled in by `resolve`
     experiment: Name = field(default="own", metadata=CARRIED_OUT)
-    task: Annotated[str, OneOf(("train", "speed"))] = "train"
-    trial: Any = field(metadata=CARRIED_OUT)  # a part of the identity of its own
+    task: Literal["train", "speed"] = "train"
+    trial: Annotated[Any, doc(TRIALS)] = field(metadata=CARRIED_OUT)  # a part of the identity of its own
     seed: int
     paired: bool
-    match: Annotated[str, OneOf(("none", "params"))]
-    precision: Annotated[str, OneOf(("auto", "bfloat16", "float32"))]
+    match: Literal["none", "params"]
+    precision: Precision
     study: StudyName = field(metadata=CARRIED_OUT)
     row: RowName = field(metadata=CARRIED_OUT)
     results: Folder = field(metadata=CARRIED_OUT)

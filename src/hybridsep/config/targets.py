@@ -1,17 +1,15 @@
 """From a dotted name in a configuration to the class or function it names, and the keywords it takes."""
 
+import dataclasses
 import importlib
 import importlib.util
 import inspect
-import json
 import os
 import sys
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, get_type_hints
 
-from hybridsep.config.keys import hint
-from hybridsep.config.ranges import allowed
-from hybridsep.config.validation import refuse
+from hybridsep.config.validation import validate
 from hybridsep.errors import ConfigError
 
 
@@ -71,35 +69,16 @@ def check_keywords(
         for one in parameters
         if one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY) and one.name not in supplied
     }
-    open_ended = any(one.kind is one.VAR_KEYWORD for one in parameters)
-    wrong = []
-    for keyword, value in given.items():
-        if keyword in by_name:
-            wrong += _wrong(f"{key}.{keyword}", value, kinds.get(keyword, Any))
-        elif not open_ended:
-            otherwise = f"{name} takes {', '.join(by_name) or 'no keywords'}"
-            wrong.append(f"{key}.{keyword} is not a key: {hint(keyword, list(by_name), otherwise)}")
-    for keyword, one in by_name.items():
-        if one.default is one.empty and keyword not in given:
-            stated = f": {allowed(kinds[keyword])}" if keyword in kinds else ""
-            wrong.append(f"{key}.{keyword} is missing{stated}")
-    if wrong:
-        raise ConfigError("; ".join(wrong))
     defaults = {keyword: one.default for keyword, one in by_name.items() if one.default is not one.empty}
+    # pydantic does not look at a default, and None is one that every dataclass may have.
+    default = {keyword: dataclasses.field(default=None) for keyword in defaults}
+    entries = [(keyword, kinds.get(keyword, Any), default.get(keyword, dataclasses.field())) for keyword in by_name]
+    schema = dataclasses.make_dataclass("Keywords", entries, kw_only=True)
+    open_ended = any(one.kind is one.VAR_KEYWORD for one in parameters)
+    known = {keyword: value for keyword, value in given.items() if keyword in by_name or not open_ended}
+    validate(schema, known, f"{key}.", exact=True, otherwise=f"{name} takes {', '.join(by_name) or 'no keywords'}")
     return {**defaults, **given}
 
 
 def _function(call: Callable[..., Any]) -> Callable[..., Any]:
     return vars(call).get("__init__", call) if isinstance(call, type) else call
-
-
-def _wrong(key: str, value: Any, kind: Any) -> list[str]:
-    from pydantic import ConfigDict, TypeAdapter, ValidationError
-
-    exact = ConfigDict(arbitrary_types_allowed=True, allow_inf_nan=False, strict=True)
-    try:
-        # As JSON, in which a configuration is kept: a list is what a tuple or a sequence is written as.
-        TypeAdapter(kind, config=exact).validate_json(json.dumps(value))
-    except ValidationError:
-        return [str(refuse(key, value, allowed(kind)))]
-    return []

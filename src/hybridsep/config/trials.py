@@ -1,14 +1,13 @@
 """The syntax of `trial=`."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from omegaconf import OmegaConf
-
-from hybridsep.errors import ConfigError
+from hybridsep.config.validation import refuse
 
 MAX_TRIAL = 9999
+ALLOWED = f"3, 0..9 or [0,2,5..7], each trial once, from 0 to {MAX_TRIAL}"
 
 
 def parse_trials(value: Any) -> list[int]:
@@ -18,26 +17,26 @@ def parse_trials(value: Any) -> list[int]:
 
     Raises ConfigError for anything else, an empty or backward range, a repeated trial, or a number outside 0..9999.
     """
-    allowed = f"allowed are 3, 0..9 or [0,2,5..7] with numbers from 0 to {MAX_TRIAL}"
-    parts = list(value) if OmegaConf.is_list(value) or isinstance(value, list | tuple) else [value]
-    trials: list[int] = []
-    for part in parts:
-        if swept := re.fullmatch(r"range\(\s*([0-9]{1,5})\s*,\s*([0-9]{1,5})\s*\)", str(part), re.ASCII):
-            part = f"{swept[1]}..{int(swept[2]) - 1}"
-        match = re.fullmatch(r"([0-9]{1,9})(?:\.\.([0-9]{1,9}))?", str(part), re.ASCII)
-        if match is None or isinstance(part, bool | float):
-            raise ConfigError(f"trial={_show(value)} is not a trial: {allowed}")
-        first, last = int(match[1]), int(match[2] or match[1])
-        if last < first:
-            raise ConfigError(f"trial={_show(value)} runs backward ({first}..{last}): {allowed}")
-        if last > MAX_TRIAL:
-            raise ConfigError(f"trial={_show(value)} is too large: {allowed}")
-        trials.extend(range(first, last + 1))
-    if not trials:
-        raise ConfigError(f"trial={_show(value)} names no trial: {allowed}")
+    listed = isinstance(value, Sequence) and not isinstance(value, str)
+    parts = [_numbers(part) for part in (value if listed else [value])]
+    if not parts or any(not part or part[-1] > MAX_TRIAL for part in parts):
+        raise refuse("trial", value, ALLOWED)
+    trials = [trial for part in parts for trial in part]
     if len(set(trials)) != len(trials):
-        raise ConfigError(f"trial={_show(value)} names a trial twice: {allowed}")
+        raise refuse("trial", value, ALLOWED)
     return trials
+
+
+def _numbers(part: Any) -> range:
+    """Return the trials of one part of `trial=`; none when it is not one."""
+    if isinstance(part, bool | float):
+        return range(0)
+    if match := re.fullmatch(r"([0-9]{1,9})(?:\.\.([0-9]{1,9}))?", str(part), re.ASCII):
+        return range(int(match[1]), int(match[2] or match[1]) + 1)
+    number = r"\s*([0-9]{1,5})\s*"
+    if match := re.fullmatch(rf"range\((?:{number},)?{number}(?:,\s*([1-9][0-9]{{0,4}})\s*)?\)", str(part), re.ASCII):
+        return range(int(match[1] or 0), int(match[2]), int(match[3] or 1))
+    return range(0)
 
 
 def ranges(trials: Iterable[int]) -> str:
@@ -49,8 +48,3 @@ def ranges(trials: Iterable[int]) -> str:
         else:
             parts.append([trial])
     return ",".join(str(part[0]) if len(part) == 1 else f"{part[0]}..{part[-1]}" for part in parts)
-
-
-def _show(value: Any) -> str:
-    items = list(value) if OmegaConf.is_list(value) else value
-    return "[" + ",".join(map(str, items)) + "]" if isinstance(items, list | tuple) else str(items)

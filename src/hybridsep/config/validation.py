@@ -1,6 +1,7 @@
 """The one check of values against the types and ranges that a schema states, by pydantic."""
 
 import functools
+import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -15,28 +16,39 @@ if TYPE_CHECKING:
 Schema = TypeVar("Schema")
 
 
-def validate(schema: type[Schema], tree: Mapping[str, Any], prefix: str = "") -> Schema:
+def validate(
+    schema: type[Schema], tree: Mapping[str, Any], prefix: str = "", *, exact: bool = False, otherwise: str = ""
+) -> Schema:
     """Return the dataclass `schema` made of nested dictionaries, every value checked.
 
-    Raises ConfigError, one line that names every wrong key and what is allowed there.
+    `exact`: text is no number, and `1` is not true. `otherwise`: what is said of a key that comes near no other.
+    Raises ConfigError, one line that names every wrong key below `prefix` and what is allowed there.
     """
     from pydantic import ValidationError  # takes 0.2 s, which `--help` need not wait for
 
     try:
-        checked: Schema = _adapter(schema).validate_python(tree)  # type: ignore[arg-type]
-        return checked
+        # Exactly as JSON, in which a configuration is kept: a list is what a tuple or a sequence is written as.
+        adapter: TypeAdapter[Schema] = _adapter(schema)  # type: ignore[arg-type]
+        return adapter.validate_json(json.dumps(tree), strict=True) if exact else adapter.validate_python(tree)
     except ValidationError as error:
-        wrong = (_explain(schema, detail, prefix) for detail in error.errors(include_url=False, include_context=False))
+        details = error.errors(include_url=False, include_context=False)
+        wrong = (_explain(schema, detail, prefix, otherwise) for detail in details)
         raise ConfigError("; ".join(dict.fromkeys(wrong))) from None
 
 
 def refuse(key: str, value: Any, allowed: str) -> ConfigError:
     """Return the error that a value is not allowed, for the caller to raise."""
-    shown = "[" + ",".join(map(str, value)) + "]" if isinstance(value, list | tuple) else str(value)
-    return ConfigError(f"{key}={shown} is not allowed: {allowed}")
+    return ConfigError(f"{key}={_typed(value)} is not allowed: {allowed}")
 
 
-@functools.cache
+def _typed(value: Any) -> str:
+    """Return a value as it is typed."""
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return "[" + ",".join(map(_typed, value)) + "]"
+    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+@functools.lru_cache(maxsize=32)
 def _adapter(schema: Any) -> "TypeAdapter[Any]":
     from pydantic import TypeAdapter
 
@@ -46,14 +58,15 @@ def _adapter(schema: Any) -> "TypeAdapter[Any]":
 
 def _forbid_unknown_keys(schema: type) -> None:
     """Set what pydantic reads from a dataclass: unknown keys, and numbers that are none, are errors."""
-    schema.__pydantic_config__ = {"extra": "forbid", "allow_inf_nan": False}  # type: ignore[attr-defined]
+    exactly = {"extra": "forbid", "allow_inf_nan": False, "arbitrary_types_allowed": True}
+    schema.__pydantic_config__ = exactly  # type: ignore[attr-defined]
     for kind in fields(schema).values():
         base, _, _ = bare(kind)
         if is_group(base):
             _forbid_unknown_keys(base)
 
 
-def _explain(schema: type, detail: "ErrorDetails", prefix: str) -> str:
+def _explain(schema: type, detail: "ErrorDetails", prefix: str, otherwise: str) -> str:
     path = detail["loc"]
     for end in range(1, len(path)):
         if is_union(bare(kind_of(schema, path[:end]))[0]):
@@ -61,11 +74,11 @@ def _explain(schema: type, detail: "ErrorDetails", prefix: str) -> str:
             break
     key = prefix + _dotted(path)
     if detail["type"] in ("unexpected_keyword_argument", "invalid_key"):
-        known = [f"{prefix}{name}" for name in keys(schema)]
-        group = key.rpartition(".")[0]
-        there = [name for name in known if name.rpartition(".")[0] == group] if group else []
-        otherwise = "allowed are " + ", ".join(there) if there else "--help shows all keys"
-        return f"{key} is not a key: {hint(key, known, otherwise)}"
+        known, name = list(keys(schema)), _dotted(path)
+        group = name.rpartition(".")[0]
+        there = [other for other in known if other.rpartition(".")[0] == group] if group else []
+        otherwise = otherwise or ("allowed are " + ", ".join(there) if there else "--help shows all keys")
+        return f"{key} is not a key: {hint(name, known, otherwise)}"
     if detail["type"] in ("missing", "missing_argument", "missing_keyword_only_argument"):
         return f"{key} is missing: {allowed(kind_of(schema, path))}"
     a_number = detail["type"] == "string_type" and isinstance(detail["input"], int | float)

@@ -143,6 +143,9 @@ def compose(loader: ConfigLoader, sweep: DictConfig, lists: Sequence[list[str]])
         if same not in composed:
             tree = loader.load_sweep_config(sweep, list(same))
             check_choices(tree, tree.hydra.runtime.choices)
+            if tree.hydra.sweeper.get("params") != sweep.hydra.sweeper.get("params"):
+                swept = ", ".join(tree.hydra.sweeper.params)
+                raise ConfigError(f"{name} sweeps over {swept} itself: type a command for each")
             composed[same] = resolve(tree, tree.hydra.overrides.task), tree.trial
         config, trials = composed[same]
         typed = [text for text in overrides if text.startswith("trial=")]

@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import re
 import sys
 from collections.abc import Callable
 
@@ -10,12 +9,11 @@ import hydra
 from omegaconf import DictConfig
 
 from hybridsep import config as configuration
+from hybridsep.launch import arguments, resolvers
 from hybridsep.launch import command as commands
-from hybridsep.launch import resolvers, words
+from hybridsep.launch.conclusion import conclude
 from hybridsep.launch.explain import explain
 from hybridsep.runs.stop import Stop
-
-_EXTRAS = {"hydra_joblib_launcher": "joblib", "launchers_of_hybridsep": "slurm", "hydra_ray_launcher": "ray"}
 
 
 def supervise(job: Callable[[DictConfig], float], stop: Stop) -> int:
@@ -27,36 +25,24 @@ def supervise(job: Callable[[DictConfig], float], stop: Stop) -> int:
     os.environ["HYDRA_FULL_ERROR"] = "1"
     command = commands.begin(stop)
     try:
-        sys.argv[1:] = words.prepare(sys.argv[1:])
+        sys.argv[1:] = arguments.prepare(sys.argv[1:])
         configuration.register()
         resolvers.register()
-        hydra.main(config_path=str(configuration.config_dir()), config_name="config", **configuration.hydra_defaults())(
-            job
-        )()
+        main = hydra.main(str(configuration.config_dir()), "config", **configuration.hydra_defaults())
+        main(job)()
     except BrokenPipeError:
         raise  # nobody reads what `--cfg` shows
     except Exception as error:
         # Jobs keep their errors to themselves; what arrives is Hydra's, OmegaConf's or a launcher's.
-        command.errors.append(_of_launcher(error) or explain(error, words.own_folder(sys.argv[1:])))
+        command.errors.append(explain(error))
     finally:
         command.close()
     status = 0
     if command.jobs:
-        from hybridsep.launch.conclusion import conclude
-
         say = command.monitor.say
         status = conclude(command.jobs, say, sweep=command.sweeps, stopped=stop.reason, lost=command.lost)
         command.close()
-    to_mend = dict.fromkeys([line for each in command.jobs for line in each.errors] + command.errors)
     with contextlib.suppress(OSError):
-        for line in to_mend:
+        for line in dict.fromkeys([line for each in command.jobs for line in each.errors] + command.errors):
             print(f"hybridsep: {line}", file=sys.stderr, flush=True)
     return 2 if command.errors else status
-
-
-def _of_launcher(error: Exception) -> str:
-    """Return which extra is missing, when that is what Hydra says."""
-    unknown = re.search(r"Unknown plugin class : 'hydra_plugins\.(\w+)\.", str(error))
-    if unknown and unknown[1] in _EXTRAS:
-        return f"this launcher is not installed: pip install 'hybridsep[{_EXTRAS[unknown[1]]}]'"
-    return ""

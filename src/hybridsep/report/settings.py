@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, Literal, cast, get_args
 
 import yaml
 from annotated_types import Ge, Interval, MinLen, doc
@@ -10,13 +10,13 @@ from omegaconf import MISSING, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from hybridsep.config import config_dir, overrides
-from hybridsep.config.ranges import Folder, OneOf
+from hybridsep.config.ranges import Folder
 from hybridsep.config.validation import refuse
 from hybridsep.errors import ConfigError
 from hybridsep.runs.record import Record
 
-SUBSETS = ("recorded", "paper", "fixed", "all")
-PAIRINGS = ("paired", "unpaired")
+Pairing = Literal["paired", "unpaired"]
+PAIRINGS: tuple[Pairing, ...] = get_args(Pairing)
 QUANTITIES = ("mean_abs_difference", "test_error")
 # What a dataset is to the paper; a copy is named by its hash.
 ORIGINAL, STAND_IN, OTHER = "original", "stand-in", "other"
@@ -27,9 +27,9 @@ class AnalysisOptions:
     """How the numbers are made; see conf/report.yaml for what each key means."""
 
     baseline: str = MISSING
-    subset: Annotated[str, OneOf(SUBSETS)] = MISSING
+    subset: Literal["recorded", "paper", "fixed", "all"] = MISSING
     images: Annotated[int, Ge(1)] | None = None
-    pairing: Annotated[str, OneOf(PAIRINGS)] = MISSING
+    pairing: Pairing = MISSING
     margin: Annotated[float, Interval(gt=0, lt=100), doc("in percentage points")] = MISSING
     distance: Annotated[float, Interval(gt=0, lt=1), doc("in units of two seeds of the baseline")] = MISSING
     alpha: Annotated[float, Interval(gt=0, lt=0.5)] = MISSING

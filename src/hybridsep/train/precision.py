@@ -5,6 +5,7 @@ import os
 
 import torch
 
+from hybridsep.config.schema import Precision
 from hybridsep.errors import ConfigError
 from hybridsep.runs import machine
 from hybridsep.train.allocator import keep_freed_memory
@@ -39,7 +40,7 @@ def native_bfloat16(device: torch.device) -> bool:
     return machine.multiplies_bfloat16()
 
 
-def resolve_precision(precision: str, device: torch.device) -> tuple[str, str]:
+def resolve_precision(precision: Precision, device: torch.device) -> tuple[Precision, str]:
     """Return `(bfloat16 or float32, a line worth saying or "")` for `precision=auto|bfloat16|float32` on `device`."""
     native = native_bfloat16(device)
     if precision == "auto":
