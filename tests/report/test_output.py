@@ -109,3 +109,16 @@ def test_a_second_look_unpacks_only_what_has_changed(results, monkeypatch, capsy
     assert looks == [4, 5, 5] and unpacked[-1] == results / "runs/s/hybrid/trial-02"
     assert "3/" in capsys.readouterr().out
     assert folders.read(results, ["s"])[1] == []
+
+
+def test_committed_studies_are_left_alone_unless_they_are_named(tmp_path, capsys):
+    results = tmp_path / "results"
+    for name in ("theirs", "mine"):
+        fabricate.study(results, name, {"separable": 8.0, "resnext": 9.0}, trials=2, images=100)
+    for command_line in (["init", "-q"], ["add", "results/runs/theirs"]):
+        subprocess.run(["git", "-C", str(tmp_path), *command_line], check=True)
+    assert command.main([f"results={results}", "report.draw=false", "report.redraws=1"]) == 0
+    assert "as git tracks them: theirs;" in capsys.readouterr().err
+    assert [path.name for path in (results / "tables").iterdir()] == ["mine"]
+    assert command.main([f"results={results}", "study=all", "report.draw=false", "report.redraws=1"]) == 0
+    assert (results / "tables/theirs/report.md").is_file()

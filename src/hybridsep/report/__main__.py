@@ -68,6 +68,8 @@ def _main(words: list[str]) -> int:
 
         print(forget(given, typed.rows[0]))
         return 0
+    if typed.command == "report":
+        return _report(given, of_git="study=all" in words)
     return _PROGRAMS[f"watch {typed.command}" if typed.flags else typed.command](given)
 
 
@@ -141,7 +143,7 @@ def _csv(given: "ReportSettings") -> int:
     return 0
 
 
-def _report(given: "ReportSettings") -> int:
+def _report(given: "ReportSettings", *, of_git: bool) -> int:
     if given.csv is not None:
         return _csv(given)
     for key in ("baseline", "margin"):
@@ -151,7 +153,11 @@ def _report(given: "ReportSettings") -> int:
 
     results, paper = Path(given.results), settings.paper()
     refused, reports = 0, []
-    for name in folders.choose(results, given.study):
+    names = folders.choose(results, given.study)
+    if given.study == "all" and not of_git and (kept := folders.committed(results)):
+        names = [name for name in names if name not in kept]
+        print(f"not rewritten, as git tracks them: {', '.join(kept)}; study=NAME or study=all does", file=sys.stderr)
+    for name in names:
         report = document.make(results, name, paper, given.report)
         lines = []
         if report.sections:
@@ -278,7 +284,6 @@ def _check(given: "ReportSettings") -> int:
 
 
 _PROGRAMS = {
-    "report": _report,
     "status": _status,
     "watch status": _watch_status,
     "curves": _curves,

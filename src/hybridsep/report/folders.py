@@ -15,6 +15,7 @@ from hybridsep.config.identity import identity, science
 from hybridsep.data.subset import HELD_OUT, evaluation_subset
 from hybridsep.errors import ConfigError, RecordError, UserError
 from hybridsep.runs import machine, records
+from hybridsep.runs.provenance import tracked
 from hybridsep.runs.record import Record, Result
 
 
@@ -75,6 +76,12 @@ def choose(results: Path, study: str) -> list[str]:
     if study not in found:
         raise ConfigError(f"no study '{study}' under {results / 'runs'}; there are {', '.join(found)}")
     return [study]
+
+
+def committed(results: Path) -> list[str]:
+    """Return the studies of which git tracks a file of their runs."""
+    kept = {path.split("/")[1] for path in tracked(results) if path.startswith(("runs/", "speed/"))}
+    return [name for name in studies(results) if name in kept]
 
 
 @dataclass

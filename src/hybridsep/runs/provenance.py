@@ -62,23 +62,31 @@ def git_state() -> dict[str, Any]:
 
 def _checkout(source: Path) -> dict[str, Any] | None:
     """Return the state of the checkout at `source`, None when there is no git, no repository, or not our own."""
-    # In a hook, and in a linked worktree, git names its own repository there, and that name would win over `-C`.
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-
-    def git(*command: str) -> list[str]:
-        # Without the optional lock nobody's own git has to wait for ours.
-        asked = ["git", "-C", str(source), "--no-optional-locks", *command]
-        done = subprocess.run(asked, capture_output=True, text=True, check=True, timeout=10, env=environment)
-        return done.stdout.splitlines()
-
     try:
         with (source / "pyproject.toml").open("rb") as file:
             if tomllib.load(file)["project"]["name"] != "hybridsep":
                 return None
-        commit, top = git("rev-parse", "HEAD", "--show-toplevel")
+        commit, top = _git(source, "rev-parse", "HEAD", "--show-toplevel")
         if not os.path.samefile(top, source):
             return None
-        changed = git("status", "--porcelain", "--", "src", "conf")
+        changed = _git(source, "status", "--porcelain", "--", "src", "conf")
     except (OSError, ValueError, LookupError, TypeError, subprocess.SubprocessError):
         return None
     return {"commit": commit, "dirty": bool(changed), "from": "git"}
+
+
+def tracked(folder: Path) -> list[str]:
+    """Return the files under a folder that git tracks, as paths from there; none where there is no git."""
+    try:
+        return _git(folder, "ls-files", "-z")[0].split("\0")
+    except (OSError, LookupError, subprocess.SubprocessError):
+        return []
+
+
+def _git(folder: Path, *command: str) -> list[str]:
+    # In a hook, and in a linked worktree, git names its own repository there, and that name would win over `-C`.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    # Without the optional lock nobody's own git has to wait for ours.
+    words = ["git", "-C", str(folder), "--no-optional-locks", *command]
+    done = subprocess.run(words, capture_output=True, text=True, check=True, timeout=10, env=environment)
+    return done.stdout.splitlines()
