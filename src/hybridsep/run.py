@@ -25,7 +25,7 @@ def job(composed: "DictConfig") -> float:
 
 
 def _measure(config: "Config", monitor: "Monitor", stop: Stop) -> bool:
-    from hybridsep.bench import speed
+    from hybridsep.bench import speed  # with torch, so only when it is wanted
 
     return speed.measure(config, monitor=monitor, stop=stop)
 
@@ -39,16 +39,10 @@ def main() -> None:
 
 
 def _main(stop: Stop) -> int:
-    words = sys.argv[1:]
-    if "--version" in words:
-        from hybridsep import __version__
+    from hybridsep.launch import help
 
-        print(f"hybridsep {__version__}")
-        return 0
-    if not words or not {"--help", "-h"}.isdisjoint(words):
-        from hybridsep.launch.help import text
-
-        print(text(words))
+    if text := help.answer(sys.argv[1:]):
+        print(text)
         return 0
     from hybridsep.launch.supervisor import supervise
 

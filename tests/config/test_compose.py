@@ -97,6 +97,10 @@ def test_names_of_datasets(compose):
         ("0..9", list(range(10))),
         ("4..4", [4]),
         ([0, 2, "5..7"], [0, 2, 5, 6, 7]),
+        ("0,2,5..7", [0, 2, 5, 6, 7]),
+        ("range(0,10)", list(range(10))),
+        ("4, range(0, 3)", [4, 0, 1, 2]),
+        (["range(3)", "range(4,9,2)"], [0, 1, 2, 4, 6, 8]),
     ],
 )
 def test_trials(text, trials):
@@ -104,7 +108,29 @@ def test_trials(text, trials):
 
 
 @pytest.mark.parametrize(
-    "text", ["9..0", "", "a", "-1", "1.5", 1.5, True, None, [], [1, "0..3"], "0...3", "0..", "0..99999", "٣", {"a": 1}]
+    "text",
+    [
+        "9..0",
+        "",
+        "a",
+        "-1",
+        "1.5",
+        1.5,
+        True,
+        None,
+        [],
+        [1, "0..3"],
+        "1,0..3",
+        "0,",
+        "range(3,0)",
+        "range(0,)",
+        "range(0,9,0)",
+        "0...3",
+        "0..",
+        "0..99999",
+        "٣",
+        {"a": 1},
+    ],
 )
 def test_what_is_not_a_trial(text):
     with pytest.raises(ConfigError, match=r"^trial=.*allowed: 3, 0\.\.9 or \[0,2,5\.\.7\]") as error:

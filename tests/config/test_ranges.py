@@ -96,7 +96,7 @@ def test_of_the_report(word):
 )
 def test_of_the_bench(word):
     with pytest.raises(ConfigError, match=f"^{word.split('=')[0].replace('.', '[.]')}=.* is not allowed: "):
-        bench.load([word], commands="")
+        bench.load([word])
 
 
 @pytest.mark.parametrize(

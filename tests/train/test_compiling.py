@@ -20,6 +20,18 @@ def test_without_a_compiler_it_is_one_line_and_nothing_is_written(run, tmp_path,
     assert not (tmp_path / "results").exists()
 
 
+def test_what_is_compiled_is_kept_in_the_data_folder_or_where_the_user_says(tmp_path, monkeypatch):
+    from torch._inductor.runtime.cache_dir_utils import cache_dir
+
+    monkeypatch.setenv("CXX", "true")
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "theirs"))
+    compiling.check_compiler(torch.device("cpu"), str(tmp_path / "data"))
+    assert cache_dir() == str(tmp_path / "theirs")
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR")
+    compiling.check_compiler(torch.device("cpu"), str(tmp_path / "data"))
+    assert cache_dir() == str(tmp_path / "data/cache/torch-compile")
+
+
 def test_trials_that_would_compile_at_once_are_refused_where_that_is_not_sound():
     gpu, cpu = torch.device("cuda"), torch.device("cpu")
     compiling.check_concurrency(gpu, trials_at_once=10, cuda_graph=True)

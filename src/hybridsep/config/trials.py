@@ -13,16 +13,15 @@ ALLOWED = f"3, 0..9 or [0,2,5..7], each trial once, from 0 to {MAX_TRIAL}"
 def parse_trials(value: Any) -> list[int]:
     """Return the trials that `trial=` names: `3`, `0..9` (both ends included) or a list of these, `[0,2,5..7]`.
 
-    `range(0,10)`, Hydra's way to write 0..9 where it sweeps, means the same anywhere.
+    `range(0,10)`, Hydra's way to write 0..9 where it sweeps, means the same anywhere. Text may be a list too: `0,2,5..7`.
 
     Raises ConfigError for anything else, an empty or backward range, a repeated trial, or a number outside 0..9999.
     """
-    listed = isinstance(value, Sequence) and not isinstance(value, str)
-    parts = [_numbers(part) for part in (value if listed else [value])]
-    if not parts or any(not part or part[-1] > MAX_TRIAL for part in parts):
-        raise refuse("trial", value, ALLOWED)
-    trials = [trial for part in parts for trial in part]
-    if len(set(trials)) != len(trials):
+    listed: Any = re.split(r"\s*,\s*(?![^(]*\))", value) if isinstance(value, str) else value
+    parts = [_numbers(part) for part in (listed if isinstance(listed, Sequence) else [listed])]
+    possible = all(part and part[-1] <= MAX_TRIAL for part in parts)
+    trials = [trial for part in parts for trial in part] if possible else []
+    if not trials or len(set(trials)) != len(trials):
         raise refuse("trial", value, ALLOWED)
     return trials
 

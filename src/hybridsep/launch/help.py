@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from hybridsep import __version__
 from hybridsep.config import config_dir
 
 _HEAD = """hybridsep: train the networks of a comparison over trials, resumably.
@@ -24,12 +25,19 @@ _EXIT = (
 _NOT_CHOICES = {"model/base", "hydra/sweeper"}  # what models are made of, and what every sweep is
 
 
-def text(words: list[str]) -> str:
-    """Return the help; a group that `words` choose (`data=synthetic`) shows the keys of that choice."""
+def answer(arguments: list[str]) -> str:
+    """Return the version or the help for a command line that asks for one, or is empty; else nothing."""
+    if "--version" in arguments:
+        return f"hybridsep {__version__}"
+    return text(arguments) if not arguments or {"--help", "-h"} & set(arguments) else ""
+
+
+def text(arguments: list[str]) -> str:
+    """Return the help; a group that is chosen (`data=synthetic`) shows the keys of that choice."""
     root = config_dir()
     main = (root / "config.yaml").read_text(encoding="utf-8")
     defaults = dict(re.findall(r"^  - (\w+): (\w+)$", main, re.MULTILINE))
-    chosen = {**defaults, **dict(word.split("=", 1) for word in words if "=" in word)}
+    chosen = {**defaults, **dict(argument.split("=", 1) for argument in arguments if "=" in argument)}
     parts = [_HEAD, *_choices(root), "", "Every key with its value (set with key=value; --cfg job shows all resolved):"]
     parts.append(_own_keys(main))
     for group in (group for group, name in defaults.items() if name != "null"):

@@ -16,5 +16,5 @@ def forget(settings: ReportSettings, target: str) -> str:
         raise ConfigError("forget takes one study: python -m hybridsep.report forget resnext=5..9 study=quick")
     results = Path(settings.results)
     [study] = choose(results, settings.study)
-    gone = asked.forget(records.study_folder(results, study), row, parse_trials(trials.split(",")) if equals else None)
+    gone = asked.forget(records.study_folder(results, study), row, parse_trials(trials) if equals else None)
     return f"{study}: {row} {ranges(gone)} no longer asked for; what was trained of it stays"

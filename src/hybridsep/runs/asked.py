@@ -75,7 +75,7 @@ def _locked(study: Path) -> AbstractContextManager[None]:
 
 def _trials(value: object) -> list[int]:
     """Read the trials of a row: `"0..2,5"`, or a list."""
-    return [] if value in ("", []) else parse_trials(value.split(",") if isinstance(value, str) else value)
+    return [] if value in ("", []) else parse_trials(value)
 
 
 def _write(study: Path, rows: Rows) -> None:

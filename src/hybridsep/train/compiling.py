@@ -4,6 +4,7 @@ import importlib.util
 import os
 import shutil
 import sys
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -11,14 +12,19 @@ from torch import nn
 from hybridsep.errors import ConfigError
 
 
-def check_compiler(device: torch.device) -> None:
-    """Raise ConfigError, in one line, when torch.compile lacks the compiler that it needs for `device`."""
+def check_compiler(device: torch.device, data_dir: str) -> None:
+    """Raise ConfigError, in one line, when torch.compile lacks the compiler that it needs for `device`.
+
+    What is compiled is kept in `data_dir`, unless TORCHINDUCTOR_CACHE_DIR names another folder: torch's own choice is
+    the temporary folder, which many share.
+    """
     if device.type == "cuda" and importlib.util.find_spec("triton") is None:
         raise ConfigError("compile=true needs Triton on a GPU, and it is not installed; compile=false does without")
     # torch asks for the same: the variable, else the system's usual one.
     compiler = os.environ.get("CXX") or ("clang++" if sys.platform == "darwin" else "g++")
     if shutil.which(compiler.split()[0]) is None:
         raise ConfigError(f"compile=true needs a C++ compiler, and {compiler} is not here: install it or set CXX")
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(Path(data_dir).absolute() / "cache" / "torch-compile"))
 
 
 def check_concurrency(device: torch.device, *, trials_at_once: int | None, cuda_graph: bool) -> None:

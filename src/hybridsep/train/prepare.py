@@ -62,7 +62,7 @@ def prepare(config: Config) -> PreparedRow:
     threads = precision.prepare(device, config.threads)
     decided, note = precision.resolve_precision(config.precision, device)
     if config.compile:
-        check_compiler(device)
+        check_compiler(device, config.data_dir)
         check_concurrency(device, trials_at_once=config.trials_at_once, cuda_graph=config.cuda_graph)
     dataset = build.dataset(config)
     images = _images(config, dataset)
