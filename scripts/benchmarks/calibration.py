@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 
 from hybridsep.report import distances, render, settings
+from hybridsep.report.keyed import Column, table_of
 from hybridsep.report.settings import AnalysisOptions
-from hybridsep.report.table import MISSING, Column, Table, percent, tenth
+from hybridsep.report.table import MISSING, Table, percent, tenth
 from hybridsep.runs.seeds import stream
 from hybridsep.statistics import difference, distance, noise
 from hybridsep.statistics.difference import Interval
@@ -334,7 +335,7 @@ def error_tables(options: AnalysisOptions, trials: Sequence[int], rows: int, sim
         f" as much as {min(100, 300 / simulations):.2g} %."
     )
     return [
-        Table(
+        table_of(
             name="calibration-intervals",
             title=f"How often {percent(options.alpha)} intervals hold the true difference",
             columns=[
@@ -346,7 +347,7 @@ def error_tables(options: AnalysisOptions, trials: Sequence[int], rows: int, sim
             lines=lines,
             notes=[origin],
         ),
-        Table(
+        table_of(
             name="calibration-tests",
             title=f"How often tests at level {alpha}, the verdict and the star say so",
             columns=[
@@ -387,7 +388,7 @@ def function_table(options: AnalysisOptions, trials: Sequence[int], rows: int, s
         for count in trials
         if count > 2
     ]
-    return Table(
+    return table_of(
         name="calibration-functions",
         title="How often the distance of functions says so",
         columns=[

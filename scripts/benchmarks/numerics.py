@@ -15,7 +15,8 @@ from hybridsep.config import Config
 from hybridsep.config.identity import flatten
 from hybridsep.data import Dataset
 from hybridsep.data.batches import normalise
-from hybridsep.report.table import Column, Table, number
+from hybridsep.report.keyed import Column, table_of
+from hybridsep.report.table import Table, number
 from hybridsep.train import precision
 from hybridsep.train.step import DeviceData
 from scripts.benchmarks import arguments
@@ -185,8 +186,10 @@ def _tables(record: dict[str, Any]) -> list[Table]:
         " weights at the end and those of float32, by the distance that these came from the start."
     )
     return [
-        Table("numerics", "What bfloat16 changes", columns, lines, notes=notes),
-        Table("trained", "A short training in either format", ends, list(map(flatten, record["lines"])), notes=[note]),
+        table_of("numerics", "What bfloat16 changes", columns, lines, notes=notes),
+        table_of(
+            "trained", "A short training in either format", ends, list(map(flatten, record["lines"])), notes=[note]
+        ),
     ]
 
 

@@ -22,7 +22,8 @@ from hybridsep.config import Config
 from hybridsep.config.identity import flatten
 from hybridsep.data import Dataset
 from hybridsep.networks.cost import cost_of
-from hybridsep.report.table import Column, Table, count, number
+from hybridsep.report.keyed import Column, table_of
+from hybridsep.report.table import Table, count, number
 from hybridsep.train import build
 from hybridsep.train.step import evaluation_batch, logits_of
 from scripts.benchmarks import arguments
@@ -355,7 +356,7 @@ def _tables(lines: Sequence[Line], command: str, *, size: str, batch: int) -> li
     )
     title = "What one image and one training step need"
     times = [_times(lines, place, chip, names) for place, chip in enumerate(CHIPS)]
-    return [Table("needs", title, needs, [asdict(each) for each in lines], heading=heading), *times]
+    return [table_of("needs", title, needs, [asdict(each) for each in lines], heading=heading), *times]
 
 
 def _times(lines: Sequence[Line], place: int, chip: Chip, names: list[Column]) -> Table:
@@ -388,7 +389,7 @@ def _times(lines: Sequence[Line], place: int, chip: Chip, names: list[Column]) -
         " one; a captured graph takes that away.",
     )
     last = place == len(CHIPS) - 1
-    return Table(chip.name.split()[-1].lower(), f"Times on {chip.name}", columns, cells, notes=notes if last else ())
+    return table_of(chip.name.split()[-1].lower(), f"Times on {chip.name}", columns, cells, notes=notes if last else ())
 
 
 if __name__ == "__main__":

@@ -17,7 +17,8 @@ from tests import made_runs
 
 from hybridsep.bench import output
 from hybridsep.errors import ConfigError
-from hybridsep.report.table import Column, Table, byte_count, tenth, times
+from hybridsep.report.keyed import Column, table_of
+from hybridsep.report.table import Table, byte_count, tenth, times
 from scripts.benchmarks import arguments
 
 _WIDTHS = (16, 32, 64)  # of conf/size/tiny.yaml
@@ -131,7 +132,7 @@ def _table(record: dict[str, Any]) -> Table:
         "run: size=tiny, the built-in data, rows of `separable`. report: made-up runs of 10,000 images unless set"
         " otherwise (--images), tables and figures.",
     ]
-    return Table("scaling", "Time and memory", columns, lines, notes=notes)
+    return table_of("scaling", "Time and memory", columns, lines, notes=notes)
 
 
 if __name__ == "__main__":

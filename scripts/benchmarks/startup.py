@@ -11,7 +11,8 @@ from typing import Any
 from hybridsep.bench.timing import spread
 from hybridsep.config.identity import flatten
 from hybridsep.errors import ConfigError
-from hybridsep.report.table import Column, Table, around
+from hybridsep.report.keyed import Column, table_of
+from hybridsep.report.table import Table, around
 from scripts.benchmarks import arguments, scaling
 
 # One trial of one step.
@@ -80,7 +81,7 @@ def _training(device: str) -> tuple[float, float]:
 def _table(starts: list[dict[str, Any]]) -> Table:
     columns = [Column("Command", "what", wide=True), Column("Seconds", ("seconds.median", "seconds.iqr"), around)]
     note = f"Median ± half the interquartile range of {starts[0]['seconds']['n']} starts, files in the page cache."
-    return Table("starts", "Start-up", columns, [flatten(line) for line in starts], notes=[note])
+    return table_of("starts", "Start-up", columns, [flatten(line) for line in starts], notes=[note])
 
 
 if __name__ == "__main__":

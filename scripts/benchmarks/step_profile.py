@@ -13,7 +13,8 @@ import torch
 from hybridsep.bench import output, rows, variants
 from hybridsep.bench.timing import Workload, time_block
 from hybridsep.bench.workloads import RowWorkloads
-from hybridsep.report.table import Column, Table, percentage, tenth
+from hybridsep.report.keyed import Column, table_of
+from hybridsep.report.table import Table, percentage, tenth
 from scripts.benchmarks import arguments
 
 _CONVOLUTIONS = ("depthwise", "grouped", "1x1", "3x3")
@@ -136,7 +137,7 @@ def _table(record: dict[str, Any]) -> Table:
         " Backward: of all convolutions together. Pool: with the clearing of its gradient. Copies: casts to bfloat16,"
         " changes of layout, concatenation.",
     ]
-    return Table("profile", "Where the time of a step goes", columns, lines, notes=notes)
+    return table_of("profile", "Where the time of a step goes", columns, lines, notes=notes)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,8 @@ from hybridsep.bench.timing import time_block
 from hybridsep.bench.workloads import RowWorkloads
 from hybridsep.errors import ConfigError
 from hybridsep.modules.fast import has_fast
-from hybridsep.report.table import Column, Table, number, percentage, whole
+from hybridsep.report.keyed import Column, table_of
+from hybridsep.report.table import Table, number, percentage, whole
 from scripts.benchmarks import arguments, gpu, roofline
 
 _BLOCKS = 5
@@ -203,7 +204,7 @@ def _table(found: Measured) -> Table:
             " measured here."
         )
     notes += [f"Failed: {name}: {reason}" for name, reason in found.failed.items()]
-    return Table("steps", "Step times", columns, lines, notes=notes)
+    return table_of("steps", "Step times", columns, lines, notes=notes)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from hybridsep.report import contrasts, folders, null, runset, settings, verdict
 from hybridsep.report.__main__ import main
 from hybridsep.report.distances import ANOTHER_FUNCTION, SAME_FUNCTION, UNCLEAR
 from hybridsep.statistics import difference, noise
+from hybridsep.statistics.difference import Interval
 
 RESULTS = Path(__file__).resolve().parents[2] / "results"
 STUDY = "cifar10-jpeg-small-30ep"
@@ -35,8 +36,8 @@ def runsets():
     ],
 )
 def test_the_distance_decides_where_the_error_cannot(low, high, equal, function, outcome):
-    entry = {"low": low, "high": high, "equivalent": equal, "function": function}
-    assert verdicts.by_function(entry, 0.25) == outcome
+    evidence = verdicts.Evidence("", 6, "", Interval(None, low, high), equal, function=function)
+    assert verdicts.by_function(evidence, 0.25) == outcome
 
 
 def test_the_committed_verdicts():
@@ -47,17 +48,17 @@ def test_the_committed_verdicts():
 
 
 def test_the_papers_numbers_under_the_null(runsets):
-    [found] = [table for one in runsets if (table := null.table(one, settings.paper()))]
-    lines = {(round(line["error"], 1), line["shared"]): line for line in found.lines}
-    line = lines[6.0, "the same"]
+    [shown] = [table for one in runsets if (table := null.table(one, settings.paper()))]
+    lines = {(round(float(line["error"]), 1), line["shared"]): line for line in csv.DictReader(shown.csv.splitlines())}
+    six = lines[6.0, "the same"]
     # The share D is measured, 0.397 of what independent errors give.
-    assert line["absolute_0"] == pytest.approx(0.0013, abs=1e-4) and line["absolute_1"] == pytest.approx(
-        0.027, abs=1e-3
-    )
-    assert line["signed_0"] == pytest.approx(0.68, abs=0.005) and line["signed_1"] == pytest.approx(0.85, abs=0.005)
-    assert 5e-5 < line["both"] < 1e-4
-    assert lines[19.9, "the same"]["share"] == pytest.approx(12.66, abs=0.01)
-    words = " ".join(found.notes)
+    assert float(six["absolute_0"]) == pytest.approx(0.0013, abs=1e-4)
+    assert float(six["absolute_1"]) == pytest.approx(0.027, abs=1e-3)
+    assert float(six["signed_0"]) == pytest.approx(0.68, abs=0.005)
+    assert float(six["signed_1"]) == pytest.approx(0.85, abs=0.005)
+    assert 5e-5 < float(six["both"]) < 1e-4
+    assert float(lines[19.9, "the same"]["share"]) == pytest.approx(12.66, abs=0.01)
+    words = " ".join(shown.notes)
     assert "improbable" in words and "ordinary" in words and "impossible" not in words and "fabricat" not in words
 
 
@@ -93,10 +94,10 @@ def test_a_narrowed_row_less_the_full_one(runsets):
     options = settings.load([]).report
     pair = contrasts.joined(runsets, ("hybrid_matched", "hybrid"))
     found = contrasts.of_rows(pair, ("hybrid_matched", "hybrid"), options)
-    assert found.name == "Hybrid, narrowed less Hybrid" and found.found.interval.mean == pytest.approx(1.32, abs=0.1)
+    assert found.name == "Hybrid, narrowed less Hybrid" and found.contrast.interval.mean == pytest.approx(1.32, abs=0.1)
     four = ("inception_matched", "inception", "hybrid_matched", "hybrid")
     apart = contrasts.of_rows(contrasts.joined(runsets, four), four, options)
-    assert apart.found.trials >= 10 and apart.found.interval.low > 0
+    assert apart.contrast.trials >= 10 and apart.contrast.interval.low > 0
     assert contrasts.joined(runsets, ("hybrid", "nobody")) is None
 
 

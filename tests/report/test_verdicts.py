@@ -16,7 +16,9 @@ from hybridsep.config.overrides import read_yaml
 from hybridsep.errors import ConfigError
 from hybridsep.report import __main__ as command
 from hybridsep.report import claims, conditions, settings, speed, verdicts
+from hybridsep.report.comparison import Difference
 from hybridsep.report.settings import Claim, RowSpec
+from hybridsep.statistics.difference import Equivalence, Interval
 
 # Runs as the paper's are, with the configuration that the experiment composes, but for the number of images.
 PAPERS = {"images": 2000, "data": "cifar10"}
@@ -207,7 +209,7 @@ def test_a_claim_s_own_margin_is_used_by_every_rule(tmp_path, monkeypatch):
 def test_a_claim_that_cannot_be_judged_is_refused_by_name(change, says):
     paper = replace(settings.paper(), claims={"mine": replace(settings.paper().claims["hybrid"], **change)})
     with pytest.raises(ConfigError, match="claim mine: " + re.escape(says)):
-        claims.judge({}, speed.Measured("s", [], {}, {}), paper, settings.load([]).report)
+        claims.judge({}, speed.Speeds("s", [], {}, {}), paper, settings.load([]).report)
 
 
 def test_a_seventh_row_of_figure_4_is_a_row(tmp_path, monkeypatch):
@@ -274,10 +276,7 @@ def test_a_gain_needs_both_tables(tmp_path):
     ],
 )
 def test_what_runs_show_is_one_rule_for_all(equal, p, shown):
-    entry = {"low": None, "high": None, "equivalent": equal}
-    assert verdicts.shows({**entry, "p_holm": p}, 0.05) == shown
-    low, high = {"different": (0.1, 0.2), "undecided": (-0.1, 0.2), "same": (0.1, 0.2)}[shown]
-    assert verdicts.shows({**entry, "low": low, "high": high}, 0.05) == shown
+    assert verdicts.shows(Difference(p_holm=p, equivalence_holm=Equivalence(None, equal)), 0.05) == shown
 
 
 @pytest.mark.parametrize(
@@ -290,7 +289,7 @@ def test_what_runs_show_is_one_rule_for_all(equal, p, shown):
     ],
 )
 def test_sign_rule(low, high, outcome):
-    assert verdicts.by_sign({"low": low, "high": high}) == outcome
+    assert verdicts.by_sign(Interval(None, low, high)) == outcome
 
 
 @pytest.mark.parametrize(
@@ -305,9 +304,9 @@ def test_sign_rule(low, high, outcome):
     ],
 )
 def test_rules_of_equality_and_difference(low, high, equal, p, as_equal, as_different):
-    entry = {"low": low, "high": high, "equivalent": equal, "p_holm": p}
-    assert verdicts.by_equivalence(entry, 0.25) == as_equal
-    assert verdicts.by_difference(entry, 0.05) == as_different
+    evidence = verdicts.Evidence("", 6, "", Interval(None, low, high), equal, different=p is not None and p < 0.05)
+    assert verdicts.by_equivalence(evidence, 0.25) == as_equal
+    assert verdicts.by_difference(evidence, 0.25) == as_different
 
 
 def test_a_claim_needs_all_its_comparisons():

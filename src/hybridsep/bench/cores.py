@@ -15,7 +15,8 @@ from hybridsep.bench.variants import ours
 from hybridsep.bench.workloads import RowWorkloads
 from hybridsep.config.identity import flatten
 from hybridsep.networks.cost import cost_of
-from hybridsep.report.table import Column, Table, count, rate
+from hybridsep.report.keyed import Column, table_of
+from hybridsep.report.table import Table, count, rate
 from hybridsep.runs import machine
 
 
@@ -79,7 +80,7 @@ def table(found: Sequence[Row], *, at_once: int, threads: int) -> Table:
         " trials together. Ratio: within each round. The same: the ratio differs from 1 by less than half its"
         " interquartile range."
     )
-    return Table("cores", "One trial with all cores, or a trial for each core", columns, lines, notes=[note])
+    return table_of("cores", "One trial with all cores, or a trial for each core", columns, lines, notes=[note])
 
 
 _times: Callable[[Any], str] = "x {:.2f}".format

@@ -7,8 +7,8 @@ from typing import Any
 
 from hybridsep.bench.timing import ratios, spread
 from hybridsep.config.identity import flatten
+from hybridsep.report.keyed import Column, table_of
 from hybridsep.report.table import (
-    Column,
     Table,
     around,
     byte_count,
@@ -138,7 +138,7 @@ def _ablation(measured: Measurements) -> Table:
         "Data: of the usual loop, the share of its time spent waiting for batches; of ours, the time of the gather"
         f" alone by that of a step. {_verdict(measured.models)}",
     ]
-    return Table("throughput", "The usual loop and ours", columns, lines, notes=notes)
+    return table_of("throughput", "The usual loop and ours", columns, lines, notes=notes)
 
 
 def _verdict(models: Sequence[Row]) -> str:
@@ -170,7 +170,7 @@ def compared(models: Sequence[Row]) -> Table:
         Column("Way", "way", wide=True),
     ]
     note = "All rows: the harmonic mean, as a study trains every row on as many images."
-    return Table("models", "Per module: the usual loop and the best way", columns, lines, notes=[note])
+    return table_of("models", "Per module: the usual loop and the best way", columns, lines, notes=[note])
 
 
 def _side_by_side(usual: Sequence[float], ours: Sequence[float]) -> dict[str, Any]:

@@ -92,7 +92,7 @@ def _compare(given: "ReportSettings", *rows: str) -> int:
         for problem in problems:
             print(f"left out: {problem.message}", file=sys.stderr)
         if len(rows) == 2:
-            for table in pair.tables(together, given.report):
+            for table in pair.tables_of(together, given.report):
                 terminal.print_table(screen, table)
         found = contrasts.of_rows(together, rows, given.report)
         terminal.print_table(screen, contrasts.table("contrast", "On all test images", [found], given.report))
@@ -186,7 +186,7 @@ def _status(given: "ReportSettings") -> int:
     results, paper, screen = Path(given.results), settings.paper(), terminal.console()
     for name in status.studies_of(results, given.study):
         runs, problems = folders.read(results, [name])
-        terminal.print_table(screen, status.look(results, name, runs, problems, paper, given.report))
+        terminal.print_table(screen, status.look(results, name, runs, problems, paper, given.report).table)
         for table in status.one_more_trial(name, runs, paper, given.report):
             terminal.print_table(screen, table)
         for problem in problems:

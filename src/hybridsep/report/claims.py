@@ -5,45 +5,54 @@ inconclusive.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 from hybridsep.errors import ConfigError
 from hybridsep.report import conditions, speed, verdicts
 from hybridsep.report.comparison import Comparison
 from hybridsep.report.runset import RunSet
-from hybridsep.report.settings import AnalysisOptions, Claim, Paper
-from hybridsep.report.speed import Measured
-from hybridsep.report.table import Column, Table, percent
+from hybridsep.report.settings import AnalysisOptions, Claim, OpenPoint, Paper
+from hybridsep.report.speed import Speeds
+from hybridsep.report.table import Column, Table, build, csv_only, percent
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A claim, its `rule` in words, and what the runs say of it: `here` by the rule, `verdict` on the paper.
+
+    `measured` and `shows` are what was compared, over `n` trials at least; `because` says why `verdict` is not `here`.
+    """
+
+    name: str
+    claim: Claim
+    rule: str
+    measured: str = "-"
+    n: int = 0
+    shows: str = ""
+    here: str = verdicts.NOT_RUN
+    verdict: str = verdicts.UNDECIDED
+    because: str = verdicts.NOT_RUN
 
 
 def judge(
-    tables: Mapping[str, tuple[RunSet, Comparison]], measured: Measured, paper: Paper, choices: AnalysisOptions
-) -> list[dict[str, Any]]:
-    """Return one entry per claim of the paper, judged on its table of `tables`, or on what was measured of speed.
+    tables: Mapping[str, tuple[RunSet, Comparison]], speeds: Speeds, paper: Paper, options: AnalysisOptions
+) -> list[Verdict]:
+    """Return a verdict per claim of the paper, judged on its table of `tables`, or on what was measured of speed.
 
     A table that is the counterpart of another one judges the claims of that one again. Raises ConfigError for a
     claim that cannot be judged.
     """
-    there = {*tables, *([speed.TABLE] if measured.records else [])}
-    entries = []
+    there = {*tables, *([speed.TABLE] if speeds.records else [])}
+    results = []
     for name, claim in _with_counterparts(paper, there).items():
         _check(name, claim, paper)
-        case = verdicts.Case(claim, tables, measured, choices)
-        entry: dict[str, Any] = {
-            "claim": name,
-            "where": claim.where,
-            "says": claim.says,
-            "rule": verdicts.RULES[claim.rule].text.format(
-                margin=case.margin, alpha=choices.alpha, distance=choices.distance
-            ),
-        }
-        if claim.table in there:
-            entries.append(entry | _judge(case, paper))
-        else:
-            nothing = {"measured": "-", "n": 0, "shows": "", "here": verdicts.NOT_RUN, "verdict": verdicts.UNDECIDED}
-            entries.append(entry | nothing | {"because": verdicts.NOT_RUN})
-    return entries
+        case = verdicts.Case(claim, tables, speeds, options)
+        rule = verdicts.RULES[claim.rule].text.format(
+            margin=case.margin, alpha=options.alpha, distance=options.distance
+        )
+        verdict = Verdict(name, claim, rule)
+        results.append(_judge(verdict, case, paper) if claim.table in there else verdict)
+    return results
 
 
 def _check(name: str, claim: Claim, paper: Paper) -> None:
@@ -92,30 +101,28 @@ def _with_counterparts(paper: Paper, there: Collection[str]) -> dict[str, Claim]
     return claims
 
 
-def _judge(case: verdicts.Case, paper: Paper) -> dict[str, Any]:
+def _judge(verdict: Verdict, case: verdicts.Case, paper: Paper) -> Verdict:
     findings = verdicts.find(case)
     here = verdicts.judge([finding.outcome for finding in findings])
-    found = _deviations(case, paper)
-    open_ = any(not one.accepted for one in found)
-    verdict = verdicts.UNDECIDED if open_ or here == verdicts.NOT_RUN else here
-    reasons = list(map(str, sorted(found, key=lambda one: one.accepted)))
-    if not reasons and here == verdicts.NOT_RUN:
-        reasons = [here]
-    return {
-        "measured": "; ".join(finding.text for finding in findings),
-        "n": min(finding.n for finding in findings),
-        "shows": _shown(findings, case.margin),
-        "here": here,
-        "verdict": verdict,
-        "because": "; ".join(reasons),
-    }
+    deviations = sorted(_deviations(case, paper), key=lambda one: one.accepted)
+    open_ = any(not one.accepted for one in deviations)
+    reasons = list(map(str, deviations)) or ([here] if here == verdicts.NOT_RUN else [])
+    return replace(
+        verdict,
+        measured="; ".join(f"{finding.evidence.label} {finding.evidence.text}" for finding in findings),
+        n=min(finding.evidence.n for finding in findings),
+        shows=_shown([finding.evidence for finding in findings], case.margin),
+        here=here,
+        verdict=verdicts.UNDECIDED if open_ or here == verdicts.NOT_RUN else here,
+        because="; ".join(reasons),
+    )
 
 
 def _deviations(case: verdicts.Case, paper: Paper) -> list[conditions.Deviation]:
     """Return what is not as in the paper of the rows that a claim rests on, also those of another table."""
     rows = {*case.claim.rows, *case.claim.against}
     if case.claim.table == speed.TABLE:
-        return conditions.concerning(case.measured.deviations, rows)
+        return conditions.concerning(case.speeds.deviations, rows)
     holding = [
         runset for runset, _ in case.tables.values() if runset is case.runset or rows & _only_there(case, runset)
     ]
@@ -128,53 +135,49 @@ def _only_there(case: verdicts.Case, runset: RunSet) -> set[str]:
     return {row for row, trials in runset.runs.items() if trials} - set(case.runset.rows)
 
 
-def _shown(findings: Sequence[verdicts.Finding], margin: float) -> str:
+def _shown(evidence: Sequence[verdicts.Evidence], margin: float) -> str:
     """Return what the runs show whatever the claim: which comparisons come out the same, different or undecided."""
     groups: dict[str, list[str]] = {}
-    for finding in findings:
-        if finding.n:
-            groups.setdefault(finding.shows, []).append(finding.label)
-    within = f"{verdicts.SAME} (±{margin:g})"
-    named = {
-        within + shows.removeprefix(verdicts.SAME) if shows.startswith(verdicts.SAME) else shows: labels
-        for shows, labels in groups.items()
-    }
-    return (
-        next(iter(named), "")
-        if len(named) < 2
-        else "; ".join(f"{shows}: {', '.join(labels)}" for shows, labels in named.items())
-    )
+    for one in evidence:
+        if one.n:
+            same = one.shows.startswith(verdicts.SAME)
+            within = f"{verdicts.SAME} (±{margin:g}){one.shows.removeprefix(verdicts.SAME)}"
+            groups.setdefault(within if same else one.shows, []).append(one.label)
+    if len(groups) < 2:
+        return next(iter(groups), "")
+    return "; ".join(f"{shows}: {', '.join(labels)}" for shows, labels in groups.items())
 
 
-def table(entries: Sequence[dict[str, Any]], choices: AnalysisOptions, study: str) -> Table:
+def table(judged: Sequence[Verdict], options: AnalysisOptions, study: str) -> Table:
     """Return the claims that the runs say something about; a note names the places of the others. CSV has all."""
-    judged = [entry for entry in entries if entry["here"] != verdicts.NOT_RUN]
-    others = sorted({entry["where"] for entry in entries if entry["here"] == verdicts.NOT_RUN})
+    others = sorted({one.claim.where for one in judged if one.here == verdicts.NOT_RUN})
     notes = [
-        f"These runs show: same, when two one-sided tests find the difference within ±{choices.margin:g} points (or the"
-        f" margin named); different (faster, slower), when a test or interval of {percent(choices.alpha)} excludes 0;"
+        f"These runs show: same, when two one-sided tests find the difference within ±{options.margin:g} points (or the"
+        f" margin named); different (faster, slower), when a test or interval of {percent(options.alpha)} excludes 0;"
         " else undecided. Of the claim: by its rule, from these numbers alone, in points of test error unless a ratio"
         " (x). n: the fewest trials (of speed: timed blocks) behind one of the numbers. On the paper: the same, but"
         f" {verdicts.UNDECIDED} unless the runs were made under the paper's conditions (conf/paper.yaml)."
     ]
     if others:
         notes.append(f"Claims that these runs do not touch: {', '.join(others)}.")
-    return Table(
-        name="verdicts",
-        title=f"Verdicts on the paper's claims from study {study}",
-        columns=[
-            Column("Where", "where", wide=True),
-            Column("The paper says", "says", wide=True),
-            Column("Measured here", "measured", wide=True, place="files"),
-            Column("n", "n"),
-            Column("Rule", "rule", wide=True, place="files"),
-            Column("These runs show", "shows", wide=True),
-            Column("Of the claim", "here"),
-            Column("On the paper", "verdict"),
-        ],
-        lines=judged,
-        data=entries,
-        fields="claim where says measured n rule shows here verdict because".split(),
+    columns: list[Column[Verdict]] = [
+        csv_only("claim", lambda one: one.name),
+        Column("Where", lambda one: one.claim.where, csv="where", wide=True),
+        Column("The paper says", lambda one: one.claim.says, csv="says", wide=True),
+        Column("Measured here", lambda one: one.measured, csv="measured", wide=True, place="files"),
+        Column("n", lambda one: one.n, csv="n"),
+        Column("Rule", lambda one: one.rule, csv="rule", wide=True, place="files"),
+        Column("These runs show", lambda one: one.shows, csv="shows", wide=True),
+        Column("Of the claim", lambda one: one.here, csv="here"),
+        Column("On the paper", lambda one: one.verdict, csv="verdict"),
+        csv_only("because", lambda one: one.because),
+    ]
+    return build(
+        "verdicts",
+        f"Verdicts on the paper's claims from study {study}",
+        columns,
+        [one for one in judged if one.here != verdicts.NOT_RUN],
+        csv=(columns, judged),
         notes=notes,
         terminal=True,
     )
@@ -183,24 +186,20 @@ def table(entries: Sequence[dict[str, Any]], choices: AnalysisOptions, study: st
 def protocol_deviations(runset: RunSet, paper: Paper) -> Table:
     """Return what the paper leaves open, our choice, and where this study chose otherwise."""
     chosen = conditions.chosen()
+    columns: list[Column[tuple[OpenPoint, str]]] = [
+        Column("The paper leaves open", lambda line: line[0].point, csv="point", wide=True),
+        Column("Choice", lambda line: line[0].choice, csv="choice", wide=True),
+        csv_only("key", lambda line: ", ".join(line[0].keys)),
+        Column("This study", lambda line: line[1], csv="here", wide=True),
+    ]
     lines = []
     for point in paper.open_points:
-        other = []
+        others = []
         for key in point.keys:
             default = chosen.get(key, "absent") if point.default is None else str(point.default)
-            found = runset.values(key)
-            if found != [default]:
-                other.append(f"{key} = {' or '.join(found)}")
-        line = {"point": point.point, "choice": point.choice, "key": ", ".join(point.keys) or None}
-        lines.append(line | {"here": "; ".join(other) or "as chosen"})
-    return Table(
-        name=f"{runset.table}-deviations",
-        title="What the paper leaves open, and what this study did",
-        columns=[
-            Column("The paper leaves open", "point", wide=True),
-            Column("Choice", "choice", wide=True),
-            Column("This study", "here", wide=True),
-        ],
-        lines=lines,
-        fields="point choice key here".split(),
-    )
+            values = runset.values(key)
+            if values != [default]:
+                others.append(f"{key} = {' or '.join(values)}")
+        lines.append((point, "; ".join(others) or "as chosen"))
+    title = "What the paper leaves open, and what this study did"
+    return build(f"{runset.table}-deviations", title, columns, lines)

@@ -1,19 +1,101 @@
-"""Every statistic of one table: the errors of a set of runs go in, one flat dictionary per row comes out."""
+"""Every statistic of one table: the errors of a set of runs go in, what `hybridsep.statistics` says of each row comes
+out.
+"""
 
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
 from hybridsep.report import distances
 from hybridsep.report.distances import Distances
 from hybridsep.report.runset import RunSet, Subset
-from hybridsep.report.settings import AnalysisOptions
+from hybridsep.report.settings import AnalysisOptions, RowSpec
+from hybridsep.runs.record import Cost, Result
 from hybridsep.runs.seeds import stream
 from hybridsep.statistics import agreement, difference, noise, power
+from hybridsep.statistics.agreement import McNemar
+from hybridsep.statistics.difference import Absolute, Equivalence, Interval, PairingGain, PermutationTest
 from hybridsep.statistics.machines import MachineEffect
 from hybridsep.statistics.many_to_one import ManyToOne, many_to_one
-from hybridsep.statistics.noise import MIN_TRIALS
+from hybridsep.statistics.noise import MIN_TRIALS, NoiseFloor
+
+Errors = Mapping[int, float]  # by trial, in percent
+_NO_INTERVAL = Interval(None, None, None)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How a row's errors differ from the baseline's, in points; without statistics, of the baseline itself.
+
+    `p` is that of `test`; `p_holm` and `equivalence_holm` are corrected over the rows of the table. `sd` is the
+    standard deviation over paired trials, `detectable` the difference that this many trials find.
+    """
+
+    pairs: int = 0
+    absolute: Absolute | None = None
+    sd: float | None = None
+    interval: Interval = _NO_INTERVAL
+    bootstrap: Interval = _NO_INTERVAL
+    welch: Interval = _NO_INTERVAL
+    permutation: PermutationTest = PermutationTest(None, None, None, 0)
+    p: float | None = None
+    test: Literal["t", "permutation"] | None = None
+    equivalence: Equivalence = Equivalence(None, None)
+    detectable: float | None = None
+    gain: PairingGain = PairingGain(None, None)
+    p_holm: float | None = None
+    equivalence_holm: Equivalence = Equivalence(None, None)
+
+
+@dataclass(frozen=True)
+class TrialResult:
+    """One finished trial; `mcnemar` and `disagreement` compare it with the baseline's, image by image."""
+
+    row: str
+    label: str
+    trial: int
+    error: float
+    error_all: float | None
+    result: Result
+    difference: float | None = None
+    mcnemar: McNemar | None = None
+    disagreement: float | None = None
+
+
+@dataclass(frozen=True)
+class RowResult:
+    """One row: `n` finished trials of those `expected`, their errors, and the difference from the baseline.
+
+    `own`: it stands beside the paper's rows. Of `mcnemar_n` trials with McNemar's test `mcnemar_significant` are below
+    alpha. `floor` is the noise floor for so many trials, None where they are too few for its range; `beyond_noise` is
+    None there, and for a row that begins with the baseline's weights, which is no pair of unlike seeds.
+    """
+
+    row: str
+    spec: RowSpec
+    n: int
+    mean_absolute: float | None
+    expected: int | None = None
+    is_baseline: bool = False
+    own: bool = False
+    error_mean: float | None = None
+    error_sd: float | None = None
+    cost: Cost = Cost()
+    images_per_second: float | None = None
+    difference: Difference = Difference()
+    mcnemar_n: int = 0
+    mcnemar_significant: int = 0
+    disagreement: float | None = None
+    many: ManyToOne | None = None
+    floor: NoiseFloor | None = None
+    beyond_noise: bool | None = None
+
+    @property
+    def label(self) -> str:
+        """What the row is called in a line of a table."""
+        return self.spec.label or self.row
 
 
 @dataclass(frozen=True)
@@ -21,82 +103,72 @@ class Comparison:
     """What the numbers of one table say. `rows` are in the table's order.
 
     `floor` is the noise floor that they are held against; `floors` has it for both ways of choosing images (`same`,
-    `own`); `trials` has one entry per row and trial.
+    `own`).
     """
 
-    rows: list[dict[str, Any]]
-    floor: noise.NoiseFloor
-    floors: dict[str, noise.NoiseFloor]
+    rows: list[RowResult]
+    floor: NoiseFloor
+    floors: dict[str, NoiseFloor]
     predicted: power.IndependentErrors | None
     seed_disagreement: agreement.Disagreement
     distances: Distances | None
     machines: list[MachineEffect]
-    trials: list[dict[str, Any]]
+    trials: list[TrialResult]
 
     @property
     def too_few(self) -> bool:
         """Whether the baseline has too few trials for a range of its noise."""
         return self.floor.too_few
 
-    def of(self, row: str) -> dict[str, Any]:
-        """Return the entry of one row. Raises StopIteration for a row that is not in the table."""
-        return next(entry for entry in self.rows if entry["row"] == row)
+    def of(self, row: str) -> RowResult:
+        """Return the result of one row. Raises StopIteration for a row that is not in the table."""
+        return next(result for result in self.rows if result.row == row)
 
 
-def compare(runset: RunSet, choices: AnalysisOptions) -> Comparison:
-    """Return every statistic of the runset under `choices`."""
+def compare(runset: RunSet, options: AnalysisOptions) -> Comparison:
+    """Return every statistic of the runset under `options`."""
     errors = {row: runset.errors(row) for row in runset.rows}
-    trials = [entry for row in runset.rows for entry in _trials(runset, row, errors)]
-    rows = [_row(runset, row, errors, choices) for row in runset.rows]
-    for entry in rows:
-        pairs = [trial for trial in trials if trial["row"] == entry["row"] and trial["mcnemar_p"] is not None]
-        entry["mcnemar_n"] = len(pairs)
-        entry["mcnemar_significant"] = sum(trial["mcnemar_p"] < choices.alpha for trial in pairs)
-        entry["disagreement"] = float(np.mean([trial["disagreement"] for trial in pairs])) if pairs else None
-    many = many_to_one_of(runset, choices)
-    for entry in rows:
-        if tested := many.get(entry["row"]):
-            entry |= {f"many_{key}": value for key, value in asdict(tested).items()}
-    floors = noise_floors(runset, choices)
+    trials = {row: _trials(runset, row, errors) for row in runset.rows}
+    many = many_to_one_of(runset, options)
+    rows = [_row(runset, row, errors, trials[row], many.get(row), options) for row in runset.rows]
+    way = "same" if options.pairing == "paired" else "own"
+    floors = noise_floors(runset, options)
+    floor = floors[way]
+    sizes = {row.difference.pairs for row in rows if row.difference.pairs >= MIN_TRIALS} - {floor.size}
+    by_size = {floor.size: floor} | {size: noise_floors(runset, options, size=size)[way] for size in sizes}
     wrong, images = runset.wrong(runset.baseline) if runset.runs.get(runset.baseline) else (np.empty((0, 0)), 0)
-    predicted = power.independent_errors(wrong, images=images) if len(wrong) > 1 else None
-    floor = floors["same" if choices.pairing == "paired" else "own"]
-    ranges = {floor.size: floor} | {
-        size: noise_floors(runset, choices, size=size)["same" if choices.pairing == "paired" else "own"]
-        for size in {entry["pairs"] for entry in rows if entry["pairs"] >= MIN_TRIALS} - {floor.size}
-    }
-    correct_and_star(rows, ranges, choices.alpha)
-    runs = runset.runs.get(runset.baseline, {}).values()
-    base = [run.predicted for run in runs if len(run.predicted) and not runset.own_images]
+    baseline = runset.runs.get(runset.baseline, {}).values()
     return Comparison(
-        rows=rows,
+        rows=in_table(rows, by_size, options.alpha),
         floor=floor,
         floors=floors,
-        predicted=predicted,
-        seed_disagreement=agreement.mean_disagreement(base),
-        distances=distances.measure(runset, choices),
-        trials=trials,
+        predicted=power.independent_errors(wrong, images=images) if len(wrong) > 1 else None,
+        seed_disagreement=agreement.mean_disagreement(
+            [run.predicted for run in baseline if len(run.predicted) and not runset.own_images]
+        ),
+        distances=distances.measure(runset, options),
+        trials=[trial for row in runset.rows for trial in trials[row]],
         machines=runset.machine_effects(),
     )
 
 
-def many_to_one_of(runset: RunSet, choices: AnalysisOptions) -> dict[str, ManyToOne | None]:
+def many_to_one_of(runset: RunSet, options: AnalysisOptions) -> dict[str, ManyToOne | None]:
     """Return Dunnett's test of the rows against the baseline, on all test images."""
     every = {row: np.array(list(runset.errors(row, Subset("all", runset.images)).values())) for row in runset.rows}
     baseline = every.get(runset.baseline, np.empty(0))
-    found: dict[str, ManyToOne | None] = {}
+    results: dict[str, ManyToOne | None] = {}
     for own in (False, True):
         rows = [row for row in runset.variants if runset.own(row) == own]
-        tested = many_to_one([every[row] for row in rows], baseline, margin=choices.margin, alpha=choices.alpha)
-        found |= dict(zip(rows, tested, strict=True))
+        tests = many_to_one([every[row] for row in rows], baseline, margin=options.margin, alpha=options.alpha)
+        results |= dict(zip(rows, tests, strict=True))
     if runset.spec.higher_is_better:
-        found = {row: one and replace(one, better=one.worse, worse=one.better) for row, one in found.items()}
-    return found
+        results = {row: one and replace(one, better=one.worse, worse=one.better) for row, one in results.items()}
+    return results
 
 
 def noise_floors(
-    runset: RunSet, choices: AnalysisOptions, subset: Subset | None = None, *, size: int | None = None
-) -> dict[str, noise.NoiseFloor]:
+    runset: RunSet, options: AnalysisOptions, subset: Subset | None = None, *, size: int | None = None
+) -> dict[str, NoiseFloor]:
     """Return the noise floor of pairs judged on the same images, and on each one's own.
 
     For rows of `size` trials; None: of as many as the longest row has.
@@ -109,20 +181,18 @@ def noise_floors(
             cross,
             same_images=name == "same",
             size=longest if size is None else size,
-            groups=choices.groups,
-            alpha=choices.alpha,
-            rng=stream(choices.seed, "noise", runset.table, name),
+            groups=options.groups,
+            alpha=options.alpha,
+            rng=stream(options.seed, "noise", runset.table, name),
         )
         for name in ("same", "own")
     }
 
 
-def samples_of(
-    row: dict[int, float], baseline: dict[int, float], pairing: str
-) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
+def samples_of(row: Errors, baseline: Errors, pairing: str) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
     """Return `(samples, differences)` from errors by trial.
 
-    Paired: one runset, the differences of the trials that both have. Unpaired: the two samples of errors, and the
+    Paired: one sample, the differences of the trials that both have. Unpaired: the two samples of errors, and the
     differences of all pairs of unlike trials (like ones share their seeds).
     """
     if pairing == "paired":
@@ -133,157 +203,127 @@ def samples_of(
     return (first, second), (first[:, np.newaxis] - second[np.newaxis, :])[unlike]
 
 
-def interval_of(samples: tuple[np.ndarray, ...], alpha: float) -> difference.Interval:
+def interval_of(samples: tuple[np.ndarray, ...], alpha: float) -> Interval:
     """Return the interval of the mean of one sample of differences, or of the difference of two means."""
     if len(samples) == 1:
         return difference.paired_interval(samples[0], alpha)
     return difference.welch_interval(samples[0], samples[1], alpha)
 
 
-def _row(runset: RunSet, row: str, errors: dict[str, dict[int, float]], choices: AnalysisOptions) -> dict[str, Any]:
-    spec = runset.row(row)
+def _row(
+    runset: RunSet,
+    row: str,
+    errors: Mapping[str, Errors],
+    trials: Sequence[TrialResult],
+    many: ManyToOne | None,
+    options: AnalysisOptions,
+) -> RowResult:
     values = np.array(list(errors[row].values()))
     runs = list(runset.runs[row].values())
-    baseline = errors.get(runset.baseline, {})
-    entry: dict[str, Any] = {
-        "row": row,
-        "title": spec.title,
-        "label": spec.label or row,
-        "is_baseline": row == runset.baseline,
-        "own": runset.own(row),
-        "paper": spec.paper,
-        "same_start": spec.same_start,
-        "n": len(values),
-        "expected": len(runset.trials[row]),
-        "error_mean": float(values.mean()) if len(values) else None,
-        "error_sd": float(values.std(ddof=1)) if len(values) > 1 else None,
-        "params": runs[0].record.model.params if runs else None,
-        "macs": runs[0].record.model.macs if runs else None,
-        "images_per_second": _median([run.record.timings.train_images_per_second for run in runs]),
-    }
+    tests = [trial.mcnemar for trial in trials if trial.mcnemar]
+    shares = [trial.disagreement for trial in trials if trial.mcnemar and trial.disagreement is not None]
+    speeds = [speed for run in runs if (speed := run.record.timings.train_images_per_second) is not None]
     if row == runset.baseline:
-        return entry | _nothing() | {"mean_absolute": 0.0 if runs else None, "pairs": len(values)}
-    return entry | of_errors(
-        errors[row],
-        baseline,
-        choices,
-        bootstrap_rng=stream(choices.seed, "bootstrap", runset.table, row),
-        permutation_rng=stream(choices.seed, "permutation", runset.table, row),
+        change, mean_absolute = Difference(pairs=len(values)), 0.0 if runs else None
+    else:
+        change = of_errors(
+            errors[row],
+            errors.get(runset.baseline, {}),
+            options,
+            bootstrap_rng=stream(options.seed, "bootstrap", runset.table, row),
+            permutation_rng=stream(options.seed, "permutation", runset.table, row),
+        )
+        mean_absolute = change.absolute.mean_absolute if change.absolute else None
+    return RowResult(
+        row=row,
+        spec=runset.row(row),
+        n=len(values),
+        mean_absolute=mean_absolute,
+        expected=len(runset.trials[row]),
+        is_baseline=row == runset.baseline,
+        own=runset.own(row),
+        error_mean=float(values.mean()) if len(values) else None,
+        error_sd=float(values.std(ddof=1)) if len(values) > 1 else None,
+        cost=runs[0].record.model if runs else Cost(),
+        images_per_second=float(np.median(speeds)) if speeds else None,
+        difference=change,
+        mcnemar_n=len(tests),
+        mcnemar_significant=sum(test.p < options.alpha for test in tests),
+        disagreement=float(np.mean(shares)) if shares else None,
+        many=many,
     )
 
 
 def of_errors(
-    row: dict[int, float],
-    baseline: dict[int, float],
-    choices: AnalysisOptions,
+    row: Errors,
+    baseline: Errors,
+    options: AnalysisOptions,
     *,
     bootstrap_rng: np.random.Generator,
     permutation_rng: np.random.Generator,
-) -> dict[str, Any]:
-    """Return the statistics of one row from its errors and the baseline's by trial, before what the table adds."""
-    samples, differences = samples_of(row, baseline, choices.pairing)
-    alpha, resamples = choices.alpha, choices.resamples
-    paired = choices.pairing == "paired"
-    interval = interval_of(samples, alpha)
-    bootstrap = difference.bootstrap_interval(samples, alpha, resamples=resamples, rng=bootstrap_rng)
+) -> Difference:
+    """Return the difference of one row's errors from the baseline's by trial, before what the table adds."""
+    samples, differences = samples_of(row, baseline, options.pairing)
+    alpha, resamples = options.alpha, options.resamples
+    paired = options.pairing == "paired"
     test = difference.difference_test(samples, alpha, resamples=resamples, rng=permutation_rng)
-    permutation = test.permutation
-    equivalence = difference.equivalence(samples, choices.margin, alpha)
-    detectable = power.detectable(samples, alpha, choices.power)
     both = [trial for trial in row if trial in baseline]
     of_row, of_baseline = np.array([[row[t], baseline[t]] for t in both]).reshape(-1, 2).T
-    welch = difference.welch_interval(of_row, of_baseline, alpha)
-    gain = difference.pairing_gain(of_row, of_baseline)
-    absolute = difference.absolute(differences)
-    return {
-        "pairs": len(both) if paired else len(row),
-        "mean_absolute": absolute and absolute.mean_absolute,
-        "absolute_mean": absolute and absolute.absolute_mean,
-        "difference_sd": float(samples[0].std(ddof=1)) if paired and len(both) > 1 else None,
-        "mean": interval.mean,
-        "low": interval.low,
-        "high": interval.high,
-        "reason": interval.reason,
-        "bootstrap_low": bootstrap.low,
-        "bootstrap_high": bootstrap.high,
-        "p": test.p,
-        "test": "t" if test.by_t else "permutation",
-        "permutation_p": permutation.p,
-        "least": permutation.least,
-        "is_least": permutation.is_least,
-        "permutations": permutation.permutations,
-        "exact": permutation.exact,
-        "equivalence_p": equivalence.p,
-        "equivalent": equivalence.equivalent,
-        "detectable": detectable,
-        "welch_low": welch.low,
-        "welch_high": welch.high,
-        "correlation": gain.correlation,
-        "ratio": gain.ratio,
-    }
+    return Difference(
+        pairs=len(both) if paired else len(row),
+        absolute=difference.absolute(differences),
+        sd=float(samples[0].std(ddof=1)) if paired and len(both) > 1 else None,
+        interval=interval_of(samples, alpha),
+        bootstrap=difference.bootstrap_interval(samples, alpha, resamples=resamples, rng=bootstrap_rng),
+        welch=difference.welch_interval(of_row, of_baseline, alpha),
+        permutation=test.permutation,
+        p=test.p,
+        test="t" if test.by_t else "permutation",
+        equivalence=difference.equivalence(samples, options.margin, alpha),
+        detectable=power.detectable(samples, alpha, options.power),
+        gain=difference.pairing_gain(of_row, of_baseline),
+    )
 
 
-def correct_and_star(rows: list[dict[str, Any]], ranges: dict[int, noise.NoiseFloor], alpha: float) -> None:
-    """Add to the entries what depends on the whole table.
-
-    `p_holm` and `equivalence_p_holm`, corrected over the rows, and `equivalent` by the latter. `floor_low` and
-    `floor_high`, the range of the noise floor for the row's own number of trials, and whether it is `beyond_noise`:
-    None for too few trials, and for a row that begins with the baseline's weights, which is no pair of unlike seeds.
-    """
+def in_table(rows: Sequence[RowResult], floors: Mapping[int, NoiseFloor], alpha: float) -> list[RowResult]:
+    """Return the rows with what depends on the whole table: p corrected over them, and the noise floor by `pairs`."""
     # A row of one's own asks another question than the paper's rows do, and changes nothing of theirs.
-    own = [entry.get("own", False) for entry in rows]
-    corrected = difference.holm_in_families([entry["p"] for entry in rows], own)
-    same = difference.holm_in_families([entry["equivalence_p"] for entry in rows], own)
-    for entry, p, p_same in zip(rows, corrected, same, strict=True):
-        floor = ranges.get(entry["pairs"])
-        if floor is not None and (floor.too_few or entry["is_baseline"] or entry["pairs"] < MIN_TRIALS):
+    own = [row.own for row in rows]
+    corrected = difference.holm_in_families([row.difference.p for row in rows], own)
+    same = difference.holm_in_families([row.difference.equivalence.p for row in rows], own)
+    results = []
+    for row, p, p_same in zip(rows, corrected, same, strict=True):
+        equivalence = Equivalence(p_same, None if p_same is None else p_same < alpha)
+        floor = floors.get(row.difference.pairs)
+        if floor is not None and (floor.too_few or row.is_baseline or row.difference.pairs < MIN_TRIALS):
             floor = None
-        entry["p_holm"], entry["equivalence_p_holm"] = p, p_same
-        entry["equivalent"] = None if p_same is None else p_same < alpha
-        entry["floor_low"], entry["floor_high"] = (floor.low, floor.high) if floor else (None, None)
-        judged = floor is not None and floor.high is not None and not entry["same_start"]
-        entry["beyond_noise"] = entry["mean_absolute"] > entry["floor_high"] if judged else None
+        beyond = None
+        if floor and floor.high is not None and row.mean_absolute is not None and not row.spec.same_start:
+            beyond = row.mean_absolute > floor.high
+        change = replace(row.difference, p_holm=p, equivalence_holm=equivalence)
+        results.append(replace(row, difference=change, floor=floor, beyond_noise=beyond))
+    return results
 
 
-_STATISTICS = (
-    "absolute_mean difference_sd mean low high reason bootstrap_low bootstrap_high p test permutation_p least is_least"
-    " permutations exact equivalence_p"
-    " equivalent detectable welch_low welch_high correlation ratio"
-).split()
-
-
-def _nothing() -> dict[str, None]:
-    return dict.fromkeys(_STATISTICS)
-
-
-def _median(values: list[Any]) -> float | None:
-    known = [value for value in values if isinstance(value, int | float) and np.isfinite(value)]
-    return float(np.median(known)) if known else None
-
-
-def _trials(runset: RunSet, row: str, errors: dict[str, dict[int, float]]) -> list[dict[str, Any]]:
-    """One entry per finished trial of a row: its error, its difference, and McNemar's test on that trial's images."""
-    entries = []
+def _trials(runset: RunSet, row: str, errors: Mapping[str, Errors]) -> list[TrialResult]:
+    """One result per finished trial of a row: its error, its difference, and McNemar's test on that trial's images."""
+    results = []
     for trial, run in runset.runs[row].items():
-        entry: dict[str, Any] = {
-            "row": row,
-            "label": runset.row(row).label or row,
-            "trial": trial,
-            "error": errors[row][trial],
-            "error_all": 100 * float(run.wrong.mean()) if len(run.labels) else None,
-            "best_epoch": run.result.best_epoch,
-            "best_error_all": run.result.best_test_error_all,
-            "seconds": run.record.timings.seconds,
-        } | dict.fromkeys(("difference", "only_row", "only_baseline", "mcnemar_p", "disagreement"))
+        result = TrialResult(
+            row=row,
+            label=runset.label(row),
+            trial=trial,
+            error=errors[row][trial],
+            error_all=100 * float(run.wrong.mean()) if len(run.labels) else None,
+            result=run.result,
+        )
         partner = runset.runs.get(runset.baseline, {}).get(trial)
         if partner is not None and row != runset.baseline:
-            entry["difference"] = errors[row][trial] - errors[runset.baseline][trial]
+            result = replace(result, difference=errors[row][trial] - errors[runset.baseline][trial])
             if len(run.predicted) and len(partner.predicted):
-                entry["disagreement"] = agreement.disagreement(run.predicted, partner.predicted)
+                result = replace(result, disagreement=agreement.disagreement(run.predicted, partner.predicted))
             if len(run.labels):
                 chosen = runset.chosen(trial)
-                test = agreement.mcnemar(run.wrong[chosen], partner.wrong[chosen])
-                entry["only_row"], entry["only_baseline"] = test.only_row, test.only_baseline
-                entry["mcnemar_p"] = test.p
-        entries.append(entry)
-    return entries
+                result = replace(result, mcnemar=agreement.mcnemar(run.wrong[chosen], partner.wrong[chosen]))
+        results.append(result)
+    return results

@@ -1,71 +1,63 @@
 """What a set of runs shows, in plain sentences computed from its numbers."""
 
-from typing import Any
-
-from hybridsep.report.comparison import Comparison
+from hybridsep.report.comparison import Comparison, RowResult
 from hybridsep.report.runset import RunSet
 from hybridsep.report.settings import AnalysisOptions
-from hybridsep.report.table import number, p_value
+from hybridsep.report.table import number, p_value, signed
 
 
-def sentences(runset: RunSet, comparison: Comparison, choices: AnalysisOptions) -> list[str]:
+def sentences(runset: RunSet, comparison: Comparison, options: AnalysisOptions) -> list[str]:
     """Return one sentence per row that has trials, and what all of them together cannot decide."""
-    baseline = next((entry for entry in comparison.rows if entry["is_baseline"] and entry["n"]), None)
+    baseline = next((row for row in comparison.rows if row.is_baseline and row.n), None)
     if baseline is None:
         return ["There is no finished run of the baseline, so the rows cannot be compared."]
-    compared = [entry for entry in comparison.rows if entry["mean"] is not None]
-    name, error = baseline["label"].removesuffix(" (baseline)"), number(baseline["error_mean"])
+    name, error = baseline.label.removesuffix(" (baseline)"), number(baseline.error_mean)
+    trials = "one trial" if baseline.n == 1 else f"{baseline.n} trials"
     spec, unit = runset.spec, _unit(runset)
-    found = [f"The baseline, {name}, is wrong on {error} % of the test images, over {_trials(baseline)}."]
+    first = f"The baseline, {name}, is wrong on {error} % of the test images, over {trials}."
     if spec.unit != "%" or spec.higher_is_better:
-        found = [f"The baseline, {name}, has {error} {spec.unit}, over {_trials(baseline)}."]
+        first = f"The baseline, {name}, has {error} {spec.unit}, over {trials}."
     if comparison.floor.mean is not None:
-        found[0] += f" Two of its own trials differ by {number(comparison.floor.mean)} {unit}: noise."
-    found += [_row(entry, baseline, comparison, choices, runset) for entry in compared]
-    if any(entry["pairs"] == 1 for entry in compared):
-        found.append("One trial of a row cannot decide: it has no spread.")
-    if choices.pairing == "paired" and any(entry["test"] == "t" for entry in compared):
-        least = max(entry["least"] for entry in compared if entry["test"] == "t")
-        found.append(
-            f"Of so few trials the permutation test never gives a p below {p_value(least)}, so Student's t is the test:"
-            " it takes differences to be normal."
+        first += f" Two of its own trials differ by {number(comparison.floor.mean)} {unit}: noise."
+    compared = [row for row in comparison.rows if row.difference.interval.mean is not None]
+    lines = [first, *(_row(row, baseline, comparison, options, runset) for row in compared)]
+    if any(row.difference.pairs == 1 for row in compared):
+        lines.append("One trial of a row cannot decide: it has no spread.")
+    by_t = [row.difference.permutation.least or 0.0 for row in compared if row.difference.test == "t"]
+    if options.pairing == "paired" and by_t:
+        lines.append(
+            f"Of so few trials the permutation test never gives a p below {p_value(max(by_t))}, so Student's t is the"
+            " test: it takes differences to be normal."
         )
-    return found
-
-
-def _trials(entry: dict[str, Any]) -> str:
-    return "one trial" if entry["n"] == 1 else f"{entry['n']} trials"
+    return lines
 
 
 def _unit(runset: RunSet) -> str:
     return "points" if runset.spec.unit == "%" else runset.spec.unit
 
 
-def _row(
-    entry: dict[str, Any], baseline: dict[str, Any], comparison: Comparison, choices: AnalysisOptions, runset: RunSet
-) -> str:
-    mean, unit = entry["mean"], _unit(runset)
+def _row(row: RowResult, baseline: RowResult, comparison: Comparison, options: AnalysisOptions, runset: RunSet) -> str:
+    interval, unit = row.difference.interval, _unit(runset)
+    mean = interval.mean or 0.0
     worse = (mean > 0) != runset.spec.higher_is_better
     size = number(abs(mean))
-    if float(size) == 0:
-        text = f"{entry['label']} has the baseline's error"
+    if size == number(0.0):
+        text = f"{row.label} has the baseline's error"
     else:
-        text = f"{entry['label']} is {size} {unit} {'worse' if worse else 'better'} than the baseline"
-    if entry["params"] and baseline["params"]:
-        ratio = entry["params"] / baseline["params"]
+        text = f"{row.label} is {size} {unit} {'worse' if worse else 'better'} than the baseline"
+    if row.cost.params and baseline.cost.params:
+        ratio = row.cost.params / baseline.cost.params
         about = ", on as many parameters" if abs(ratio - 1) < 0.005 else ", on about as many parameters"
         text += about if abs(ratio - 1) < 0.05 else f", on {number(ratio, 1)} times its parameters"
-    if entry["low"] is not None:
-        sides = "excludes" if entry["low"] > 0 or entry["high"] < 0 else "includes"
-        text += (
-            f"; its {100 * (1 - choices.alpha):g} % interval, {number(entry['low'], sign=True)} to"
-            f" {number(entry['high'], sign=True)}, {sides} 0"
-        )
-    if entry["equivalent"]:
-        text += f"; equal to the baseline within {choices.margin:g} {unit}"
-    if entry["beyond_noise"] is not None:
-        text += f"; {'beyond' if entry['beyond_noise'] else 'within'} what the seed alone does"
-    elif entry["same_start"] and comparison.floor.mean is not None:
+    if interval.low is not None and interval.high is not None:
+        sides = "excludes" if interval.low > 0 or interval.high < 0 else "includes"
+        level, ends = f"{100 * (1 - options.alpha):g} %", f"{signed(interval.low)} to {signed(interval.high)}"
+        text += f"; its {level} interval, {ends}, {sides} 0"
+    if row.difference.equivalence_holm.equivalent:
+        text += f"; equal to the baseline within {options.margin:g} {unit}"
+    if row.beyond_noise is not None:
+        text += f"; {'beyond' if row.beyond_noise else 'within'} what the seed alone does"
+    elif row.spec.same_start and comparison.floor.mean is not None:
         text += "; it begins with the baseline's weights, so it is not held against the noise of unlike seeds"
     elif comparison.floor.mean is not None:
         text += "; too few trials to tell from noise"

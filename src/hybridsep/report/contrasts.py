@@ -7,10 +7,19 @@ import numpy as np
 
 from hybridsep.errors import ConfigError
 from hybridsep.report import mixture
-from hybridsep.report.distances import p_or_least
 from hybridsep.report.runset import RunSet, Subset
 from hybridsep.report.settings import AnalysisOptions
-from hybridsep.report.table import Column, Table, estimate, p_value, percent
+from hybridsep.report.table import (
+    Column,
+    Table,
+    build,
+    csv_only,
+    estimate,
+    estimate_of,
+    p_or_least,
+    p_value,
+    percent,
+)
 from hybridsep.runs.seeds import stream
 from hybridsep.statistics.contrast import Contrast, contrast
 from hybridsep.statistics.difference import holm
@@ -24,7 +33,7 @@ class Named:
 
     name: str
     rows: tuple[str, ...]
-    found: Contrast
+    contrast: Contrast
 
 
 def joined(runsets: Sequence[RunSet], rows: Sequence[str]) -> RunSet | None:
@@ -48,7 +57,7 @@ def joined(runsets: Sequence[RunSet], rows: Sequence[str]) -> RunSet | None:
     return joined
 
 
-def of_rows(runset: RunSet, rows: Sequence[str], choices: AnalysisOptions) -> Named:
+def of_rows(runset: RunSet, rows: Sequence[str], options: AnalysisOptions) -> Named:
     """Return rows[0] less rows[1]; of four rows that, less (rows[2] less rows[3]), trial by trial on all test images.
 
     Raises ConfigError when the rows have no finished trial in common.
@@ -58,67 +67,64 @@ def of_rows(runset: RunSet, rows: Sequence[str], choices: AnalysisOptions) -> Na
     common = sorted(set(errors[0]).intersection(*errors[1:]))
     if not common:
         raise ConfigError(f"{' and '.join(rows)} of study {runset.study} have no finished trial in common")
-    labels = [(runset.row(row).label or row).removesuffix(" (baseline)") for row in rows]
+    labels = [(runset.label(row)).removesuffix(" (baseline)") for row in rows]
     pairs = [f"{first} less {second}" for first, second in zip(labels[::2], labels[1::2], strict=True)]
     return Named(
         name=" less ".join(f"({pair})" for pair in pairs) if len(pairs) > 1 else pairs[0],
         rows=tuple(rows),
-        found=contrast(
+        contrast=contrast(
             np.array([[one[trial] for trial in common] for one in errors]),
             TWO if len(rows) == 2 else FOUR,
-            alpha=choices.alpha,
-            margin=choices.margin,
-            resamples=choices.resamples,
-            rng=stream(choices.seed, "contrast", *rows),
+            alpha=options.alpha,
+            margin=options.margin,
+            resamples=options.resamples,
+            rng=stream(options.seed, "contrast", *rows),
         ),
     )
 
 
-def of_counterparts(first: RunSet, second: RunSet, choices: AnalysisOptions) -> list[Named]:
+def of_counterparts(first: RunSet, second: RunSet, options: AnalysisOptions) -> list[Named]:
     """Return each row of a table that repeats another one, less the row that it stands for."""
     pairs = [(row, spec.counterpart) for row, spec in second.spec.rows.items() if spec.counterpart not in ("", row)]
     there = [pair for pair in pairs if second.runs.get(pair[0]) and first.runs.get(pair[1])]
     both = [(pair, joined([first, second], pair)) for pair in there]
-    return [of_rows(one, pair, choices) for pair, one in both if one and one.paired(pair[0])]
+    return [of_rows(one, pair, options) for pair, one in both if one and one.paired(pair[0])]
 
 
-def table(name: str, title: str, found: Sequence[Named], choices: AnalysisOptions) -> Table:
+def table(name: str, title: str, contrasts: Sequence[Named], options: AnalysisOptions) -> Table:
     """Return contrasts as a table, their p corrected over it (Holm)."""
-    corrected = holm([one.found.p for one in found])
-    lines = [
-        {
-            "contrast": one.name,
-            "rows": " ".join(one.rows),
-            "n": one.found.trials,
-            "mean": one.found.interval.mean,
-            "low": one.found.interval.low,
-            "high": one.found.interval.high,
-            "p": one.found.p,
-            "p_holm": p,
-            "flips_p": one.found.flips.p,
-            "least": one.found.flips.least,
-            "is_least": one.found.flips.is_least,
-            "equivalence_p": one.found.equivalence.p,
-        }
-        for one, p in zip(found, corrected, strict=True)
+    lines = list(zip(contrasts, holm([one.contrast.p for one in contrasts]), strict=True))
+    columns: list[Column[tuple[Named, float | None]]] = [
+        Column("Contrast", lambda line: line[0].name, wide=True),
+        csv_only("rows", lambda line: " ".join(line[0].rows)),
+        Column("n", lambda line: line[0].contrast.trials, csv="n"),
+        Column(
+            f"Points [{percent(options.alpha)}]",
+            lambda line: line[0].contrast.interval,
+            estimate,
+            csv=estimate_of(lambda line: line[0].contrast.interval),
+        ),
+        Column("p (t)", lambda line: line[0].contrast.p, p_value, csv="p"),
+        Column("p Holm", lambda line: line[1], p_value, csv="p_holm"),
+        Column(
+            "Sign-flip p",
+            lambda line: line[0].contrast.flips,
+            p_or_least,
+            csv={
+                "flips_p": lambda line: line[0].contrast.flips.p,
+                "least": lambda line: line[0].contrast.flips.least,
+            },
+        ),
+        Column("TOST p", lambda line: line[0].contrast.equivalence.p, p_value, csv="equivalence_p"),
     ]
-    return Table(
-        name=name,
-        title=title,
-        columns=[
-            Column("Contrast", "contrast", wide=True),
-            Column("n", "n"),
-            Column(f"Points [{percent(choices.alpha)}]", ("mean", "low", "high"), estimate),
-            Column("p (t)", "p", p_value),
-            Column("p Holm", "p_holm", p_value),
-            Column("Sign-flip p", ("flips_p", "is_least"), p_or_least),
-            Column("TOST p", "equivalence_p", p_value),
-        ],
-        lines=lines,
-        fields="rows n mean low high p p_holm flips_p least equivalence_p".split(),
+    return build(
+        name,
+        title,
+        columns,
+        lines,
         notes=[
             "Test error on all test images, in points, trial by trial over the trials that all rows have; above 0: the"
             f" first is worse. p: Student's paired t. (least): the least p that so many trials can give. TOST: within"
-            f" ±{choices.margin:g} points."
+            f" ±{options.margin:g} points."
         ],
     )

@@ -1,63 +1,85 @@
 """A table that repeats another one of its study under a condition, side by side with it."""
 
-from typing import Any
-
 from hybridsep.report import verdicts
-from hybridsep.report.comparison import Comparison
+from hybridsep.report.comparison import Comparison, RowResult
 from hybridsep.report.runset import RunSet
-from hybridsep.report.settings import AnalysisOptions
-from hybridsep.report.table import Column, Table, count, estimate, number, percent
-from hybridsep.report.tables import LABEL
+from hybridsep.report.settings import AnalysisOptions, RowSpec
+from hybridsep.report.table import (
+    Column,
+    Place,
+    Table,
+    build,
+    count,
+    csv_only,
+    estimate,
+    estimate_of,
+    number,
+    percent,
+)
+
+# A row with the one that repeats it, or with ABSENT.
+_Pair = tuple[RowResult, RowResult]
+ABSENT = RowResult("", RowSpec(), n=0, mean_absolute=None)
 
 
 def side_by_side(
-    first: tuple[RunSet, Comparison], second: tuple[RunSet, Comparison], choices: AnalysisOptions
+    first: tuple[RunSet, Comparison], second: tuple[RunSet, Comparison], options: AnalysisOptions
 ) -> Table:
     """Two tables of one study, line by line: as in the paper, and under the condition of the table that repeats it."""
-    (runset, comparison), (repeated, found) = first, second
-    there = {entry["row"]: entry for entry in found.rows}
-    keys = ("row", "n", "params", "mean", "low", "high", "mean_absolute")
-    lines = []
-    for entry in comparison.rows:
-        other = there.get(repeated.spec.row_for(entry["row"]))
-        line = {"label": entry["label"]}
-        for prefix, own in (("", entry), ("other_", other)):
-            if own is None:  # the row is not repeated
-                continue
-            line |= {prefix + key: own[key] for key in keys}
-            blank = own["is_baseline"] or own["mean"] is None
-            line[f"{prefix}shows"] = "" if blank else _shown(own, choices.alpha)
-            if own["is_baseline"]:
-                line[f"{prefix}mean"] = ""
-        lines.append(line)
-    condition, level = repeated.spec.condition, percent(choices.alpha)
-    columns = [LABEL]
-    for prefix, name, place in (("", "Difference", "both"), ("other_", condition.capitalize(), "files")):
-        columns += [
-            Column("Parameters", f"{prefix}params", count, place=place),
-            Column("n", f"{prefix}n", place="files"),
-            Column(f"{name} [{level}]", tuple(prefix + key for key in ("mean", "low", "high")), estimate),
-            Column("Shows", f"{prefix}shows"),
-        ]
-    return Table(
-        name=f"{repeated.table}-beside",
-        title=f"{runset.short_title} as in the paper, and {condition}",
-        columns=columns,
-        lines=lines,
-        fields=[*keys, "shows", *(f"other_{key}" for key in (*keys, "shows"))],
+    (runset, comparison), (repeated, other) = first, second
+    there = {row.row: row for row in other.rows}
+    lines = [(row, there.get(repeated.spec.row_for(row.row) or "", ABSENT)) for row in comparison.rows]
+    label: list[Column[_Pair]] = [Column("Row", lambda pair: pair[0].label, wide=True)]
+    condition = repeated.spec.condition
+    original = _side("Difference", options, parameters_in="both")
+    repetition = _side(condition.capitalize(), options, parameters_in="files")
+    return build(
+        f"{repeated.table}-beside",
+        f"{runset.short_title} as in the paper, and {condition}",
+        [
+            *label,
+            *(column.on(lambda pair: pair[0]) for column in original),
+            *(column.on(lambda pair: pair[1], prefix="other_") for column in repetition),
+        ],
+        lines,
         notes=[
             "Difference in test error from the baseline, points; both sides against the same row, trial by trial."
-            f" Shows: same within ±{choices.margin:g} points (two one-sided tests), different (p Holm below"
-            f" {choices.alpha:g}), or undecided, with how probable better, the same and worse are (all test images)."
+            f" Shows: same within ±{options.margin:g} points (two one-sided tests), different (p Holm below"
+            f" {options.alpha:g}), or undecided, with how probable better, the same and worse are (all test images)."
         ],
         terminal=True,
     )
 
 
-def _shown(entry: dict[str, Any], alpha: float) -> str:
+def _side(name: str, options: AnalysisOptions, *, parameters_in: Place) -> list[Column[RowResult]]:
+    columns: list[Column[RowResult]] = [
+        csv_only("row", lambda row: row.row),
+        csv_only("n", lambda row: row.n if row.row else None),
+        Column("Parameters", lambda row: row.cost.params, count, csv="params", instead=_absent, place=parameters_in),
+        Column("n", lambda row: row.n, instead=_absent, place="files"),
+        Column(
+            f"{name} [{percent(options.alpha)}]",
+            lambda row: row.difference.interval,
+            estimate,
+            csv=estimate_of(lambda row: row.difference.interval),
+            instead=lambda row: "" if row.is_baseline else _absent(row),
+        ),
+        csv_only("mean_absolute", lambda row: row.mean_absolute),
+        Column("Shows", lambda row: _shown(row, options.alpha), csv="shows"),
+    ]
+    return columns
+
+
+def _absent(row: RowResult) -> str | None:
+    return None if row.row else ""
+
+
+def _shown(row: RowResult, alpha: float) -> str:
     """Say what a row shows; of an undecided one, how probable better, the same and worse are."""
-    said = verdicts.shows(entry, alpha)
-    if said != verdicts.UNCLEAR or entry.get("many_p") is None:
-        return said
-    chances = (f"{name} {number(entry[f'many_{name}'])}" for name in ("better", "same", "worse"))
-    return f"{said} ({', '.join(chances)})"
+    if row.is_baseline or row.difference.interval.mean is None:
+        return ""
+    shows = verdicts.shows(row.difference, alpha)
+    if shows != verdicts.UNCLEAR or row.many is None:
+        return shows
+    many = row.many
+    return f"{shows} (better {number(many.better)}, same {number(many.same)}, worse {number(many.worse)})"

@@ -1,12 +1,25 @@
-"""The distances of a table's rows as functions: read from the kept predictions, tested, told in words, tabulated."""
+"""The distances of a table's rows as functions: read from the kept predictions, tested, and tabulated."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from hybridsep.report.runset import RunSet
 from hybridsep.report.settings import AnalysisOptions
-from hybridsep.report.table import MISSING, Column, Table, number, p_value, percent
+from hybridsep.report.table import (
+    MISSING,
+    Bounds,
+    Column,
+    Table,
+    bounds_of,
+    build,
+    csv_only,
+    number,
+    p_or_least,
+    p_value,
+    percent,
+    thousandths,
+)
 from hybridsep.runs.seeds import stream
 from hybridsep.statistics import distance
 from hybridsep.statistics.difference import Interval, holm_in_families
@@ -21,6 +34,8 @@ MOST_NUMBERS = 50_000_000
 class RowDistance:
     """The distance of one row from the baseline, with p corrected over the table's rows, and what it shows."""
 
+    row: str
+    label: str
     distance: Distance
     p_holm: float | None
     shows: str
@@ -43,13 +58,25 @@ class Distances:
     runs: dict[str, Predictions]
     products: np.ndarray
 
+    def between(self, first: str, second: str, options: AnalysisOptions, rng: np.random.Generator) -> Distance:
+        """Return the distance of two rows."""
+        return distance.distance(
+            self.products,
+            self.runs[first],
+            self.runs[second],
+            unit=self.unit,
+            alpha=options.alpha,
+            resamples=options.resamples,
+            rng=rng,
+        )
+
     def farther(self, far: str, near: str, alpha: float) -> Interval:
         """Return how much farther than `near` the row `far` is from the baseline."""
         near_runs, far_runs, baseline = (self.runs[row] for row in (near, far, self.baseline))
         return distance.nearer(self.products, near_runs, far_runs, baseline, unit=self.unit, alpha=alpha)
 
 
-def measure(runset: RunSet, choices: AnalysisOptions) -> Distances | None:
+def measure(runset: RunSet, options: AnalysisOptions) -> Distances | None:
     """Return the distances of a table's rows.
 
     None where the baseline has fewer than two trials with predictions, or trials have images of their own.
@@ -60,7 +87,6 @@ def measure(runset: RunSet, choices: AnalysisOptions) -> Distances | None:
         return None
     size = runset.images * runset.outputs * len(names)
     kept = MOST_NUMBERS // size if size else 0
-    longest = max(len(runset.runs[row]) for row in names)
     if kept < 2:
         return None
     chosen = [(row, run) for row in names for run in list(runset.runs[row].values())[:kept]]
@@ -72,145 +98,107 @@ def measure(runset: RunSet, choices: AnalysisOptions) -> Distances | None:
     unit = distance.squared_distance_of_seeds(products, runs[baseline])
     if unit is None:
         return None
-    variants = [row for row in names if row != baseline]
-    found = [
-        distance.distance(
-            products,
-            runs[row],
-            runs[baseline],
-            unit=unit,
-            alpha=choices.alpha,
-            resamples=choices.resamples,
-            rng=stream(choices.seed, "distance", runset.table, row),
-        )
-        for row in variants
-    ]
-    corrected = holm_in_families([one.test.p for one in found], [runset.own(row) for row in variants])
-    return Distances(
-        rows={
-            row: RowDistance(one, p, shows(one, p, choices))
-            for row, one, p in zip(variants, found, corrected, strict=True)
-        },
+    measured = Distances(
+        rows={},
         names=names,
         matrix=distance.matrix(products, [runs[row] for row in names], unit),
         unit=unit,
-        cut=kept if kept < longest else None,
+        cut=kept if kept < max(len(runset.runs[row]) for row in names) else None,
         baseline=baseline,
         runs=runs,
         products=products,
     )
+    variants = [row for row in names if row != baseline]
+    from_baseline = [
+        measured.between(row, baseline, options, stream(options.seed, "distance", runset.table, row))
+        for row in variants
+    ]
+    corrected = holm_in_families([one.test.p for one in from_baseline], [runset.own(row) for row in variants])
+    rows = {
+        row: RowDistance(row, runset.label(row), one, p, shows(one, p, options))
+        for row, one, p in zip(variants, from_baseline, corrected, strict=True)
+    }
+    return replace(measured, rows=rows)
 
 
-def shows(found: Distance, p_holm: float | None, choices: AnalysisOptions) -> str:
+def shows(distance: Distance, p_holm: float | None, options: AnalysisOptions) -> str:
     """Return what a distance shows: another function (p Holm below alpha), the same one, or neither.
 
     The same: not shown to be another, and the upper end of its interval is below `report.distance`.
     """
-    if p_holm is not None and p_holm < choices.alpha:
+    if p_holm is not None and p_holm < options.alpha:
         return ANOTHER_FUNCTION
-    return SAME_FUNCTION if found.high is not None and found.high < choices.distance else UNCLEAR
+    return SAME_FUNCTION if distance.high is not None and distance.high < options.distance else UNCLEAR
 
 
-@dataclass(frozen=True)
-class _Line:
-    row: str
-    label: str
-    distance: float | None
-    error: float | None
-    low: float | None
-    high: float | None
-    trials: int
-    p: float | None
-    least: float | None
-    is_least: bool
-    splits: int
-    p_holm: float | None
-    shows: str
-
-
-def tables(runset: RunSet, found: Distances, choices: AnalysisOptions) -> list[Table]:
+def tables(runset: RunSet, distances: Distances, options: AnalysisOptions) -> list[Table]:
     """Return the rows' distances from the baseline, and the matrix of all."""
-    lines = []
-    for row, one in found.rows.items():
-        own = one.distance
-        lines.append(
-            _Line(
-                row,
-                _label(runset, row),
-                own.value,
-                own.error,
-                own.low,
-                own.high,
-                own.trials,
-                own.test.p,
-                own.test.least,
-                own.test.is_least,
-                own.test.permutations,
-                one.p_holm,
-                one.shows,
-            )
-        )
-    cut = f" Of the first {found.cut} trials of each row, for memory's sake." if found.cut else ""
-    distances = Table(
-        name=f"{runset.table}-distance",
-        title=f"{runset.short_title}: distance of functions from the baseline",
-        columns=[
-            Column("Row", "label", wide=True),
-            Column("n", "trials"),
-            Column("Distance", ("distance", "error"), plus_minus),
-            Column(percent(choices.alpha), ("low", "high"), bounds),
-            Column("p", ("p", "is_least"), p_or_least),
-            Column("p Holm", "p_holm", p_value),
-            Column("Shows", "shows"),
-        ],
-        lines=[vars(line) for line in lines],
-        fields="row label trials distance error low high p least splits p_holm shows".split(),
+    columns: list[Column[RowDistance]] = [
+        csv_only("row", lambda one: one.row),
+        Column("Row", lambda one: one.label, csv="label", wide=True),
+        Column("n", lambda one: one.distance.trials, csv="trials"),
+        Column(
+            "Distance",
+            lambda one: one.distance,
+            plus_minus,
+            csv={"distance": lambda one: one.distance.value, "error": lambda one: one.distance.error},
+        ),
+        Column(percent(options.alpha), lambda one: one.distance, bounds, csv=bounds_of(lambda one: one.distance)),
+        Column(
+            "p",
+            lambda one: one.distance.test,
+            p_or_least,
+            csv={"p": lambda one: one.distance.test.p, "least": lambda one: one.distance.test.least},
+        ),
+        csv_only("splits", lambda one: one.distance.test.permutations),
+        Column("p Holm", lambda one: one.p_holm, p_value, csv="p_holm"),
+        Column("Shows", lambda one: one.shows, csv="shows"),
+    ]
+    cut = f" Of the first {distances.cut} trials of each row, for memory's sake." if distances.cut else ""
+    from_baseline = build(
+        f"{runset.table}-distance",
+        f"{runset.short_title}: distance of functions from the baseline",
+        columns,
+        list(distances.rows.values()),
         notes=[
             "How far the mean predictions of two networks are apart, squared, over all test images: 0 is the same"
             " function, 1 as far as two seeds of the baseline. Unbiased, from inner products of runs of unlike trials"
             " only, so it may be below 0. ±: jackknife standard error over trials. p: are other divisions of the runs"
             " as far apart? Over all divisions of runs without a common trial; (least): the least p that so many runs"
-            f" can give. Shows: another function, when p Holm is below {choices.alpha:g}; the same, when it is not"
-            f" and the interval ends below {choices.distance:g}.{cut}"
+            f" can give. Shows: another function, when p Holm is below {options.alpha:g}; the same, when it is not"
+            f" and the interval ends below {options.distance:g}.{cut}"
         ],
         terminal=True,
     )
-    return [distances, _matrix(runset, found)] if len(found.names) > 2 else [distances]
+    return [from_baseline, _matrix(runset, distances)] if len(distances.names) > 2 else [from_baseline]
 
 
-def _matrix(runset: RunSet, found: Distances) -> Table:
-    lines = [
-        {"row": row, "label": _label(runset, row)}
-        | {name: None if np.isnan(value) else float(value) for name, value in zip(found.names, values, strict=True)}
-        for row, values in zip(found.names, found.matrix, strict=True)
+def _matrix(runset: RunSet, distances: Distances) -> Table:
+    def distance_from(place: int, name: str) -> Column[tuple[str, np.ndarray]]:
+        def value(line: tuple[str, np.ndarray]) -> float | None:
+            return None if np.isnan(line[1][place]) else float(line[1][place])
+
+        return Column(runset.label(name), value, thousandths, csv=name)
+
+    row: list[Column[tuple[str, np.ndarray]]] = [
+        csv_only("row", lambda line: line[0]),
+        Column("Row", lambda line: runset.label(line[0]), wide=True),
     ]
-    return Table(
-        name=f"{runset.table}-distances",
-        title=f"{runset.short_title}: distance of functions between all rows",
-        columns=[
-            Column("Row", "label", wide=True),
-            *(Column(_label(runset, name), name, lambda value: number(value, 3)) for name in found.names),
-        ],
-        lines=lines,
-        fields=["row", *found.names],
+    return build(
+        f"{runset.table}-distances",
+        f"{runset.short_title}: distance of functions between all rows",
+        [*row, *(distance_from(place, name) for place, name in enumerate(distances.names))],
+        list(zip(distances.names, distances.matrix, strict=True)),
         notes=["In units of two seeds of the baseline, over the trials that the two rows both have."],
     )
 
 
-def _label(runset: RunSet, row: str) -> str:
-    return runset.row(row).label or row
-
-
-def plus_minus(value: float | None, error: float | None) -> str:
+def plus_minus(distance: Distance) -> str:
     """Write a distance with its standard error, three decimals."""
-    return number(value, 3) if error is None else f"{number(value, 3)} ± {number(error, 3)}"
+    value = number(distance.value, 3)
+    return value if distance.error is None else f"{value} ± {number(distance.error, 3)}"
 
 
-def bounds(low: float | None, high: float | None) -> str:
+def bounds(interval: Bounds) -> str:
     """Write an interval with three decimals."""
-    return MISSING if low is None or high is None else f"[{number(low, 3)}, {number(high, 3)}]"
-
-
-def p_or_least(p: float | None, is_least: bool) -> str:
-    """Write a p, and whether no smaller one was possible."""
-    return f"{p_value(p)} (least)" if is_least else p_value(p)
+    return MISSING if interval.low is None else f"[{number(interval.low, 3)}, {number(interval.high, 3)}]"

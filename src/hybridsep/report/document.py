@@ -59,7 +59,7 @@ class Document:
     sections: list[Section]
     verdicts: Table | None
     problems: list[Problem]
-    choices: dict[str, object]
+    options: dict[str, object]
 
     def tables(self) -> Iterator[Table]:
         """Every table, in reading order."""
@@ -77,43 +77,43 @@ class Document:
             yield self.verdicts
 
 
-def make(results: Path, study: str, paper: Paper, choices: AnalysisOptions) -> Document:
+def make(results: Path, study: str, paper: Paper, options: AnalysisOptions) -> Document:
     """Read the study's folders under `results` and return its report."""
     runs, problems = folders.read(results, [study])
-    runsets, refused = runset.split(study, runs, paper, choices)
-    by_table = {one.table: (one, comparisons.compare(one, choices)) for one in runsets}
+    runsets, refused = runset.split(study, runs, paper, options)
+    by_table = {one.table: (one, comparisons.compare(one, options)) for one in runsets}
     sections = []
     for one, comparison in by_table.values():
-        section, unread = _section(one, comparison, paper, choices)
+        section, unread = _section(one, comparison, paper, options)
         repeated = by_table.get(one.spec.counterpart)
         if repeated and one.spec.row_for(repeated[0].baseline) == one.baseline:
-            section.main.insert(0, side_by_side(repeated, (one, comparison), choices))
-            between = contrasts.of_counterparts(repeated[0], one, choices)
+            section.main.insert(0, side_by_side(repeated, (one, comparison), options))
+            between = contrasts.of_counterparts(repeated[0], one, options)
             title = f"{one.short_title}: what the change itself does, each row less its counterpart"
             if between:
-                section.details.insert(0, contrasts.table(f"{one.table}-contrasts", title, between, choices))
-        compared = pairs.measure(runsets, one, choices)
+                section.details.insert(0, contrasts.table(f"{one.table}-contrasts", title, between, options))
+        compared = pairs.measure(runsets, one, options)
         if compared:
-            section.main.insert(0, pairs.table(one, compared, choices))
+            section.main.insert(0, pairs.table(one, compared, options))
         sections.append(section)
         problems += unread
-    measured, unusable = speed.load(results, study, paper)
-    if measured.records:
-        table = speed.table(measured, choices)
+    speeds, unusable = speed.load(results, study, paper)
+    if speeds.records:
+        table = speed.table(speeds, options)
         sections.append(Section(table.title, list(table.heading), table.warning, [table], [], [], [], [], "", []))
     of_paper = {name: both for name, both in by_table.items() if paper.data.known(both[0].first.record)}
-    verdicts = claims.table(claims.judge(of_paper, measured, paper, choices), choices, study)
+    verdicts = claims.table(claims.judge(of_paper, speeds, paper, options), options, study)
     problems += [*refused, *unusable]
     if not sections and not problems:
         problems.append(Problem(study, None, f"{study}: no run folders"))
-    return Document(study, sections, verdicts if verdicts.lines else None, problems, asdict(choices))
+    return Document(study, sections, verdicts if verdicts.lines else None, problems, asdict(options))
 
 
 def _section(
-    runset: RunSet, comparison: Comparison, paper: Paper, choices: AnalysisOptions
+    runset: RunSet, comparison: Comparison, paper: Paper, options: AnalysisOptions
 ) -> tuple[Section, list[Problem]]:
     figures, unread = figure_data.build(runset, comparison)
-    details = tables.detail_tables(runset, comparison, sensitivity.analyse(runset, choices), choices)
+    details = tables.detail_tables(runset, comparison, sensitivity.analyse(runset, options), options)
     under_null = null.table(runset, paper)
     if under_null:
         details.insert(0, under_null)
@@ -121,12 +121,12 @@ def _section(
         details.append(claims.protocol_deviations(runset, paper))
     section = Section(
         title=runset.spec.title,
-        heading=heading.lines(runset, choices),
+        heading=heading.lines(runset, options),
         warning=conditions.warning(runset, paper),
-        main=tables.main_tables(runset, comparison, choices),
+        main=tables.main_tables(runset, comparison, options),
         details=details,
         figures=figures,
-        conclusion=conclusion.sentences(runset, comparison, choices),
+        conclusion=conclusion.sentences(runset, comparison, options),
         rows=[row for row in runset.rows if runset.runs[row]],
         caption=heading.caption(runset),
         sketches=_sketches(runset),

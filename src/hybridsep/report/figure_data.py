@@ -69,11 +69,27 @@ def differences(runset: RunSet, comparison: Comparison) -> FigureData:
     shown = _shown(runset)
     floor = comparison.floor
     fields = "row label n paper mean_absolute mean low high error_mean error_sd is_baseline".split()
-    trials = by_row(trial for trial in comparison.trials if trial["difference"] is not None)
-    lines = [
-        {key: entry[key] for key in fields} | {"single": [one["difference"] for one in trials.get(entry["row"], [])]}
-        for entry in comparison.rows
-        if entry["row"] in shown
+    trials: dict[str, list[float]] = {}
+    for trial in comparison.trials:
+        if trial.difference is not None:
+            trials.setdefault(trial.row, []).append(trial.difference)
+    lines: list[dict[str, Any]] = [
+        {
+            "row": row.row,
+            "label": row.label,
+            "n": row.n,
+            "paper": row.spec.paper,
+            "mean_absolute": row.mean_absolute,
+            "mean": row.difference.interval.mean,
+            "low": row.difference.interval.low,
+            "high": row.difference.interval.high,
+            "error_mean": row.error_mean,
+            "error_sd": row.error_sd,
+            "is_baseline": row.is_baseline,
+            "single": trials.get(row.row, []),
+        }
+        for row in comparison.rows
+        if row.row in shown
     ]
     floor_line = dict.fromkeys(fields) | {
         "row": "noise_floor",
@@ -85,7 +101,7 @@ def differences(runset: RunSet, comparison: Comparison) -> FigureData:
         "is_baseline": False,
     }
     name = f"{runset.table}-differences"
-    if not any(entry["row"] in shown and not entry["is_baseline"] for entry in comparison.rows):
+    if not any(row.row in shown and not row.is_baseline for row in comparison.rows):
         return FigureData(name, "", fields, [])
     return FigureData(
         name,
@@ -102,8 +118,8 @@ def differences(runset: RunSet, comparison: Comparison) -> FigureData:
 def single_trials(runset: RunSet, comparison: Comparison) -> FigureData:
     """The test error and the difference of every trial."""
     shown = set(_shown(runset))
-    lines = [entry for entry in comparison.trials if entry["row"] in shown]
     fields = "row label trial error difference".split()
+    lines = [{key: getattr(trial, key) for key in fields} for trial in comparison.trials if trial.row in shown]
     joined, spec = runset.first.record.settings.paired, runset.spec
     error = spec.unit == "%" and not spec.higher_is_better
     value = "test error (%)" if error else f"value ({spec.unit})"
@@ -130,7 +146,7 @@ def learning_curves(runset: RunSet) -> tuple[FigureData, list[Problem]]:
                 problems.append(Problem(runset.study, run.folder, f"{message}; it is left out of the learning curves"))
         if curves:
             stacked = np.array(curves)
-            label = runset.row(row).label or row
+            label = runset.label(row)
             lines += [
                 {"row": row, "label": label, "n": len(stacked), "epoch": epoch + 1}
                 | {"mean": float(at.mean()), "least": float(at.min()), "greatest": float(at.max())}
@@ -179,7 +195,7 @@ def functions(runset: RunSet, comparison: Comparison) -> FigureData:
     lines = [
         {
             "row": row,
-            "label": runset.row(row).label or row,
+            "label": runset.label(row),
             "other_row": other,
             "distance": None if np.isnan(value) else float(value),
             "low": known.distance.low if known else None,
@@ -196,7 +212,20 @@ def costs(runset: RunSet, comparison: Comparison) -> FigureData:
     """Test error against parameters, multiply-accumulates and training speed."""
     shown = _shown(runset)
     fields = "row label n error_mean error_sd params macs images_per_second".split()
-    lines = [{key: entry[key] for key in fields} for entry in comparison.rows if entry["row"] in shown]
+    lines = [
+        {
+            "row": row.row,
+            "label": row.label,
+            "n": row.n,
+            "error_mean": row.error_mean,
+            "error_sd": row.error_sd,
+            "params": row.cost.params,
+            "macs": row.cost.macs,
+            "images_per_second": row.images_per_second,
+        }
+        for row in comparison.rows
+        if row.row in shown
+    ]
     return FigureData(f"{runset.table}-cost", "Test error against cost", fields, lines, _left_out(runset))
 
 

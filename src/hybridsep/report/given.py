@@ -1,17 +1,16 @@
 """The report of everybody's trials: from a table of errors to the tables, figures and page that studies get."""
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
-from hybridsep.report import conclusion, distances, figure_data, tables
-from hybridsep.report.comparison import Comparison, compare
+from hybridsep.report import conclusion, distances, figure_data, tables, trial_tables
+from hybridsep.report.comparison import Comparison, RowResult, TrialResult, compare
 from hybridsep.report.document import Document, Section
 from hybridsep.report.settings import AnalysisOptions
-from hybridsep.report.table import Table
+from hybridsep.report.table import Column, Table, build, csv_only
 from hybridsep.report.trials_file import GivenTrials, runset_of
 
 
@@ -24,16 +23,9 @@ class Compared:
     comparison: Comparison
 
 
-_SHOWN = (
-    "row n error_mean error_sd pairs mean low high mean_absolute absolute_mean p p_holm test least equivalence_p"
-    " equivalence_p_holm equivalent floor_low floor_high beyond_noise many_low many_high many_p many_better many_same"
-    " many_worse detectable"
-).split()
-
-
 def compare_frame(
     frame: pd.DataFrame,
-    choices: AnalysisOptions,
+    options: AnalysisOptions,
     *,
     baseline: str | None,
     unit: str,
@@ -44,54 +36,79 @@ def compare_frame(
     one = runset_of(
         frame, name="trials", baseline=baseline, unit=unit, higher_is_better=higher_is_better, folder=folder
     )
-    found = compare(one, choices)
-    lines = pd.DataFrame([{key: entry.get(key) for key in _SHOWN} for entry in found.rows])
-    return Compared(lines, conclusion.sentences(one, found, choices), found)
+    comparison = compare(one, options)
+    lines = pd.DataFrame([_line(row) for row in comparison.rows])
+    return Compared(lines, conclusion.sentences(one, comparison, options), comparison)
 
 
-def document(one: GivenTrials, choices: AnalysisOptions, made_with: Mapping[str, object]) -> Document:
+def _line(row: RowResult) -> dict[str, object]:
+    """A row of the public table; its keys are what callers know."""
+    change, many = row.difference, row.many
+    return {
+        "row": row.row,
+        "n": row.n,
+        "error_mean": row.error_mean,
+        "error_sd": row.error_sd,
+        "pairs": change.pairs,
+        "mean": change.interval.mean,
+        "low": change.interval.low,
+        "high": change.interval.high,
+        "mean_absolute": row.mean_absolute,
+        "absolute_mean": change.absolute.absolute_mean if change.absolute else None,
+        "p": change.p,
+        "p_holm": change.p_holm,
+        "test": change.test,
+        "least": change.permutation.least,
+        "equivalence_p": change.equivalence.p,
+        "equivalence_p_holm": change.equivalence_holm.p,
+        "equivalent": change.equivalence_holm.equivalent,
+        "floor_low": row.floor.low if row.floor else None,
+        "floor_high": row.floor.high if row.floor else None,
+        "beyond_noise": row.beyond_noise,
+        **{f"many_{key}": getattr(many, key, None) for key in ("low", "high", "p", "better", "same", "worse")},
+        "detectable": change.detectable,
+    }
+
+
+def document(one: GivenTrials, options: AnalysisOptions, made_with: Mapping[str, object]) -> Document:
     """Return the report of a table of trials."""
-    found = compare(one, choices)
+    comparison = compare(one, options)
     unit = one.spec.unit
-    main = [tables.differences(one, found, choices)]
-    if any(entry.get("many_p") is not None for entry in found.rows):
-        main.append(tables.many(one, found, choices))
-    functions = distances.tables(one, found.distances, choices) if found.distances else []
-    main += functions[:1]
-    details = [*functions[1:], tables.intervals(one, found, choices), tables.noise(one, found, choices)]
-    details.append(_every_trial(one, found))
-    figures = [figure_data.differences(one, found), figure_data.functions(one, found)]
-    figures.append(figure_data.single_trials(one, found))
+    functions = distances.tables(one, comparison.distances, options) if comparison.distances else []
+    details = [
+        *functions[1:],
+        tables.intervals(one, comparison, options),
+        trial_tables.noise(one, comparison, options),
+        _every_trial(one, comparison),
+    ]
+    figures = [figure_data.differences(one, comparison), figure_data.functions(one, comparison)]
+    figures.append(figure_data.single_trials(one, comparison))
     better = "higher" if one.spec.higher_is_better else "lower"
     kept = f"{len(one.finished)} trials of {len(one.rows)} rows; unit {unit}, {better} is better."
-    pairing = "paired by trial" if choices.pairing == "paired" else "unpaired"
+    pairing = "paired by trial" if options.pairing == "paired" else "unpaired"
     section = Section(
         title=one.spec.title,
         heading=[f"{one.study}: {kept} Baseline {one.baseline}, {pairing}."],
         warning=None,
-        main=[_in_unit(table, unit) for table in main],
+        main=[_in_unit(table, unit) for table in tables.against_baseline(one, comparison, options)],
         details=[_in_unit(table, unit) for table in details],
         figures=[figure for figure in figures if figure.lines],
-        conclusion=conclusion.sentences(one, found, choices),
+        conclusion=conclusion.sentences(one, comparison, options),
         rows=[],
         caption=f"{one.study}: {kept}",
         sketches=[],
     )
-    return Document(one.study, [section], None, [], {**asdict(choices), **made_with})
+    return Document(one.study, [section], None, [], {**asdict(options), **made_with})
 
 
-def _every_trial(one: GivenTrials, found: Comparison) -> Table:
+def _every_trial(one: GivenTrials, comparison: Comparison) -> Table:
     """Every trial, with the other columns of the table in the CSV."""
-    table = tables.trials(one, found)
-    further = [one.further[str(entry["row"])][int(entry["trial"])] for entry in found.trials]
-    columns = [str(column) for column in (further[0] if further else {})]
-    fields = ["row", "trial", "error", "difference"]
-    data: list[dict[str, Any]] = [
-        {key: entry[key] for key in fields} | {str(key): value for key, value in more.items()}
-        for entry, more in zip(found.trials, further, strict=True)
-    ]
-    shown = [column for column in table.columns if column.heading in ("Row", "Trial", "Error %", "Difference")]
-    return replace(table, columns=shown, data=data, fields=fields + columns, notes=[])
+
+    def further(name: Hashable) -> Column[TrialResult]:
+        return csv_only(str(name), lambda trial: one.further[trial.row][trial.trial][name])
+
+    columns = [*trial_tables.TRIAL, trial_tables.DIFFERENCE, *map(further, one.columns)]
+    return build(f"{one.table}-trials", f"{one.short_title}: every trial", columns, comparison.trials)
 
 
 def _in_unit(table: Table, unit: str) -> Table:

@@ -30,7 +30,7 @@ def lines(runset: RunSet, choices: AnalysisOptions) -> list[str]:
 def across_processors(runset: RunSet) -> list[str]:
     """Name the pairs whose two trials ran on unlike processors, and what a processor adds, where that can be told."""
     pairs = {row: runset.across_processors(row) for row in runset.variants}
-    named = [f"{runset.row(row).label or row} {ranges(trials)}" for row, trials in pairs.items() if trials]
+    named = [f"{runset.label(row)} {ranges(trials)}" for row, trials in pairs.items() if trials]
     found = [f"Pairs across processors, by trial: {'; '.join(named)}."] if named else []
     for effect in runset.machine_effects():
         done = "taken from its errors" if runset.adjusted else "not taken from its errors (report.adjust_machines=true)"

@@ -34,14 +34,16 @@ def files_of(document: Document, *, draw: bool) -> Files:
     """
     tables, figures = f"tables/{document.study}", f"figures/{document.study}"
     files = {
-        f"{tables}/{MADE_WITH}": f"{json.dumps(document.choices, indent=2)}\n".encode(),
+        f"{tables}/{MADE_WITH}": f"{json.dumps(document.options, indent=2)}\n".encode(),
         f"{tables}/{MARKDOWN}": render.report_markdown(document).encode(),
         f"{tables}/{LATEX}": render.report_latex(document).encode(),
     }
-    files |= {f"{tables}/{one.name}.csv": one.csv() for one in document.tables()}
+    files |= {f"{tables}/{one.name}.csv": one.csv.encode() for one in document.tables()}
     for section in document.sections:
         for data in section.figures:
-            files[f"{figures}/{data.name}.csv"] = table.csv_text(data.fields, data.lines).encode()
+            files[f"{figures}/{data.name}.csv"] = table.csv_rows(
+                data.fields, ([line.get(name) for name in data.fields] for line in data.lines)
+            ).encode()
     if not draw:
         return Files(files)
     drawn, problems = _drawn(document)

@@ -4,17 +4,17 @@ import importlib
 import io
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from hybridsep.config.targets import check_keywords
 from hybridsep.data import Dataset
 from hybridsep.errors import ConfigError, DataError
-from hybridsep.report import comparison, table, verdicts
+from hybridsep.report import comparison, table, tables, verdicts
+from hybridsep.report.comparison import Comparison, RowResult
 from hybridsep.report.runset import RunSet
 from hybridsep.report.settings import AnalysisOptions
-from hybridsep.report.table import Column, Table, dash, percent
+from hybridsep.report.table import Column, Table, build, percent
 from hybridsep.statistics import agreement
 
 _SHOWN = 12  # images of each kind in the picture
@@ -30,72 +30,78 @@ class Disputed:
     trials: int
 
 
-def tables(pair: RunSet, choices: AnalysisOptions) -> list[Table]:
+@dataclass(frozen=True)
+class _Cost:
+    """A row with the seconds of a trial, and the share of images on which two of its own trials differ."""
+
+    row: RowResult
+    name: str
+    seconds: float | None
+    seeds: float | None
+
+
+def tables_of(pair: RunSet, options: AnalysisOptions) -> list[Table]:
     """Return what the two rows are and cost, and how they differ. Raises ConfigError without a trial that both have."""
     other, row = pair.rows
     if not pair.paired(row):
         raise ConfigError(f"{row} and {other} of study {pair.study} have no finished trial in common")
-    found = comparison.compare(pair, choices)
-    entry, baseline = found.of(row), found.of(other)
+    results = comparison.compare(pair, options)
     names = [_label(pair, name) for name in (row, other)]
-    return [_costs(pair, names, (entry, baseline)), _difference(pair, names, entry, found, choices)]
+    return [_costs(pair, names, results), _difference(pair, names, results, options)]
 
 
 def _label(pair: RunSet, row: str) -> str:
-    return (pair.row(row).label or row).removesuffix(" (baseline)")
+    return pair.label(row).removesuffix(" (baseline)")
 
 
-def _costs(pair: RunSet, names: list[str], entries: tuple[dict[str, Any], dict[str, Any]]) -> Table:
+def _costs(pair: RunSet, names: list[str], results: Comparison) -> Table:
     lines = []
-    for name, row, entry in zip(names, reversed(pair.rows), entries, strict=True):
-        seconds = pair.seconds(row)
-        seeds = agreement.mean_disagreement(
-            [run.predicted for run in pair.runs[row].values() if run.predicted is not None and not pair.own_images]
-        )
-        hours = None if seconds is None else seconds / 3600
-        lines.append({**entry, "name": name, "hours": hours, "seeds": seeds.percent})
-    columns = [
-        Column("Row", "name", wide=True),
-        Column("n", "n"),
-        Column("Error %", ("error_mean", "error_sd"), table.spread),
-        Column("Parameters", "params", table.count),
-        Column("MACs", "macs", table.count),
-        Column("Images/s", "images_per_second", table.whole),
-        Column("Time a trial", "hours", table.duration),
-        Column("Seeds, %", "seeds", table.tenth),
+    for name, row in zip(names, reversed(pair.rows), strict=True):
+        predicted = [run.predicted for run in pair.runs[row].values() if not pair.own_images]
+        seeds = agreement.mean_disagreement(predicted)
+        lines.append(_Cost(results.of(row), name, pair.seconds(row), seeds.percent))
+    columns: list[Column[_Cost]] = [
+        Column("Row", lambda line: line.name, wide=True),
+        Column("n", lambda line: line.row.n),
+        Column("Error %", lambda line: table.spread(line.row.error_mean, line.row.error_sd)),
+        *(column.on(lambda line: line.row) for column in tables.COSTS),
+        Column("Time a trial", lambda line: line.seconds and line.seconds / 3600, table.duration),
+        Column("Seeds, %", lambda line: line.seeds, table.tenth),
     ]
     note = "Seeds: the share of test images on which two trials of the row itself differ, in the mean over its pairs."
-    return Table("compared", f"{names[0]} and {names[1]}, study {pair.study}", columns, lines, (), notes=[note])
+    return build("compared", f"{names[0]} and {names[1]}, study {pair.study}", columns, lines, notes=[note])
 
 
-def _difference(
-    pair: RunSet, names: list[str], entry: dict[str, Any], found: comparison.Comparison, choices: AnalysisOptions
-) -> Table:
-    trials = [line for line in found.trials if line["difference"] is not None]
-    counted = {key: sum(line[key] for line in trials) for key in ("only_row", "only_baseline")}
-    significant = sum(line["mcnemar_p"] < choices.alpha for line in trials)
-    word = verdicts.shows({**entry, "p_holm": entry["p"]}, choices.alpha)
-    measured = [
+def _difference(pair: RunSet, names: list[str], results: Comparison, options: AnalysisOptions) -> Table:
+    difference = results.of(pair.rows[1]).difference
+    trials = [trial for trial in results.trials if trial.difference is not None]
+    tests = [trial.mcnemar for trial in trials if trial.mcnemar]
+    shares = [trial.disagreement for trial in trials if trial.disagreement is not None]
+    significant = sum(test.p < options.alpha for test in tests)
+    lines = [
+        (f"Difference in points [{percent(options.alpha)}]", table.estimate(difference.interval)),
+        ("Bootstrap interval", table.bounds(difference.bootstrap)),
+        ("Permutation p", table.p_value(difference.p)),
+        (f"Equal within ±{options.margin:g} points (TOST p)", table.p_value(difference.equivalence.p)),
+        ("These trials show", verdicts.shows(difference, options.alpha)),
+        ("Differ on, % of all test images", table.tenth(float(np.mean(shares)))),
+        (f"Only {names[0]} wrong, images a trial", table.tenth(sum(test.only_row for test in tests) / len(trials))),
         (
-            f"Difference in points [{percent(choices.alpha)}]",
-            table.estimate(entry["mean"], entry["low"], entry["high"]),
+            f"Only {names[1]} wrong, images a trial",
+            table.tenth(sum(test.only_baseline for test in tests) / len(trials)),
         ),
-        ("Bootstrap interval", table.interval(entry["bootstrap_low"], entry["bootstrap_high"])),
-        ("Permutation p", table.p_value(entry["p"])),
-        (f"Equal within ±{choices.margin:g} points (TOST p)", table.p_value(entry["equivalence_p"])),
-        ("These trials show", word),
-        ("Differ on, % of all test images", table.tenth(float(np.mean([line["disagreement"] for line in trials])))),
-        (f"Only {names[0]} wrong, images a trial", table.tenth(counted["only_row"] / len(trials))),
-        (f"Only {names[1]} wrong, images a trial", table.tenth(counted["only_baseline"] / len(trials))),
-        (f"McNemar p<{choices.alpha:g}", f"{significant}/{len(trials)} trials"),
+        (f"McNemar p<{options.alpha:g}", f"{significant}/{len(trials)} trials"),
     ]
-    how = "paired by trial" if choices.pairing == "paired" else "unpaired"
-    return Table(
-        name="difference",
-        title=f"{names[0]} less {names[1]}, {entry['pairs']} trials, {how}",
-        columns=[Column("What", "what", wide=True), Column("Found", "found", dash)],
-        lines=[{"what": what, "found": value} for what, value in measured],
-        fields=(),
+    columns: list[Column[tuple[str, str]]] = [
+        Column("What", lambda line: line[0], wide=True),
+        Column("Found", lambda line: line[1]),
+    ]
+    how = "paired by trial" if options.pairing == "paired" else "unpaired"
+    return build(
+        "difference",
+        f"{names[0]} less {names[1]}, {difference.pairs} trials, {how}",
+        columns,
+        lines,
         notes=["Points of test error, below 0: the first row is better. One comparison, so p is not corrected."],
     )
 
@@ -133,14 +139,14 @@ def dataset(pair: RunSet, place: str | None) -> Dataset:
     except (ImportError, AttributeError, ConfigError) as error:
         raise DataError(f"its images cannot be loaded as its record says: {error}") from None
     kept = Path("data")
-    given = {"cache": kept / "cache", "root": place or kept / "cifar10", "path": place or source.get("path")}
-    keywords = {key: given.get(key, value) for key, value in source.items()}
+    places = {"cache": kept / "cache", "root": place or kept / "cifar10", "path": place or source.get("path")}
+    keywords = {key: places.get(key, value) for key, value in source.items()}
     if "download" in keywords:
         keywords["download"] = False
-    found: Dataset = load(**keywords)
-    if found.sha256 != record.dataset.sha256:
-        raise DataError(f"{place or found.title} holds other images than the runs were made on")
-    return found
+    images: Dataset = load(**keywords)
+    if images.sha256 != record.dataset.sha256:
+        raise DataError(f"{place or images.title} holds other images than the runs were made on")
+    return images
 
 
 def picture(pair: RunSet, data: Dataset) -> bytes:

@@ -9,9 +9,18 @@ from hybridsep.report.contrasts import Named
 from hybridsep.report.distances import bounds, plus_minus
 from hybridsep.report.runset import RunSet
 from hybridsep.report.settings import AnalysisOptions
-from hybridsep.report.table import Column, Table, estimate, p_value, percent
+from hybridsep.report.table import (
+    Column,
+    Table,
+    bounds_of,
+    build,
+    csv_only,
+    estimate,
+    estimate_of,
+    p_value,
+    percent,
+)
 from hybridsep.runs.seeds import stream
-from hybridsep.statistics import distance
 from hybridsep.statistics.difference import holm
 from hybridsep.statistics.distance import Distance
 
@@ -21,14 +30,26 @@ FEWEST_TRIALS = 6
 
 @dataclass(frozen=True)
 class Pair:
-    """Two rows: the first less the second by test error, and how far they are apart as functions."""
+    """Two rows: the first less the second by test error, how far they are apart as functions, and p over all pairs."""
 
-    rows: tuple[str, str]
     error: Named
     function: Distance
+    p_holm: float | None
+    equivalence_p_holm: float | None
+    distance_p_holm: float | None
+
+    @property
+    def trials(self) -> int:
+        """Trials that both rows have."""
+        return self.error.contrast.trials
+
+    @property
+    def preliminary(self) -> bool:
+        """Whether there are too few trials to tell."""
+        return self.trials < FEWEST_TRIALS
 
 
-def measure(runsets: Sequence[RunSet], table: RunSet, choices: AnalysisOptions) -> list[Pair]:
+def measure(runsets: Sequence[RunSet], table: RunSet, options: AnalysisOptions) -> list[Pair]:
     """Return the pairs of the `table`'s specification whose rows are there, from all tables of its study."""
     there = [
         (first, second)
@@ -37,86 +58,63 @@ def measure(runsets: Sequence[RunSet], table: RunSet, choices: AnalysisOptions) 
     ]
     rows = list(dict.fromkeys(row for pair in there for row in pair if row != table.baseline))
     together = contrasts.joined(runsets, [*rows, table.baseline]) if there else None
-    known = distances.measure(together, choices) if together else None
-    if together is None or known is None:
+    functions = distances.measure(together, options) if together else None
+    if together is None or functions is None:
         return []
-    return [
-        Pair(
-            rows=(first, second),
-            error=contrasts.of_rows(together, (first, second), choices),
-            function=distance.distance(
-                known.products,
-                known.runs[first],
-                known.runs[second],
-                unit=known.unit,
-                alpha=choices.alpha,
-                resamples=choices.resamples,
-                rng=stream(choices.seed, "pair", first, second),
-            ),
-        )
-        for first, second in there
-        if set(together.runs[first]) & set(together.runs[second])
-    ]
+    there = [pair for pair in there if set(together.runs[pair[0]]) & set(together.runs[pair[1]])]
+    errors = [contrasts.of_rows(together, pair, options) for pair in there]
+    apart = [functions.between(*pair, options, stream(options.seed, "pair", *pair)) for pair in there]
+    p = holm([one.contrast.p for one in errors])
+    p_same = holm([one.contrast.equivalence.p for one in errors])
+    return list(map(Pair, errors, apart, p, p_same, holm([one.test.p for one in apart])))
 
 
-def table(runset: RunSet, pairs: Sequence[Pair], choices: AnalysisOptions) -> Table:
+def table(runset: RunSet, pairs: Sequence[Pair], options: AnalysisOptions) -> Table:
     """Return the pairs as a table; p of each kind are corrected over its lines (Holm)."""
-    errors, functions = [one.error.found for one in pairs], [one.function for one in pairs]
-    lines = [
-        {
-            "pair": one.error.name,
-            "rows": " ".join(one.rows),
-            "n": error.trials,
-            "mean": error.interval.mean,
-            "low": error.interval.low,
-            "high": error.interval.high,
-            "p": error.p,
-            "p_holm": p,
-            "equivalence_p": error.equivalence.p,
-            "equivalence_p_holm": same,
-            "distance": function.value,
-            "distance_error": function.error,
-            "distance_low": function.low,
-            "distance_high": function.high,
-            "distance_p": function.test.p,
-            "distance_p_holm": apart,
-            "preliminary": error.trials < FEWEST_TRIALS,
-        }
-        for one, error, function, p, same, apart in zip(
-            pairs,
-            errors,
-            functions,
-            holm([error.p for error in errors]),
-            holm([error.equivalence.p for error in errors]),
-            holm([function.test.p for function in functions]),
-            strict=True,
-        )
+    columns: list[Column[Pair]] = [
+        Column("Pair", lambda pair: pair.error.name, wide=True),
+        csv_only("rows", lambda pair: " ".join(pair.error.rows)),
+        Column("n", lambda pair: pair.trials, csv="n"),
+        Column(
+            f"Points [{percent(options.alpha)}]",
+            lambda pair: pair.error.contrast.interval,
+            estimate,
+            csv=estimate_of(lambda pair: pair.error.contrast.interval),
+        ),
+        csv_only("p", lambda pair: pair.error.contrast.p),
+        Column("p Holm", lambda pair: pair.p_holm, p_value, csv="p_holm"),
+        csv_only("equivalence_p", lambda pair: pair.error.contrast.equivalence.p),
+        Column("TOST p Holm", lambda pair: pair.equivalence_p_holm, p_value, csv="equivalence_p_holm"),
+        Column(
+            "Distance",
+            lambda pair: pair.function,
+            plus_minus,
+            csv={"distance": lambda pair: pair.function.value, "distance_error": lambda pair: pair.function.error},
+        ),
+        Column(
+            percent(options.alpha),
+            lambda pair: pair.function,
+            bounds,
+            csv=bounds_of(lambda pair: pair.function, "distance_"),
+            place="files",
+        ),
+        csv_only("distance_p", lambda pair: pair.function.test.p),
+        Column("p Holm", lambda pair: pair.distance_p_holm, p_value, csv="distance_p_holm"),
+        csv_only("preliminary", lambda pair: pair.preliminary),
     ]
-    return Table(
-        name=f"{runset.table}-pairs",
-        title=f"{runset.short_title}: each row less the network with as many parameters",
-        columns=[
-            Column("Pair", "pair", wide=True),
-            Column("n", "n"),
-            Column(f"Points [{percent(choices.alpha)}]", ("mean", "low", "high"), estimate),
-            Column("p Holm", "p_holm", p_value),
-            Column("TOST p Holm", "equivalence_p_holm", p_value),
-            Column("Distance", ("distance", "distance_error"), plus_minus),
-            Column(percent(choices.alpha), ("distance_low", "distance_high"), bounds, place="files"),
-            Column("p Holm", "distance_p_holm", p_value),
-        ],
-        lines=lines,
-        fields=(
-            "rows n mean low high p p_holm equivalence_p equivalence_p_holm distance distance_error distance_low"
-            " distance_high distance_p distance_p_holm preliminary"
-        ).split(),
+    few = [pair.error.name for pair in pairs if pair.preliminary]
+    return build(
+        f"{runset.table}-pairs",
+        f"{runset.short_title}: each row less the network with as many parameters",
+        columns,
+        pairs,
         notes=[
             "Test error on all test images, in points, trial by trial; below 0: the first is better. p: Student's"
-            f" paired t. TOST: within ±{choices.margin:g} points. Distance of functions in units of two seeds of the"
+            f" paired t. TOST: within ±{options.margin:g} points. Distance of functions in units of two seeds of the"
             " study's baseline, with its jackknife standard error and exact permutation p. Each kind of p is"
             " corrected over the lines.",
             *_declared(runset),
-            *_preliminary(pairs),
+            *([f"Fewer than {FEWEST_TRIALS} trials, so too early to tell: {'; '.join(few)}."] if few else []),
         ],
         terminal=True,
     )
@@ -131,11 +129,6 @@ def _declared(runset: RunSet) -> list[str]:
     for row in runset.variants:
         early = [trial for trial, run in runset.runs[row].items() if run.record.started < declared]
         if early:
-            notes.append(f"{runset.row(row).label}: trials {ranges(early)} were begun before, and do not confirm.")
+            notes.append(f"{runset.label(row)}: trials {ranges(early)} were begun before, and do not confirm.")
     begun = " ".join(notes) or "Every trial of the table's own rows was begun after that, so they confirm."
     return [f"Declared {declared} (docs/declared.md). {begun}"]
-
-
-def _preliminary(pairs: Sequence[Pair]) -> list[str]:
-    few = [one.error.name for one in pairs if one.error.found.trials < FEWEST_TRIALS]
-    return [f"Fewer than {FEWEST_TRIALS} trials, so too early to tell: {'; '.join(few)}."] if few else []

@@ -111,6 +111,10 @@ class RunSet:
         mark = " (own)" if self.own(name) else ""
         return RowSpec(title=(f"{title} ({name})" if title and title != name else name) + mark, label=name + mark)
 
+    def label(self, row: str) -> str:
+        """What a row is called in a line of a table."""
+        return self.row(row).label or row
+
     def own(self, row: str) -> bool:
         """Return whether a row stands beside those of a table of the paper."""
         return bool(self.spec.experiment) and row not in self.spec.rows

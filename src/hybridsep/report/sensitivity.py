@@ -1,8 +1,8 @@
 """Would other choices have changed the result? The table under each of them, and with the images drawn again."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 
@@ -10,7 +10,21 @@ from hybridsep.data.subset import redrawn_subset
 from hybridsep.report.comparison import interval_of, noise_floors, samples_of
 from hybridsep.report.runset import RunSet, Subset
 from hybridsep.report.settings import PAIRINGS, AnalysisOptions
+from hybridsep.report.table import (
+    Column,
+    Table,
+    bounds,
+    bounds_of,
+    build,
+    csv_only,
+    estimate_of,
+    number,
+    percent,
+    signed,
+    span,
+)
 from hybridsep.statistics import difference
+from hybridsep.statistics.difference import Absolute, Interval
 
 # Draws of 6,000 of 10,000 images take half a millisecond each; a study of thousands of trials gets fewer redraws, and
 # says so.
@@ -19,58 +33,100 @@ AT_ONCE = 128  # rows per matrix product, for memory's sake
 
 
 @dataclass(frozen=True)
+class Protocol:
+    """A way to compare: which test images count, how many, and whether trials are pairs."""
+
+    pairing: str
+    subset: str
+    images: int
+
+
+@dataclass(frozen=True)
+class RowUnder:
+    """A row's result under a protocol, and the noise floor's mean there."""
+
+    row: str
+    label: str
+    protocol: Protocol
+    absolute: Absolute | None
+    interval: Interval
+    equivalent: bool | None
+    floor: float | None
+
+
+@dataclass(frozen=True)
+class Redraws:
+    """So many redraws of so many images: `changed` percent of them rank the rows otherwise than the report's images.
+
+    `reason` says why there are none.
+    """
+
+    draws: int = 0
+    images: int = 0
+    changed: float | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class Rank:
+    """A row's mean |d| with its range over the redraws, its rank, and in how many percent of them it has that rank."""
+
+    row: str
+    label: str
+    mean_absolute: float
+    low: float
+    high: float
+    rank: int
+    same_rank: float
+    best_rank: int
+    worst_rank: int
+
+
+@dataclass(frozen=True)
 class Sensitivity:
-    """`choices` has one entry per row and protocol choice, `ranks` one per row, `redraws` what redrawn images did."""
+    """Every row under every protocol, the rows' ranks, and what redrawn images do to them."""
 
-    choices: list[dict[str, Any]]
-    ranks: list[dict[str, Any]]
-    redraws: dict[str, Any]
+    rows: list[RowUnder]
+    ranks: list[Rank]
+    redraws: Redraws
 
 
-def analyse(runset: RunSet, choices: AnalysisOptions) -> Sensitivity:
+def analyse(runset: RunSet, options: AnalysisOptions) -> Sensitivity:
     """Return the main result under each choice of images and pairing, and the ranking's stability under redraws."""
-    redraws, ranks = redraw(runset, choices)
-    return Sensitivity(under_choices(runset, choices), ranks, redraws)
+    redraws, ranks = redraw(runset, options)
+    return Sensitivity(under_protocols(runset, options), ranks, redraws)
 
 
-def _subsets(runset: RunSet, choices: AnalysisOptions) -> list[Subset]:
+def _subsets(runset: RunSet, options: AnalysisOptions) -> list[Subset]:
     """The three ways of choosing images, with as many images as the report's own choice, or as the runs recorded."""
     recorded = runset.first.record.settings.evaluation.images
-    images = min(choices.images or recorded, runset.images)
+    images = min(options.images or recorded, runset.images)
     if runset.own_images:
         return [Subset("all", images)]  # what a trial was not shown was decided when it was trained
     return [Subset("paper", images), Subset("fixed", images), Subset("all", images)]
 
 
-def under_choices(runset: RunSet, choices: AnalysisOptions) -> list[dict[str, Any]]:
-    """Mean |d|, |mean d|, the signed interval and the equivalence verdict of every row under every choice."""
-    entries = []
-    for subset in _subsets(runset, choices):
+def under_protocols(runset: RunSet, options: AnalysisOptions) -> list[RowUnder]:
+    """Mean |d|, |mean d|, the signed interval and the equivalence verdict of every row under every protocol."""
+    results = []
+    for subset in _subsets(runset, options):
         errors = {row: runset.errors(row, subset) for row in runset.rows}
-        floors = noise_floors(runset, replace(choices, groups=100), subset)
+        floors = noise_floors(runset, replace(options, groups=100), subset)
         for pairing in PAIRINGS:
-            floor = floors["same" if pairing == "paired" else "own"].mean
+            images = runset.images if subset.mode == "all" else subset.images
             for row in runset.variants:
                 samples, differences = samples_of(errors[row], errors.get(runset.baseline, {}), pairing)
-                interval = interval_of(samples, choices.alpha)
-                absolute = difference.absolute(differences)
-                entries.append(
-                    {
-                        "row": row,
-                        "label": runset.row(row).label or row,
-                        "subset": subset.mode,
-                        "images": runset.images if subset.mode == "all" else subset.images,
-                        "pairing": pairing,
-                        "mean_absolute": absolute and absolute.mean_absolute,
-                        "absolute_mean": absolute and absolute.absolute_mean,
-                        "mean": interval.mean,
-                        "low": interval.low,
-                        "high": interval.high,
-                        "equivalent": difference.equivalence(samples, choices.margin, choices.alpha).equivalent,
-                        "floor": floor,
-                    }
+                result = RowUnder(
+                    row=row,
+                    label=runset.label(row),
+                    protocol=Protocol(pairing, subset.mode, images),
+                    absolute=difference.absolute(differences),
+                    interval=interval_of(samples, options.alpha),
+                    equivalent=difference.equivalence(samples, options.margin, options.alpha).equivalent,
+                    floor=floors["same" if pairing == "paired" else "own"].mean,
                 )
-    return entries
+                results.append(result)
+    return results
 
 
 @lru_cache(maxsize=64)
@@ -83,22 +139,16 @@ def _redrawn(study_seed: int, images: int, available: int, trial: int, draws: in
     return np.packbits(masks, axis=1)
 
 
-def redraw(runset: RunSet, choices: AnalysisOptions) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Draw every trial's images again and rank the rows by mean |d| each time.
-
-    Returns `{"draws", "images", "changed", "reason"}` (`changed`: share in percent of the draws that rank the rows
-    otherwise than the report's own images do) and per row the spread of mean |d| over the draws and the share of each
-    rank.
-    """
+def redraw(runset: RunSet, options: AnalysisOptions) -> tuple[Redraws, list[Rank]]:
+    """Draw every trial's images again and rank the rows by mean |d| each time."""
     rows = [row for row in runset.variants if runset.paired(row)]
-    empty = {"draws": 0, "images": 0, "changed": None}
     if len(rows) < 2:
-        return empty | {"reason": "fewer than two rows share trials with the baseline"}, []
-    images = _subsets(runset, choices)[0].images
+        return Redraws(reason="fewer than two rows share trials with the baseline"), []
+    images = _subsets(runset, options)[0].images
     if images == runset.images:
-        return empty | {"reason": "all test images are used, so there is nothing to draw"}, []
+        return Redraws(reason="all test images are used, so there is nothing to draw"), []
     trials = sorted({trial for row in rows for trial in runset.paired(row)})
-    draws = max(10, min(choices.redraws, MOST_DRAWS // len(trials)))
+    draws = max(10, min(options.redraws, MOST_DRAWS // len(trials)))
     seed = runset.first.record.settings.seed
     totals, counts = np.zeros((draws, len(rows))), np.zeros(len(rows))
     for trial in trials:
@@ -118,24 +168,131 @@ def redraw(runset: RunSet, choices: AnalysisOptions) -> tuple[dict[str, Any], li
     ranking, rankings = own.round(9).argsort(kind="stable"), means.round(9).argsort(axis=1, kind="stable")
     places = rankings.argsort(axis=1, kind="stable") + 1
     changed = 100 * float((rankings != ranking).any(axis=1).mean())
-    low, high = np.quantile(means, (choices.alpha / 2, 1 - choices.alpha / 2), axis=0)
-    lines = [
-        {
-            "row": row,
-            "label": runset.row(row).label or row,
-            "own": float(own[index]),
-            "rank": int(np.flatnonzero(ranking == index)[0]) + 1,
-            "low": float(low[index]),
-            "high": float(high[index]),
-            "same_rank": 100 * float((places[:, index] == np.flatnonzero(ranking == index)[0] + 1).mean()),
-            "best_rank": int(places[:, index].min()),
-            "worst_rank": int(places[:, index].max()),
-        }
-        for index, row in enumerate(rows)
-    ]
-    return {"draws": draws, "images": images, "changed": changed, "reason": None}, lines
+    low, high = np.quantile(means, (options.alpha / 2, 1 - options.alpha / 2), axis=0)
+    ranks = []
+    for index, row in enumerate(rows):
+        rank = int(np.flatnonzero(ranking == index)[0]) + 1
+        ranks.append(
+            Rank(
+                row=row,
+                label=runset.label(row),
+                mean_absolute=float(own[index]),
+                low=float(low[index]),
+                high=float(high[index]),
+                rank=rank,
+                same_rank=100 * float((places[:, index] == rank).mean()),
+                best_rank=int(places[:, index].min()),
+                worst_rank=int(places[:, index].max()),
+            )
+        )
+    return Redraws(draws, images, changed), ranks
 
 
 def _own_mean(runset: RunSet, row: str) -> float:
     errors, baseline = runset.errors(row), runset.errors(runset.baseline)
     return float(np.mean([abs(errors[trial] - baseline[trial]) for trial in runset.paired(row)]))
+
+
+_Line = tuple[str, Mapping[Protocol, RowUnder]]
+
+
+def tables(runset: RunSet, sensitivity: Sensitivity, options: AnalysisOptions) -> list[Table]:
+    """|d| and the signed difference under other choices of images and pairing, and the ranking under redraws."""
+    rows: dict[str, _Line] = {row.row: (row.label, {}) for row in sensitivity.rows}
+    for row in sensitivity.rows:
+        rows[row.row] = (row.label, {**rows[row.row][1], row.protocol: row})
+    protocols = {row.protocol: row.floor for row in sensitivity.rows}
+    lines: list[_Line] = list(rows.values())
+    floor: _Line = ("Noise floor, mean |d|", {})
+
+    def absolute(protocol: Protocol) -> Column[_Line]:
+        return Column[_Line](
+            _heading(protocol),
+            lambda line: line[1][protocol].absolute,
+            lambda one: f"{number(one.mean_absolute)} ({number(one.absolute_mean)})" if one else "n/a (n/a)",
+            instead=lambda line: None if line[1] else number(protocols[protocol]),
+        )
+
+    def change(protocol: Protocol) -> Column[_Line]:
+        return Column[_Line](
+            _heading(protocol),
+            lambda line: line[1][protocol],
+            lambda one: f"{signed(one.interval.mean)} {bounds(one.interval)}{' =' if one.equivalent else ''}",
+        )
+
+    label: Column[_Line] = Column("Row", lambda line: line[0], wide=True)
+    ordered = sorted(protocols, key=lambda protocol: protocol.pairing != "paired")
+    names: list[Column[RowUnder]] = [
+        csv_only("row", lambda one: one.row),
+        csv_only("subset", lambda one: one.protocol.subset),
+        csv_only("images", lambda one: one.protocol.images),
+        csv_only("pairing", lambda one: one.protocol.pairing),
+    ]
+    readings: list[Column[RowUnder]] = [
+        csv_only("mean_absolute", lambda one: one.absolute and one.absolute.mean_absolute),
+        csv_only("absolute_mean", lambda one: one.absolute and one.absolute.absolute_mean),
+        csv_only("floor", lambda one: one.floor),
+    ]
+    changes: list[Column[RowUnder]] = [
+        Column("", lambda one: one, csv=estimate_of(lambda one: one.interval)),
+        csv_only("equivalent", lambda one: one.equivalent),
+    ]
+    return [
+        build(
+            f"{runset.table}-sensitivity",
+            f"{runset.short_title}: mean |d| (and |mean d|) under other choices, points",
+            [label, *map(absolute, ordered)],
+            [*lines, floor],
+            csv=([*names, *readings], sensitivity.rows),
+            notes=[
+                "Each column is a protocol: which test images count, and whether trial t is held against trial t"
+                " or every trial against all unlike ones. In brackets the absolute value of the"
+                " mean, in place of the mean of absolute values."
+            ],
+        ),
+        build(
+            f"{runset.table}-sensitivity-signed",
+            f"{runset.short_title}: signed difference and equivalence (±{options.margin:g} points) under other choices",
+            [label, *map(change, ordered)],
+            lines,
+            csv=([*names, *changes], sensitivity.rows),
+            notes=["= : the two one-sided tests find the row equivalent to the baseline."],
+        ),
+        _ranking(runset, sensitivity, options),
+    ]
+
+
+def _heading(protocol: Protocol) -> str:
+    names = {"paper": "{:,} per trial", "fixed": "{:,} fixed", "all": "all {:,}"}
+    return f"{names[protocol.subset].format(protocol.images)}, {protocol.pairing}"
+
+
+def _ranking(runset: RunSet, sensitivity: Sensitivity, options: AnalysisOptions) -> Table:
+    """How steady the ranking of the rows by mean |d| is when every trial's test images are drawn again."""
+    redraws = sensitivity.redraws
+    note = (
+        f"No redraws: {redraws.reason}."
+        if redraws.reason
+        else f"In {number(redraws.changed, 1)} % of {redraws.draws:,} redraws of {redraws.images:,} images"
+        " per trial the rows are ranked otherwise than on the report's own images. Rank 1 is nearest to the baseline."
+    )
+    columns: list[Column[Rank]] = [
+        csv_only("row", lambda rank: rank.row),
+        Column("Row", lambda rank: rank.label, wide=True),
+        Column("Mean |d|", lambda rank: rank.mean_absolute, number, csv="own"),
+        Column(f"Redraws, {percent(options.alpha)}", lambda rank: rank, span, csv=bounds_of(lambda rank: rank)),
+        Column("Rank", lambda rank: rank.rank, csv="rank"),
+        Column("Same rank in", lambda rank: rank.same_rank, lambda value: f"{number(value, 1)} %", csv="same_rank"),
+        Column(
+            "Ranks seen",
+            lambda rank: f"{rank.best_rank} to {rank.worst_rank}",
+            csv={"best_rank": lambda rank: rank.best_rank, "worst_rank": lambda rank: rank.worst_rank},
+        ),
+    ]
+    return build(
+        f"{runset.table}-ranking",
+        f"{runset.short_title}: does the ranking depend on which images were drawn?",
+        columns,
+        sensitivity.ranks,
+        notes=[note],
+    )

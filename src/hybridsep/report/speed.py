@@ -4,134 +4,187 @@ Reads `results/speed/<study>/<row>.json`. A file that cannot be used, or was mea
 of its study, is named and left out.
 """
 
-import json
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
+from annotated_types import Interval
 
 from hybridsep.config.identity import flatten
 from hybridsep.report import conditions
 from hybridsep.report.folders import Problem
 from hybridsep.report.settings import AnalysisOptions, Paper
-from hybridsep.report.table import Column, Table, byte_count, count, rate, times
+from hybridsep.report.table import Column, Table, build, byte_count, count, csv_only, rate, times
+from hybridsep.runs import records as run_records
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 FORMAT = 1
 TABLE = "speed"
 DISTURBED = 0.2  # cores busy with other programs, from which on a reader should be told
-_KEYS: dict[str, type | tuple[type, ...]] = {
-    "title": str,
-    "cost": dict,
-    "precision": str,
-    "execution": str,
-    "config": dict,
-    "machine": dict,
-    "versions": dict,
-    "measured": str,
-    "busy_elsewhere": (int, float, type(None)),
-}
+Positive = Annotated[float, Interval(gt=0, le=1e18)]
+PositiveCount = Annotated[int, Interval(gt=0, le=10**18)]
 
 
 @dataclass(frozen=True)
-class Measured:
+class Cost:
+    """Parameters, and multiply-accumulates of one image."""
+
+    params: PositiveCount
+    macs: PositiveCount
+
+
+@dataclass(frozen=True)
+class Rate:
+    """Images/s: median and interquartile range of `n` timed blocks; old records do not have the `blocks` themselves."""
+
+    median: Positive
+    iqr: Annotated[float, Interval(ge=0, le=1e18)]
+    n: PositiveCount
+    blocks: tuple[Positive, ...] = ()
+
+
+@dataclass(frozen=True)
+class Timing:
+    """What was timed at which batch size, and the most bytes of tensors at once."""
+
+    what: Literal["training", "inference"]
+    batch: PositiveCount
+    images_per_second: Rate
+    peak_bytes: PositiveCount
+
+    @property
+    def name(self) -> str:
+        """The start of its names in the CSV file."""
+        return self.what if self.what == "training" else f"{self.what}_{self.batch}"
+
+    @property
+    def title(self) -> str:
+        """What was timed, for a reader."""
+        if self.what == "training":
+            return self.what
+        return f"{self.what} of {'one image' if self.batch == 1 else self.batch}"
+
+
+@dataclass(frozen=True)
+class SpeedRecord:
+    """What was measured of a row: results/speed/<study>/<row>.json."""
+
+    format: Literal[1]
+    study: str
+    row: str
+    title: str
+    cost: Cost
+    precision: str
+    execution: str
+    config: dict[str, Any]
+    machine: dict[str, Any]
+    versions: dict[str, str]
+    measured: str
+    busy_elsewhere: float | None
+    measurements: tuple[Timing, ...]
+
+    @property
+    def training(self) -> Timing:
+        """The timing of training."""
+        return next(timing for timing in self.measurements if timing.what == "training")
+
+    def timing(self, name: str) -> Timing | None:
+        """The timing of a name, if there is one."""
+        return next((timing for timing in self.measurements if timing.name == name), None)
+
+
+@dataclass(frozen=True)
+class Speeds:
     """The measurements of a study that can be compared, in the paper's order of rows; there may be none.
 
     `labels` has the paper's labels of its rows, `baselines` the row that each is held against.
     """
 
     study: str
-    records: Sequence[dict[str, Any]]
+    records: Sequence[SpeedRecord]
     labels: Mapping[str, str]
     baselines: Mapping[str, str]
 
+    def of(self, row: str) -> SpeedRecord | None:
+        """Return what was measured of a row."""
+        return next((record for record in self.records if record.row == row), None)
+
     def label(self, row: str) -> str:
         """Return what a row is called: as in the paper's tables, else by its own title."""
-        titles = {record["row"]: record["title"] for record in self.records}
-        return self.labels.get(row) or titles.get(row, row)
+        record = self.of(row)
+        return self.labels.get(row) or (record.title if record else row)
 
     def blocks(self, row: str) -> dict[str, np.ndarray]:
         """Return the images/s of every timed block of a row, by what was timed; of old records, which lack them, {}."""
-        own = (record for record in self.records if record["row"] == row)
+        record = self.of(row)
+        timings = record.measurements if record else ()
         return {
-            _what(entry): np.array(entry["images_per_second"]["blocks"])
-            for record in own
-            for entry in record["measurements"]
-            if "blocks" in entry["images_per_second"]
+            timing.title: np.array(timing.images_per_second.blocks)
+            for timing in timings
+            if timing.images_per_second.blocks
         }
 
     @property
     def deviations(self) -> list[conditions.Deviation]:
         """What is not as in the paper, of networks and modules."""
-        return conditions.of_speed({record["row"]: record["config"] for record in self.records})
+        return conditions.of_speed({record.row: record.config for record in self.records})
 
 
-def load(results: Path, study: str, paper: Paper) -> tuple[Measured, list[Problem]]:
+@cache
+def _adapter() -> "TypeAdapter[SpeedRecord]":
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(SpeedRecord)
+
+
+def load(results: Path, study: str, paper: Paper) -> tuple[Speeds, list[Problem]]:
     """Return what was measured of a study, and what was left out of it."""
     records, problems = read(results, study)
     records, unlike = _of_one_kind(results, study, records)
     baselines, labels = _of_paper(paper)
-    records.sort(key=lambda record: (paper.place(record["row"]), record["row"]))
-    return Measured(study, records, labels, baselines), problems + unlike
+    records.sort(key=lambda record: (paper.place(record.row), record.row))
+    return Speeds(study, records, labels, baselines), problems + unlike
 
 
-def read(results: Path, study: str) -> tuple[list[dict[str, Any]], list[Problem]]:
+def read(results: Path, study: str) -> tuple[list[SpeedRecord], list[Problem]]:
     """Return the usable records of a study, in order of their file names, and the files that cannot be used."""
     records, problems = [], []
     for path in sorted((results / "speed" / study).glob("*.json")):
         try:
-            record = json.loads(path.read_bytes())
-            _check(record, study, path.stem)
+            record = _adapter().validate_json(path.read_bytes(), strict=True)
+            if (record.study, record.row) != (study, path.stem):
+                raise ValueError(f"it belongs to {record.study}/{record.row}; was it moved or copied?"[:150])
+            if sum(timing.what == "training" for timing in record.measurements) != 1:
+                raise ValueError("it has no measurement of training")
             records.append(record)
-        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-            reason = f"lacks {error}" if isinstance(error, KeyError) else " ".join(str(error).split())[:200]
+        except (OSError, ValueError) as error:
+            reason = str(error) if isinstance(error, OSError) else run_records.first_key(error)
             problems.append(Problem(study, path, f"{path}: not a measurement of speed ({reason})"))
     return records, problems
 
 
-def _check(record: Any, study: str, row: str) -> None:
-    """Raise ValueError, KeyError or TypeError saying what is wrong with a record."""
-    if not isinstance(record, dict) or record.get("format") != FORMAT:
-        raise ValueError(f"not of format {FORMAT}, the one this version reads")
-    if (record["study"], record["row"]) != (study, row):
-        raise ValueError(f"it belongs to {record['study']}/{record['row']}; was it moved or copied?"[:150])
-    for key, kind in _KEYS.items():
-        if not isinstance(record[key], kind if isinstance(kind, tuple) else (kind,)):
-            raise ValueError(f"no valid '{key}'")
-    numbers = {"params": record["cost"]["params"], "macs": record["cost"]["macs"]}
-    for entry in record["measurements"]:
-        name, rate = f"{entry['what']} {entry['batch']}", entry["images_per_second"]
-        numbers |= {f"{name} {key}": entry[key] for key in ("batch", "peak_bytes")}
-        numbers |= {f"{name} median": rate["median"], f"{name} iqr": rate["iqr"] + 1, f"{name} n": rate["n"]}
-        numbers |= {f"{name} block {place}": value for place, value in enumerate(rate.get("blocks", ()), 1)}
-    for name, value in numbers.items():
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value <= 0:
-            raise ValueError(f"{name} is {value!r:.40}, not a number above 0")
-    if sum(entry["what"] == "training" for entry in record["measurements"]) != 1:
-        raise ValueError("it has no measurement of training")
-
-
-def _conditions(record: dict[str, Any]) -> dict[str, Any]:
+def _conditions(record: SpeedRecord) -> dict[str, str]:
     """Return what rows must share for their speeds to be comparable; how long each was timed may differ."""
-    config = record["config"]
+    config = record.config
     settings = {
         key: config.get("speed", {}).get(key) for key in ("train_batch", "inference_batches", "height", "classes")
     }
     shared = {
-        **{key: record[key] for key in ("precision", "execution", "machine")},
-        "torch": record["versions"].get("torch"),
+        **{"precision": record.precision, "execution": record.execution, "machine": record.machine},
+        "torch": record.versions.get("torch"),
         "speed": settings,
         **{key: config.get(key) for key in ("size", "match", "augmentation")},
     }
     return {key: str(value) for key, value in flatten(shared).items()}
 
 
-def _of_one_kind(
-    results: Path, study: str, records: Sequence[dict[str, Any]]
-) -> tuple[list[dict[str, Any]], list[Problem]]:
+def _of_one_kind(results: Path, study: str, records: Sequence[SpeedRecord]) -> tuple[list[SpeedRecord], list[Problem]]:
     kinds = [tuple(sorted(_conditions(record).items())) for record in records]
     if len(set(kinds)) <= 1:
         return list(records), []
@@ -143,42 +196,78 @@ def _of_one_kind(
             continue
         here, there = dict(kind), dict(usual)
         keys = sorted(key for key in here.keys() | there.keys() if here.get(key) != there.get(key))
-        found = ", ".join(f"{key} {here.get(key)}, not {there.get(key)}" for key in keys)
-        path = results / "speed" / study / f"{record['row']}.json"
-        problems.append(Problem(study, path, f"{path}: measured under other conditions than most rows ({found})"))
+        unlike = ", ".join(f"{key} {here.get(key)}, not {there.get(key)}" for key in keys)
+        path = results / "speed" / study / f"{record.row}.json"
+        problems.append(Problem(study, path, f"{path}: measured under other conditions than most rows ({unlike})"))
     return kept, problems
 
 
-def table(measured: Measured, choices: AnalysisOptions) -> Table:
+@dataclass(frozen=True)
+class _Line:
+    """A row of the table, and its baseline where that was measured."""
+
+    record: SpeedRecord
+    label: str
+    baseline: SpeedRecord | None
+
+    def rate(self, name: str) -> Rate | None:
+        timing = self.record.timing(name)
+        return timing.images_per_second if timing else None
+
+    def relative(self, name: str) -> float | None:
+        own, other = self.record.timing(name), self.baseline.timing(name) if self.baseline else None
+        return own.images_per_second.median / other.images_per_second.median if own and other else None
+
+
+def table(speeds: Speeds, options: AnalysisOptions) -> Table:
     """Return the table of at least one measurement."""
-    records = measured.records
-    medians = {record["row"]: _rates(record) for record in records}
-    lines = [_line(record, measured, choices, medians) for record in records]
-    batches = sorted(
-        {entry["batch"] for record in records for entry in record["measurements"] if entry["what"] == "inference"}
-    )
-    columns = [
-        Column("Row", "label", wide=True),
-        Column("Parameters", "params", count),
-        Column("MACs", "macs", count),
-        _rate_column("Training", "training"),
-        Column("Relative", "training_relative", times),
-        *(_rate_column(f"Inference {batch}", f"inference_{batch}") for batch in batches),
-        Column("Memory", "training_peak_bytes", byte_count),
+    records = speeds.records
+    lines = [
+        _Line(record, speeds.label(record.row), speeds.of(speeds.baselines.get(record.row, options.baseline)))
+        for record in records
     ]
-    names = ["training", *(f"inference_{batch}" for batch in batches)]
-    parts = ("images_per_second", "iqr", "n", "relative", "peak_bytes")
-    return Table(
-        name=TABLE,
-        title="Section 5: speed, images/s",
-        columns=columns,
-        lines=lines,
-        fields=["row", "label", "params", "macs", "baseline", *(f"{name}_{part}" for name in names for part in parts)],
-        heading=_heading(measured.study, records),
+    batches = sorted(
+        {timing.batch for record in records for timing in record.measurements if timing.what == "inference"}
+    )
+    columns: list[Column[_Line]] = [
+        csv_only("row", lambda line: line.record.row),
+        Column("Row", lambda line: line.label, csv="label", wide=True),
+        Column("Parameters", lambda line: line.record.cost.params, count, csv="params"),
+        Column("MACs", lambda line: line.record.cost.macs, count, csv="macs"),
+        csv_only("baseline", lambda line: line.baseline and line.baseline.row),
+        *_rates("Training", "training"),
+        Column("Relative", lambda line: line.relative("training"), times),
+        *(column for batch in batches for column in _rates(f"Inference {batch}", f"inference_{batch}")),
+        Column("Memory", lambda line: line.record.training.peak_bytes, byte_count),
+    ]
+    return build(
+        TABLE,
+        "Section 5: speed, images/s",
+        columns,
+        lines,
+        heading=_heading(speeds.study, records),
         warning=_warning(records),
-        notes=_notes(records, lines),
+        notes=_notes(lines),
         terminal=True,
     )
+
+
+def _rates(heading: str, name: str) -> list[Column[_Line]]:
+    columns: list[Column[_Line]] = [
+        Column(
+            heading,
+            lambda line: line.rate(name),
+            lambda one: rate(one.median, one.iqr) if one else "",
+            csv={
+                f"{name}_images_per_second": lambda line: (one := line.rate(name)) and one.median,
+                f"{name}_iqr": lambda line: (one := line.rate(name)) and one.iqr,
+                f"{name}_n": lambda line: (one := line.rate(name)) and one.n,
+            },
+        ),
+        csv_only(f"{name}_relative", lambda line: line.relative(name)),
+        csv_only(f"{name}_peak_bytes", lambda line: (timing := line.record.timing(name)) and timing.peak_bytes),
+    ]
+    return columns
 
 
 def _of_paper(paper: Paper) -> tuple[dict[str, str], dict[str, str]]:
@@ -194,87 +283,43 @@ def _of_paper(paper: Paper) -> tuple[dict[str, str], dict[str, str]]:
     return baselines, labels
 
 
-def _rates(record: dict[str, Any]) -> dict[str, float]:
-    return {_name(entry): entry["images_per_second"]["median"] for entry in record["measurements"]}
-
-
-def _name(entry: dict[str, Any]) -> str:
-    return entry["what"] if entry["what"] == "training" else f"{entry['what']}_{entry['batch']}"
-
-
-def _what(entry: dict[str, Any]) -> str:
-    """Name what was timed for a reader; inference by the number of images at once."""
-    if entry["what"] == "training":
-        return "training"
-    return f"{entry['what']} {'of one image' if entry['batch'] == 1 else 'of ' + str(entry['batch'])}"
-
-
-def _line(
-    record: dict[str, Any], measured: Measured, choices: AnalysisOptions, medians: dict[str, dict[str, float]]
-) -> dict[str, Any]:
-    baseline = measured.baselines.get(record["row"], choices.baseline)
-    line: dict[str, Any] = {
-        "row": record["row"],
-        "label": measured.label(record["row"]),
-        "params": record["cost"]["params"],
-        "macs": record["cost"]["macs"],
-        "baseline": baseline if baseline in medians else None,
-    }
-    for entry in record["measurements"]:
-        name, rate = _name(entry), entry["images_per_second"]
-        against = medians.get(baseline, {}).get(name)
-        line |= {
-            f"{name}_images_per_second": rate["median"],
-            f"{name}_iqr": rate["iqr"],
-            f"{name}_n": rate["n"],
-            f"{name}_relative": rate["median"] / against if against else None,
-            f"{name}_peak_bytes": entry["peak_bytes"],
-        }
-    return line
-
-
-def _rate_column(heading: str, name: str) -> Column:
-    return Column(heading, (f"{name}_images_per_second", f"{name}_iqr"), rate)
-
-
-def _heading(study: str, records: Sequence[dict[str, Any]]) -> list[str]:
+def _heading(study: str, records: Sequence[SpeedRecord]) -> list[str]:
     first = records[0]
-    config, machine = first["config"], first["machine"]
+    config, machine = first.config, first.machine
     size, settings = config.get("size") or {}, config.get("speed") or {}
     widths = "-".join(map(str, size.get("widths", [])))
     threads = f"{machine.get('threads', '?')} {'thread' if machine.get('threads') == 1 else 'threads'}"
     where = machine.get("gpu") or f"{machine.get('processor', 'unknown')}, {threads}"
-    dates = sorted({record["measured"][:10] for record in records})
+    dates = sorted({record.measured[:10] for record in records})
     side = settings.get("height", "?")
     return [
         f"Study {study}. Random images {side}x{side}, {settings.get('classes', '?')} classes. Size"
         f" {size.get('name', 'unknown')} (the stack's widths {widths}, depth {size.get('depth')}); match"
-        f" {config.get('match')}; precision {first['precision']}; {first['execution']} execution.",
-        f"Machine: {where}; torch {first['versions'].get('torch', 'unknown')}; measured"
+        f" {config.get('match')}; precision {first.precision}; {first.execution} execution.",
+        f"Machine: {where}; torch {first.versions.get('torch', 'unknown')}; measured"
         f" {' to '.join(dict.fromkeys((dates[0], dates[-1])))}.",
     ]
 
 
-def _warning(records: Sequence[dict[str, Any]]) -> str | None:
-    found = {record["row"]: record["busy_elsewhere"] for record in records if record["busy_elsewhere"] is not None}
-    disturbed = [row for row, cores in found.items() if cores > DISTURBED]
+def _warning(records: Sequence[SpeedRecord]) -> str | None:
+    busy = {record.row: record.busy_elsewhere for record in records if record.busy_elsewhere is not None}
+    disturbed = [row for row, cores in busy.items() if cores > DISTURBED]
     if not disturbed:
         return None
     return (
-        f"Rough numbers: other programs kept up to {max(found.values()):.1f} cores busy while {len(disturbed)} of"
+        f"Rough numbers: other programs kept up to {max(busy.values()):.1f} cores busy while {len(disturbed)} of"
         f" {len(records)} rows were measured ({', '.join(disturbed)})."
     )
 
 
-def _notes(records: Sequence[dict[str, Any]], lines: Sequence[dict[str, Any]]) -> list[str]:
-    training = next(entry for entry in records[0]["measurements"] if entry["what"] == "training")
-    numbers = sorted({line["training_n"] for line in lines})
+def _notes(lines: Sequence[_Line]) -> list[str]:
+    numbers = sorted({line.record.training.images_per_second.n for line in lines})
     blocks = " to ".join(map(str, dict.fromkeys((numbers[0], numbers[-1]))))
-    against = list(dict.fromkeys(line["baseline"] for line in lines if line["baseline"]))
+    against = list(dict.fromkeys(line.baseline.row for line in lines if line.baseline))
     notes = [
         f"Median ± half the interquartile range of {blocks} timed blocks. Training: whole SGD steps of"
-        f" {training['batch']} images. Inference: by batch size. Memory: the most bytes of tensors that exist at once"
-        " in a training step, the network's own included."
+        f" {lines[0].record.training.batch} images. Inference: by batch size. Memory: the most bytes of tensors that"
+        " exist at once in a training step, the network's own included."
     ]
     if against:
         notes.append(

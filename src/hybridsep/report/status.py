@@ -2,8 +2,8 @@
 
 import datetime
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -14,11 +14,32 @@ from hybridsep.report.comparison import samples_of
 from hybridsep.report.folders import Problem, Run
 from hybridsep.report.runset import RunSet
 from hybridsep.report.settings import AnalysisOptions, Paper
-from hybridsep.report.table import MISSING, Column, Table, dash, duration, number, share
+from hybridsep.report.table import MISSING, Column, Table, build, dash, duration, number, share
 from hybridsep.runs import asked, records
 from hybridsep.statistics import power
 
 STATES = ("running", "interrupted", "failed", "diverged", "unusable", "missing")
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a study is: its table, and whether a trial is still to be trained, which diverged ones are not."""
+
+    table: Table
+    unfinished: bool
+
+
+@dataclass(frozen=True)
+class _Line:
+    """A row's trials by state as text, with the hours that are left; the last line counts those of all rows."""
+
+    row: str
+    done: int
+    planned: int
+    hours: float | None
+    states: dict[str, str | None]
+    counts: dict[str, int]
+    alive: str = ""
 
 
 def studies_of(results: Path, name: str) -> list[str]:
@@ -33,11 +54,11 @@ def studies_of(results: Path, name: str) -> list[str]:
 
 
 def look(
-    results: Path, study: str, runs: Sequence[Run], problems: Sequence[Problem], paper: Paper, choices: AnalysisOptions
-) -> Table:
+    results: Path, study: str, runs: Sequence[Run], problems: Sequence[Problem], paper: Paper, options: AnalysisOptions
+) -> Progress:
     """Return `progress` of a study as it stands now. Raises RecordError when what was asked cannot be read."""
     rows, now = asked.read(records.study_folder(results, study)), datetime.datetime.now(datetime.UTC)
-    return progress(study, runs, problems, paper, choices, planned=rows, now=now)
+    return progress(study, runs, problems, paper, options, planned=rows, now=now)
 
 
 def progress(
@@ -45,11 +66,11 @@ def progress(
     runs: Sequence[Run],
     problems: Sequence[Problem],
     paper: Paper,
-    choices: AnalysisOptions,
+    options: AnalysisOptions,
     *,
     planned: asked.Rows,
     now: datetime.datetime,
-) -> Table:
+) -> Progress:
     """Return the table of rows and states, with the time that is left at the measured speed.
 
     `planned`: the rows and trials that were asked for; where there are none, those of the paper's table.
@@ -58,29 +79,39 @@ def progress(
     unusable = [problem.folder for problem in problems if problem.folder is not None]
     rows = list(dict.fromkeys([*planned, *(run.row for run in runs), *(folder.parts[-2] for folder in unusable)]))
     rows.sort(key=paper.place)
-    lines = [_row(row, runs, unusable, planned.get(row, []) if planned else None, choices, paper, now) for row in rows]
-    known = [line["hours"] for line in lines if line["hours"] is not None]
-    shown = [state for state in STATES if state == "missing" or any(line["counts"][state] for line in lines)]
-    total = {"row": "all", "done": sum(line["done"] for line in lines), "hours": sum(known) if known else None}
-    total |= {"planned": sum(line["planned"] for line in lines)}
-    total |= {state: _trials(sum(line["counts"][state] for line in lines)) for state in shown}
+    lines = [_row(row, runs, unusable, planned.get(row, []) if planned else None, options, paper, now) for row in rows]
+    hours = [line.hours for line in lines if line.hours is not None]
+    counts = {state: sum(line.counts[state] for line in lines) for state in STATES}
+    total = _Line(
+        row="all",
+        done=sum(line.done for line in lines),
+        planned=sum(line.planned for line in lines),
+        hours=sum(hours) if hours else None,
+        states={state: _trials(count) for state, count in counts.items()},
+        counts=counts,
+    )
     notes = [
         "The last line counts trials. Time left: of one process at the speed measured so far;"
         " failed trials are tried again, diverged ones are not."
     ]
-    alive = [f"{line['row']} {line['running']}, {line['alive']}" for line in lines if line["alive"]]
+    alive = [f"{line.row} {line.states['running']}, {line.alive}" for line in lines if line.alive]
     if alive:
         notes.append(f"Last sign of life of what is running: {'; '.join(alive)}.")
-    unmeasured = [line["row"] for line in lines if line["hours"] is None]
+    unmeasured = [line.row for line in lines if line.hours is None]
     if unmeasured:
         notes.append(f"Not measured yet, so not in the sum: {', '.join(unmeasured)}.")
-    columns = [
-        Column("Row", "row", wide=True),
-        Column("Done", ("done", "planned"), share),
-        *(Column(state.capitalize(), state, dash) for state in shown),
-        Column("Time left", "hours", duration),
+    ends: list[Column[_Line]] = [
+        Column("Row", lambda line: line.row, wide=True),
+        Column("Done", lambda line: share(line.done, line.planned)),
+        Column("Time left", lambda line: line.hours, duration),
     ]
-    return Table(name="status", title=f"Study {study}", columns=columns, lines=[*lines, total], fields=[], notes=notes)
+    states = [_state(state) for state in STATES if state == "missing" or counts[state]]
+    table = build("status", f"Study {study}", [*ends[:2], *states, ends[2]], [*lines, total], notes=notes)
+    return Progress(table, any(count for state, count in counts.items() if state != "diverged"))
+
+
+def _state(name: str) -> Column[_Line]:
+    return Column[_Line](name.capitalize(), lambda line: line.states[name], dash)
 
 
 def _row(
@@ -88,14 +119,14 @@ def _row(
     runs: Sequence[Run],
     unusable: Sequence[Path],
     planned: list[int] | None,
-    choices: AnalysisOptions,
+    options: AnalysisOptions,
     paper: Paper,
     now: datetime.datetime,
-) -> dict[str, Any]:
+) -> _Line:
     own = {run.trial: run for run in runs if run.row == row}
     broken = {_trial(folder) for folder in unusable if folder.parts[-2] == row and _trial(folder) >= 0} - own.keys()
-    if choices.trials is not None:
-        planned = list(range(choices.trials))
+    if options.trials is not None:
+        planned = list(range(options.trials))
     if planned is None:
         spec = next((table for table in paper.tables.values() if row in table.rows), None)
         planned = list(range(spec.trials if spec else 10))
@@ -108,14 +139,15 @@ def _row(
         else:
             states["unusable" if trial in broken else "missing"].append(trial)
     running = [own[trial].record.updated for trial in states["running"]]
-    return {
-        "row": row,
-        "done": len(done),
-        "planned": len(wanted),
-        "hours": _hours_left(own, states),
-        "alive": _ago(max(running), now) if running else "",
-        "counts": {state: len(trials) for state, trials in states.items()},
-    } | {state: _named(trials) for state, trials in states.items()}
+    return _Line(
+        row=row,
+        done=len(done),
+        planned=len(wanted),
+        hours=_hours_left(own, states),
+        states={state: _named(trials) for state, trials in states.items()},
+        counts={state: len(trials) for state, trials in states.items()},
+        alive=_ago(max(running), now) if running else "",
+    )
 
 
 def _named(trials: list[int]) -> str | None:
@@ -171,47 +203,40 @@ def _ago(updated: str, now: datetime.datetime) -> str:
     return f"{minutes / 60:.0f} h ago" if minutes < 2880 else f"{minutes / 1440:.0f} days ago"
 
 
-def one_more_trial(study: str, runs: Sequence[Run], paper: Paper, choices: AnalysisOptions) -> list[Table]:
+def one_more_trial(study: str, runs: Sequence[Run], paper: Paper, options: AnalysisOptions) -> list[Table]:
     """Return, per table of the study, what one more trial of every row would do to intervals and detectable
     differences.
     """
-    runsets, _ = runset.split(study, runs, paper, choices)
-    return [table for one in runsets if (table := _one_more_trial(one, choices)).lines]
+    runsets, _ = runset.split(study, runs, paper, options)
+    return [table for one in runsets if (table := _one_more_trial(one, options)).lines]
 
 
-def _one_more_trial(one: RunSet, choices: AnalysisOptions) -> Table:
+def _one_more_trial(one: RunSet, options: AnalysisOptions) -> Table:
     baseline = one.errors(one.baseline) if one.baseline in one.rows else {}
+
+    def half_width(differences: np.ndarray, trials: int) -> float | None:
+        return power.half_width(differences, options.alpha, trials=trials)
+
+    def detectable(differences: np.ndarray, trials: int) -> float | None:
+        return power.detectable((differences,), options.alpha, options.power, trials=trials)
+
+    def hours(row: str) -> float | None:
+        seconds = one.seconds(row)
+        return None if seconds is None else seconds / 3600
+
     lines = []
     for row in one.variants:
         _, differences = samples_of(one.errors(row), baseline, "paired")
-        n = len(differences)
-        if not n:
-            continue
-        seconds = one.seconds(row)
-        lines.append(
-            {
-                "label": one.row(row).label or row,
-                "n": n,
-                "now": power.half_width(differences, choices.alpha, trials=n),
-                "then": power.half_width(differences, choices.alpha, trials=n + 1),
-                "detect": power.detectable((differences,), choices.alpha, choices.power),
-                "detect_then": power.detectable((differences,), choices.alpha, choices.power, trials=n + 1),
-                "hours": None if seconds is None else seconds / 3600,
-            }
-        )
-    columns = [
-        Column("Row", "label", wide=True),
-        Column("n", "n"),
-        Column("Interval ±", "now", number),
-        Column("one more: ±", "then", number),
-        Column("Detectable", "detect", number),
-        Column("one more: detectable", "detect_then", number),
-        Column("Hours a trial", "hours", number),
+        if len(differences):
+            lines.append((row, differences))
+    columns: list[Column[tuple[str, np.ndarray]]] = [
+        Column("Row", lambda line: one.label(line[0]), wide=True),
+        Column("n", lambda line: len(line[1])),
+        Column("Interval ±", lambda line: half_width(line[1], len(line[1])), number),
+        Column("one more: ±", lambda line: half_width(line[1], len(line[1]) + 1), number),
+        Column("Detectable", lambda line: detectable(line[1], len(line[1])), number),
+        Column("one more: detectable", lambda line: detectable(line[1], len(line[1]) + 1), number),
+        Column("Hours a trial", lambda line: hours(line[0]), number),
     ]
-    return Table(
-        name="one-more-trial",
-        title=f"What one more trial would buy: {one.spec.title.split(':')[0]} (points, at the spread seen so far)",
-        columns=columns,
-        lines=lines,
-        fields=[],
-    )
+    title = f"What one more trial would buy: {one.short_title} (points, at the spread seen so far)"
+    return build("one-more-trial", title, columns, lines)

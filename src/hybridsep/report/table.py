@@ -1,94 +1,182 @@
-"""A table as data, and the formats of its cells: a column is a key of its lines and a formatter.
+"""A table: columns that are functions of a line, and what is left of them once it is built, text and CSV.
 
 How a table becomes Markdown, LaTeX and HTML stands in `render` and its templates.
 """
 
-import csv
+import csv as csv_format
 import io
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import copy
+from dataclasses import dataclass
+from typing import Any, Generic, Literal, Protocol, TypeVar, cast
+
+from hybridsep.statistics.difference import PermutationTest
 
 MISSING = "n/a"
+Line = TypeVar("Line")
+OtherLine = TypeVar("OtherLine")
+Value = TypeVar("Value")
+Place = Literal["both", "files", "terminal", "csv"]
 
 
-def text(value: Any) -> str:
+def text(value: object) -> str:
     """Write a value as it is; None is empty."""
     return "" if value is None else str(value)
 
 
-def dash(value: Any) -> str:
+def dash(value: object) -> str:
     """Write a value as it is; None is a dash."""
     return "-" if value is None else str(value)
 
 
 @dataclass(frozen=True)
-class Column:
-    """One column for readers: its heading, which value of a line it shows, and how that is written.
-
-    `key` names one value, or several that `show` takes together; a line without it has an empty cell. `wide` columns
-    hold sentences and may wrap. A column stands in `files`, on the `terminal`, or in both.
-    """
+class Head:
+    """A column without its values. `wide` columns hold sentences and may wrap."""
 
     heading: str
-    key: str | tuple[str, ...]
-    show: Callable[..., str] = text
-    wide: bool = False
-    place: str = "both"
+    wide: bool
+    place: Place
 
-    def cell(self, line: dict[str, Any]) -> str:
-        """Write the column's cell of a line. Text where a number belongs stands as it is: it says why there is none."""
-        keys = (self.key,) if isinstance(self.key, str) else self.key
-        if line.keys().isdisjoint(keys):
-            return ""
-        values = [line.get(key) for key in keys]
-        return values[0] if isinstance(values[0], str) else self.show(*values)
+
+class Column(Generic[Line]):
+    """A column, declared once for all outputs: which `value` a line has in it, and how `format` writes that.
+
+    `csv` is the name of the value in the CSV file, or names with a function of the line each. `instead` gives a text
+    that stands in the cell in place of the value, or None. A column with `when` False is only in the CSV. Lists of
+    columns are annotated, `list[Column[RowResult]]`, so that mypy knows what a line is, in lambdas too.
+    """
+
+    def __init__(
+        self,
+        heading: str,
+        value: Callable[[Line], Value],
+        format: Callable[[Value], str] = text,
+        *,
+        csv: str | Mapping[str, Callable[[Line], object]] = "",
+        instead: Callable[[Line], str | None] | None = None,
+        wide: bool = False,
+        place: Place = "both",
+        when: bool = True,
+    ) -> None:
+        def cell(line: Line) -> str:
+            written = instead(line) if instead else None
+            return format(value(line)) if written is None else written
+
+        def values(line: Line) -> list[object]:
+            return [value(line)] if isinstance(csv, str) else [part(line) for part in csv.values()]
+
+        self.head = Head(heading, wide, place if when else "csv")
+        self.names = ([csv] if csv else []) if isinstance(csv, str) else list(csv)
+        self.cell: Callable[[Line], str] = cell
+        self.values: Callable[[Line], list[object]] = values
+
+    def on(self, part: Callable[[OtherLine], Line], *, prefix: str = "") -> "Column[OtherLine]":
+        """Return the column for lines of which a `part` is a line of this one; its names in the CSV get the prefix."""
+        column: Column[OtherLine] = cast(Any, copy(self))
+        column.names = [prefix + name for name in self.names]
+        column.cell = lambda line: self.cell(part(line))
+        column.values = lambda line: self.values(part(line))
+        return column
+
+
+def csv_only(name: str, value: Callable[[Line], object]) -> Column[Line]:
+    """A value that only the CSV file has."""
+    return Column(name, value, csv=name, place="csv")
+
+
+class Bounds(Protocol):
+    """What has a lower and an upper end, or neither."""
+
+    @property
+    def low(self) -> float | None: ...
+    @property
+    def high(self) -> float | None: ...
+
+
+class Estimate(Bounds, Protocol):
+    """A mean with its interval."""
+
+    @property
+    def mean(self) -> float | None: ...
+
+
+def bounds_of(value: Callable[[Line], Bounds | None], prefix: str = "") -> Mapping[str, Callable[[Line], object]]:
+    """The ends of an interval for the CSV file, under names with a prefix."""
+
+    def end(of: Callable[[Bounds], object]) -> Callable[[Line], object]:
+        return lambda line: None if (interval := value(line)) is None else of(interval)
+
+    return {f"{prefix}low": end(lambda interval: interval.low), f"{prefix}high": end(lambda interval: interval.high)}
+
+
+def estimate_of(value: Callable[[Line], Estimate | None], prefix: str = "") -> Mapping[str, Callable[[Line], object]]:
+    """A mean and the ends of its interval for the CSV file, under names with a prefix."""
+
+    def mean(line: Line) -> object:
+        return None if (interval := value(line)) is None else interval.mean
+
+    return {f"{prefix}mean": mean, **bounds_of(value, prefix)}
 
 
 @dataclass(frozen=True)
 class Table:
-    """Lines of raw values with the columns that show them. `name` is the file's stem and the section's anchor.
+    """Cells as text, and the CSV file. `name` is the file's stem and the section's anchor; `build` makes one.
 
-    CSV gets the raw `fields` of `data`, or of the lines themselves when `data` is None.
     `terminal` says whether it is printed when the report runs; every table is written to files.
     """
 
     name: str
     title: str
-    columns: Sequence[Column]
-    lines: Sequence[dict[str, Any]]
-    fields: Sequence[str] = ()
+    columns: Sequence[Head]
+    lines: Sequence[Sequence[str]]
+    csv: str
+    notes: Sequence[str] = ()
+    terminal: bool = False
     heading: Sequence[str] = ()
     warning: str | None = None
-    notes: Sequence[str] = field(default_factory=tuple)
-    terminal: bool = False
-    data: Sequence[dict[str, Any]] | None = None
 
-    def __post_init__(self) -> None:
-        """Raise KeyError for a column of which no line has anything, or a field of CSV that a line lacks."""
-        known = {key for line in self.lines for key in line}
-        for column in self.columns:
-            keys = {column.key} if isinstance(column.key, str) else set(column.key)
-            if self.lines and not keys <= known:
-                raise KeyError(f"table {self.name}: column '{column.heading}': no line has {sorted(keys - known)}")
-        data = self.lines if self.data is None else self.data
-        lacking = set(self.fields) - {key for line in data for key in line}
-        if data and lacking:
-            raise KeyError(f"table {self.name}: no line has the fields {sorted(lacking)}")
-
-    def shown(self, place: str) -> list[Column]:
+    def shown(self, place: Place) -> list[Head]:
         """The columns for `place`, files or terminal."""
         return [column for column in self.columns if column.place in (place, "both")]
 
-    def cells(self, place: str) -> list[list[str]]:
-        """The text of every cell, line by line."""
-        columns = self.shown(place)
-        return [[column.cell(line) for column in columns] for line in self.lines]
+    def cells(self, place: Place) -> list[list[str]]:
+        """The text of every cell for `place`, line by line."""
+        here = [column.place in (place, "both") for column in self.columns]
+        return [[cell for cell, shown in zip(line, here, strict=True) if shown] for line in self.lines]
 
-    def csv(self) -> bytes:
-        """The raw values as CSV."""
-        return csv_text(self.fields, self.lines if self.data is None else self.data).encode()
+
+def build(
+    name: str,
+    title: str,
+    columns: Sequence[Column[Line]],
+    lines: Sequence[Line],
+    *,
+    csv: tuple[Sequence[Column[OtherLine]], Sequence[OtherLine]] | None = None,
+    notes: Sequence[str] = (),
+    terminal: bool = False,
+    heading: Sequence[str] = (),
+    warning: str | None = None,
+) -> Table:
+    """Return the table of `lines`. `csv`: other columns and lines for the CSV file, or the same in another order."""
+    shown = [column for column in columns if column.head.place != "csv"]
+    return Table(
+        name=name,
+        title=title,
+        columns=[column.head for column in shown],
+        lines=[[column.cell(line) for column in shown] for line in lines],
+        csv=_csv(*csv) if csv else _csv(columns, lines),
+        notes=notes,
+        terminal=terminal,
+        heading=heading,
+        warning=warning,
+    )
+
+
+def _csv(columns: Sequence[Column[Line]], lines: Sequence[Line]) -> str:
+    named = [column for column in columns if column.names]
+    names = [name for column in named for name in column.names]
+    return csv_rows(names, ([value for column in named for value in column.values(line)] for line in lines))
 
 
 def number(value: float | None, decimals: int = 2, *, sign: bool = False) -> str:
@@ -97,6 +185,16 @@ def number(value: float | None, decimals: int = 2, *, sign: bool = False) -> str
         return MISSING
     shown = f"{value:{'+' if sign else ''},.{decimals}f}"
     return shown.replace("-", "+" if sign else "") if float(shown.replace(",", "")) == 0 else shown
+
+
+def number_or_dash(value: float | None) -> str:
+    """Write a number; None is a dash."""
+    return "-" if value is None else number(value)
+
+
+def thousandths(value: float | None) -> str:
+    """Write a number with three decimals."""
+    return number(value, 3)
 
 
 def signed(value: float | None) -> str:
@@ -134,19 +232,19 @@ def equal(shown: bool | None) -> str:
     return {True: "yes", False: "not shown", None: MISSING}[shown]
 
 
-def interval(low: float | None, high: float | None) -> str:
-    """Write `[low, high]` with signs; n/a when there is none."""
-    return MISSING if low is None or high is None else f"[{signed(low)}, {signed(high)}]"
+def bounds(interval: Bounds) -> str:
+    """Write `[low, high]` with signs; n/a when there are none."""
+    return MISSING if interval.low is None else f"[{signed(interval.low)}, {signed(interval.high)}]"
 
 
-def estimate(mean: float | None, low: float | None, high: float | None) -> str:
+def estimate(interval: Estimate) -> str:
     """Write a mean with its interval, if it has one."""
-    return signed(mean) if low is None else f"{signed(mean)} {interval(low, high)}"
+    return signed(interval.mean) if interval.low is None else f"{signed(interval.mean)} {bounds(interval)}"
 
 
-def span(low: float | None, high: float | None) -> str:
+def span(interval: Bounds) -> str:
     """Write `low to high`; n/a when there is neither."""
-    return MISSING if low is None or high is None else f"{number(low)} to {number(high)}"
+    return MISSING if interval.low is None else f"{number(interval.low)} to {number(interval.high)}"
 
 
 def spread(mean: float | None, deviation: float | None) -> str:
@@ -183,6 +281,11 @@ def p_value(value: float | None) -> str:
     return "<0.001" if value < 0.0005 else f"{value:.3f}"
 
 
+def p_or_least(test: PermutationTest) -> str:
+    """Write the p of a permutation test, and whether no smaller one was possible."""
+    return f"{p_value(test.p)} (least)" if test.is_least else p_value(test.p)
+
+
 def percent(alpha: float) -> str:
     """Write the coverage of an interval: 95 %."""
     return f"{100 * (1 - alpha):g} %"
@@ -208,7 +311,7 @@ def byte_count(value: float | None) -> str:
     return MISSING if value is None else f"{count(value)}B"
 
 
-def raw(value: Any) -> str:
+def raw(value: object) -> str:
     """Write a value for CSV: six significant digits, since machines differ in the last bits; None is empty."""
     if value is None:
         return ""
@@ -219,10 +322,10 @@ def raw(value: Any) -> str:
     return str(value)
 
 
-def csv_text(fields: Sequence[str], lines: Sequence[dict[str, Any]]) -> str:
+def csv_rows(names: Sequence[str], rows: Iterable[Iterable[object]]) -> str:
     """Return CSV of raw values."""
     buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(fields)
-    writer.writerows([raw(line.get(name)) for name in fields] for line in lines)
+    writer = csv_format.writer(buffer, lineterminator="\n")
+    writer.writerow(names)
+    writer.writerows([raw(value) for value in row] for row in rows)
     return buffer.getvalue()

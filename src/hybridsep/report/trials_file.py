@@ -47,6 +47,11 @@ class GivenTrials(RunSet):
     further: dict[str, dict[int, dict[Hashable, object]]] = field(default_factory=dict)
 
     @property
+    def columns(self) -> list[Hashable]:
+        """The table's other columns."""
+        return next((list(one) for trials in self.further.values() for one in trials.values()), [])
+
+    @property
     def images(self) -> int:
         """How many things were predicted; 0 where it is not known."""
         return next((len(one) for trials in self.predictions.values() for one in trials.values()), 0)

@@ -5,19 +5,19 @@ claim, contradict it, or leave it inconclusive. Whatever the claim, rows come ou
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from hybridsep.report import distances
-from hybridsep.report.comparison import Comparison, samples_of
+from hybridsep.report.comparison import Comparison, Difference, samples_of
 from hybridsep.report.distances import ANOTHER_FUNCTION, SAME_FUNCTION
 from hybridsep.report.runset import RunSet
 from hybridsep.report.settings import AnalysisOptions, Claim
-from hybridsep.report.speed import Measured
-from hybridsep.report.table import interval, number
+from hybridsep.report.speed import Speeds
+from hybridsep.report.table import bounds, number, signed
 from hybridsep.statistics import difference
+from hybridsep.statistics.difference import Interval
 
 # One vocabulary for what these runs say of a claim and for what they say about the paper's numbers,
 AS_CLAIMED, OPPOSED, UNDECIDED, NOT_RUN = "reproduced", "contradicted", "inconclusive", "not run"
@@ -25,18 +25,34 @@ AS_CLAIMED, OPPOSED, UNDECIDED, NOT_RUN = "reproduced", "contradicted", "inconcl
 SAME, DIFFERENT, UNCLEAR = "same", "different", "undecided"
 FASTER, SLOWER = "faster", "slower"
 
-# Of one comparison: its `label`, `n` trials, and `mean`, `low`, `high`, `equivalent`, `p_holm` as in `compare`.
-Entry = dict[str, Any]
+
+@dataclass(frozen=True)
+class Evidence:
+    """One comparison that a claim rests on, of `label` over `n` trials; of none, `text` says why.
+
+    `text` is what was measured; `shows` what that is, whatever the paper claims: SAME, DIFFERENT or UNCLEAR, also by
+    the distance of functions, of speed FASTER or SLOWER. `equivalent` is of two one-sided tests, `different` of the
+    test against 0, `function` what the distance of functions shows.
+    """
+
+    label: str
+    n: int
+    text: str
+    interval: Interval = Interval(None, None, None)
+    equivalent: bool | None = None
+    different: bool = False
+    function: str = ""
+    shows: str = ""
 
 
 @dataclass(frozen=True)
 class Case:
-    """A claim with what it is judged by: the study's tables by name, what was measured of speed, the margin."""
+    """A claim with what it is judged by: the study's tables by name, what was measured of speed."""
 
     claim: Claim
     tables: Mapping[str, tuple[RunSet, Comparison]]
-    measured: Measured
-    choices: AnalysisOptions
+    speeds: Speeds
+    options: AnalysisOptions
 
     @property
     def runset(self) -> RunSet:
@@ -51,46 +67,30 @@ class Case:
     @property
     def margin(self) -> float:
         """The claim's own margin, else the report's."""
-        return self.choices.margin if self.claim.margin is None else self.claim.margin
+        return self.options.margin if self.claim.margin is None else self.claim.margin
 
 
 @dataclass(frozen=True)
 class Rule:
-    """What a rule compares, and what the comparison says of the claim; `text` explains it to readers."""
+    """What a rule compares, and what the comparison says of the claim by its margin; `text` explains it to readers."""
 
-    compare: Callable[[Case], list[Entry]]
-    outcome: Callable[[Entry, Case], str]
+    compare: Callable[[Case], list[Evidence]]
+    outcome: Callable[[Evidence, float], str]
     text: str
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One comparison that a claim rests on: what was measured, on how many trials, and what it says of the claim.
+    """One comparison that a claim rests on, and what it says of the claim."""
 
-    `shows` is what was compared under `label`, whatever the paper claims: SAME, DIFFERENT or UNCLEAR; of speed FASTER
-    or SLOWER.
-    """
-
-    text: str
-    n: int
+    evidence: Evidence
     outcome: str
-    label: str
-    shows: str
 
 
 def find(case: Case) -> list[Finding]:
     """Return what the comparisons of a claim's rule say."""
     rule = RULES[case.claim.rule]
-    return [
-        Finding(
-            text=f"{entry['label']} {entry.get('text') or _points(entry)}",
-            n=entry["n"],
-            outcome=rule.outcome(entry, case) if entry["n"] else NOT_RUN,
-            label=entry["label"],
-            shows=entry.get("shows") or shows(entry, case.choices.alpha),
-        )
-        for entry in rule.compare(case)
-    ]
+    return [Finding(one, rule.outcome(one, case.margin) if one.n else NOT_RUN) for one in rule.compare(case)]
 
 
 def judge(outcomes: Sequence[str]) -> str:
@@ -102,112 +102,122 @@ def judge(outcomes: Sequence[str]) -> str:
     return AS_CLAIMED if set(outcomes) == {AS_CLAIMED} else UNDECIDED
 
 
-def shows(entry: Entry, alpha: float) -> str:
-    """Return what a comparison shows: the same within the margin (TOST), different, or neither.
+def shows(change: Difference, alpha: float) -> str:
+    """Return what a row's difference shows: the same within the margin (TOST), different, or neither.
 
-    Different: the test, corrected over the rows where there are several, has p below alpha; without a test, the
-    interval excludes zero. What differs and is yet within the margin is the same: the margin says what counts.
+    Both tests are corrected over the rows. What differs and is yet within the margin is the same: the margin says what
+    counts.
     """
-    if entry.get("equivalent"):
-        return SAME
-    if "p_holm" in entry:
-        return DIFFERENT if entry["p_holm"] is not None and entry["p_holm"] < alpha else UNCLEAR
-    return UNCLEAR if by_sign(entry) == UNDECIDED else DIFFERENT
+    return _shows(change.equivalence_holm.equivalent, change.p_holm is not None and change.p_holm < alpha)
 
 
-def by_sign(entry: Entry) -> str:
+def _shows(equivalent: bool | None, different: bool) -> str:
+    return SAME if equivalent else DIFFERENT if different else UNCLEAR
+
+
+def by_sign(interval: Interval) -> str:
     """Reproduced when the interval lies above zero, contradicted when below."""
-    if entry.get("low") is None:
+    if interval.low is None or interval.high is None:
         return UNDECIDED
-    return AS_CLAIMED if entry["low"] > 0 else OPPOSED if entry["high"] < 0 else UNDECIDED
+    return AS_CLAIMED if interval.low > 0 else OPPOSED if interval.high < 0 else UNDECIDED
 
 
-def by_equivalence(entry: Entry, margin: float) -> str:
+def by_equivalence(evidence: Evidence, margin: float) -> str:
     """Reproduced when equivalence is shown (TOST), contradicted when the whole interval lies beyond the margin."""
-    if entry["equivalent"]:
+    interval = evidence.interval
+    if evidence.equivalent:
         return AS_CLAIMED
-    if entry["low"] is not None and (entry["low"] > margin or entry["high"] < -margin):
+    if interval.low is not None and interval.high is not None and (interval.low > margin or interval.high < -margin):
         return OPPOSED
     return UNDECIDED
 
 
-def by_difference(entry: Entry, alpha: float) -> str:
-    """Reproduced when the corrected p is below alpha and equivalence is not shown, contradicted when it is shown."""
-    if entry["equivalent"]:
+def by_difference(evidence: Evidence, margin: float) -> str:
+    """Contradicted when equivalence is shown, reproduced when the test or the distance of functions shows another."""
+    if evidence.equivalent:
         return OPPOSED
-    return AS_CLAIMED if entry["p_holm"] is not None and entry["p_holm"] < alpha else UNDECIDED
+    return AS_CLAIMED if evidence.different or evidence.function == ANOTHER_FUNCTION else UNDECIDED
 
 
-def by_function(entry: Entry, margin: float) -> str:
+def by_function(evidence: Evidence, margin: float) -> str:
     """Judge that two rows are the same: by their error where it decides against it, else by the distance of functions.
 
     Contradicted when the whole interval of the error is beyond the margin, or the distance shows another function;
     reproduced when it shows the same one. Where the distance shows neither, by the error.
     """
-    error = by_equivalence(entry, margin)
-    if OPPOSED == error or entry["function"] == ANOTHER_FUNCTION:
+    error = by_equivalence(evidence, margin)
+    if OPPOSED == error or evidence.function == ANOTHER_FUNCTION:
         return OPPOSED
-    return AS_CLAIMED if entry["function"] == SAME_FUNCTION else error
+    return AS_CLAIMED if evidence.function == SAME_FUNCTION else error
 
 
-def _points(entry: Entry) -> str:
-    return f"{number(entry['mean'], sign=True)} {interval(entry['low'], entry['high'])}"
+def _points(interval: Interval) -> str:
+    return f"{signed(interval.mean)} {bounds(interval)}"
 
 
-def _bounds(interval: difference.Interval) -> Entry:
-    return {"mean": interval.mean, "low": interval.low, "high": interval.high}
-
-
-def _missing(label: str, text: str) -> Entry:
-    return {"label": label, "n": 0, "text": text}
-
-
-def _against_baseline(case: Case) -> list[Entry]:
+def _against_baseline(case: Case) -> list[Evidence]:
     """The rows against the table's baseline, with equivalence within the claim's own margin."""
-    runset, comparison, choices = case.runset, case.comparison, case.choices
-    entries = []
+    runset, comparison, options = case.runset, case.comparison, case.options
+    results = []
     for row in case.claim.rows:
         if row not in runset.rows or not runset.paired(row):
-            entries.append(_missing(row, "no trials"))
+            results.append(Evidence(row, 0, "no trials"))
             continue
-        entry = {**comparison.of(row), "n": comparison.of(row)["pairs"], "function": ""}
-        if case.margin != choices.margin:
-            samples, _ = samples_of(runset.errors(row), runset.errors(runset.baseline), choices.pairing)
-            entry["equivalent"] = difference.equivalence(samples, case.margin, choices.alpha).equivalent
-        known = comparison.distances.rows.get(row) if comparison.distances else None
-        if known and known.distance.value is not None:
-            own = known.distance
-            error = shows(entry, choices.alpha)
-            entry |= {
-                "function": known.shows,
-                "shows": error if known.shows == distances.UNCLEAR else f"{error}, {known.shows}",
-                "text": f"{_points(entry)}, distance {number(own.value, 3)} {distances.bounds(own.low, own.high)}",
-            }
-        entries.append(entry)
-    return entries
+        result = comparison.of(row)
+        change, text, function = result.difference, _points(result.difference.interval), ""
+        if case.margin != options.margin:
+            samples, _ = samples_of(runset.errors(row), runset.errors(runset.baseline), options.pairing)
+            equivalence = difference.equivalence(samples, case.margin, options.alpha)
+            change = replace(change, equivalence_holm=equivalence)
+        error = shown = shows(change, options.alpha)
+        apart = comparison.distances.rows.get(row) if comparison.distances else None
+        if apart and apart.distance.value is not None:
+            function = apart.shows
+            shown = error if function == distances.UNCLEAR else f"{error}, {function}"
+            text += f", distance {number(apart.distance.value, 3)} {distances.bounds(apart.distance)}"
+        results.append(
+            Evidence(
+                label=result.label,
+                n=change.pairs,
+                text=text,
+                interval=change.interval,
+                equivalent=change.equivalence_holm.equivalent,
+                different=change.p_holm is not None and change.p_holm < options.alpha,
+                function=function,
+                shows=shown,
+            )
+        )
+    return results
 
 
-def _pairwise(case: Case, pairs: Sequence[tuple[str, str]], values: Callable[[str], dict[int, float]]) -> list[Entry]:
+def _of_errors(label: str, n: int, interval: Interval, equivalent: bool | None) -> Evidence:
+    """Evidence from an interval in points without a test of its own: different where it excludes 0."""
+    different = by_sign(interval) != UNDECIDED
+    return Evidence(label, n, _points(interval), interval, equivalent, different, shows=_shows(equivalent, different))
+
+
+def _pairwise(
+    case: Case, pairs: Sequence[tuple[str, str]], values: Callable[[str], dict[int, float]]
+) -> list[Evidence]:
     """`values(other) - values(row)` over the trials that both have, with a paired t interval and TOST."""
-    entries, alpha = [], case.choices.alpha
+    results, alpha = [], case.options.alpha
     for row, other in pairs:
         first, second = (values(name) if name in case.runset.rows else {} for name in (row, other))
         gains = np.array([second[trial] - first[trial] for trial in first if trial in second])
         if not len(gains):
-            entries.append(_missing(f"{row} and {other}", "no trials in common"))
+            results.append(Evidence(f"{row} and {other}", 0, "no trials in common"))
             continue
         equivalent = difference.equivalence((gains,), case.margin, alpha).equivalent
-        label = case.runset.row(other).label or other
-        entry = _bounds(difference.paired_interval(gains, alpha))
-        entries.append({**entry, "label": label, "n": len(gains), "equivalent": equivalent, "gains": gains})
-    return entries
+        interval = difference.paired_interval(gains, alpha)
+        results.append(_of_errors(case.runset.label(other), len(gains), interval, equivalent))
+    return results
 
 
 def _every_pair(case: Case) -> list[tuple[str, str]]:
     return [(row, other) for row in case.claim.rows for other in case.claim.against]
 
 
-def _distances(case: Case) -> list[Entry]:
+def _distances(case: Case) -> list[Evidence]:
     """|d| of the others from the baseline, less that of the rows, trial by trial."""
     runset = case.runset
 
@@ -216,37 +226,36 @@ def _distances(case: Case) -> list[Entry]:
         return {trial: abs(errors[trial] - baseline[trial]) for trial in errors if trial in baseline}
 
     if runset.baseline not in runset.rows:
-        return [_missing("baseline", "not there")]
+        return [Evidence("baseline", 0, "not there")]
     return _pairwise(case, _every_pair(case), distance)
 
 
-def _function_distances(case: Case) -> list[Entry]:
+def _function_distances(case: Case) -> list[Evidence]:
     """How much farther the others are from the baseline than the rows, as functions."""
-    found = case.comparison.distances
-    entries = []
+    functions = case.comparison.distances
+    results = []
     for row, other in _every_pair(case):
-        if found is None or not {row, other} <= found.runs.keys():
-            entries.append(_missing(f"{row} and {other}", "no predictions to compare"))
+        if functions is None or not {row, other} <= functions.runs.keys():
+            results.append(Evidence(f"{row} and {other}", 0, "no predictions to compare"))
             continue
-        farther = found.farther(other, row, case.choices.alpha)
-        label = case.runset.row(other).label or other
-        trials = len(set(found.runs[row].trials) & set(found.runs[other].trials))
-        text = f"{number(farther.mean, 3, sign=True)} {distances.bounds(farther.low, farther.high)}"
-        entries.append({**_bounds(farther), "label": label, "n": trials, "text": text})
-    return entries
+        farther = functions.farther(other, row, case.options.alpha)
+        trials = len(set(functions.runs[row].trials) & set(functions.runs[other].trials))
+        text = f"{number(farther.mean, 3, sign=True)} {distances.bounds(farther)}"
+        results.append(replace(_of_errors(case.runset.label(other), trials, farther, None), text=text))
+    return results
 
 
-def _errors(case: Case) -> list[Entry]:
+def _errors(case: Case) -> list[Evidence]:
     """The test error of the others, less that of the rows."""
     return _pairwise(case, _every_pair(case), case.runset.errors)
 
 
-def _errors_one_by_one(case: Case) -> list[Entry]:
+def _errors_one_by_one(case: Case) -> list[Evidence]:
     """The test error of each row's counterpart, less that of the row."""
     return _pairwise(case, list(zip(case.claim.rows, case.claim.against, strict=True)), case.runset.errors)
 
 
-def _gains(case: Case) -> list[Entry]:
+def _gains(case: Case) -> list[Evidence]:
     """A difference of differences: the gain of one pair of rows, less that of a pair of another table."""
     (row, other), (there, other_there) = case.claim.rows, case.claim.against
     gains = []
@@ -255,70 +264,55 @@ def _gains(case: Case) -> list[Entry]:
         errors = [holding.errors(name) if holding else {} for name in (first, second)]
         both = errors[0].keys() & errors[1].keys()
         if not both:
-            return [_missing(f"{first} and {second}", "no trials in common in this study")]
+            return [Evidence(f"{first} and {second}", 0, "no trials in common in this study")]
         gains.append(np.array([errors[1][trial] - errors[0][trial] for trial in sorted(both)]))
-    entry = _bounds(difference.welch_interval(gains[0], gains[1], case.choices.alpha))
-    equivalent = difference.equivalence(tuple(gains), case.margin, case.choices.alpha).equivalent
-    return [{**entry, "label": "gain", "n": min(map(len, gains)), "equivalent": equivalent}]
+    interval = difference.welch_interval(gains[0], gains[1], case.options.alpha)
+    equivalent = difference.equivalence(tuple(gains), case.margin, case.options.alpha).equivalent
+    return [_of_errors("gain", min(map(len, gains)), interval, equivalent)]
 
 
-def _speeds(case: Case) -> list[Entry]:
+def _speeds(case: Case) -> list[Evidence]:
     """Images per second of the rows by those of the others, in training and inference: the logarithm of the ratio.
 
     Timed blocks of one row and of another ran at different times, so they are not pairs: Welch's interval.
     """
-    entries = []
+    results = []
     for row, other in _every_pair(case):
-        first, second = case.measured.blocks(row), case.measured.blocks(other)
-        label = case.measured.label(other)
+        first, second = case.speeds.blocks(row), case.speeds.blocks(other)
+        label = case.speeds.label(other)
         if not first.keys() & second.keys():
-            entries.append(
-                _missing(f"{case.measured.label(row)} and {label}", "not timed, block by block, in this study")
-            )
+            names = f"{case.speeds.label(row)} and {label}"
+            results.append(Evidence(names, 0, "not timed, block by block, in this study"))
         for what in (what for what in first if what in second):
             logs = np.log(first[what]), np.log(second[what])
-            entry = _bounds(difference.welch_interval(*logs, case.choices.alpha))
-            if entry["low"] is None and min(map(len, logs)) > 1:
-                entry |= {"low": entry["mean"], "high": entry["mean"]}  # not one block differs from another
-            ratio, low, high = (
-                None if entry[key] is None else float(np.exp(entry[key])) for key in ("mean", "low", "high")
+            interval = difference.welch_interval(*logs, case.options.alpha)
+            if interval.low is None and min(map(len, logs)) > 1:  # not one block differs from another
+                interval = Interval(interval.mean, interval.mean, interval.mean)
+            mean, low, high = (
+                None if log is None else float(np.exp(log)) for log in (interval.mean, interval.low, interval.high)
             )
-            bounds = f" [{number(low)}, {number(high)}]" if low is not None else ""
-            entry |= {"label": f"{label} ({what})", "n": min(map(len, logs)), "text": f"x {number(ratio)}{bounds}"}
-            seen = {AS_CLAIMED: FASTER, OPPOSED: SLOWER, UNDECIDED: UNCLEAR}[by_sign(entry)]
-            entries.append(entry | {"shows": seen})
-    return entries
+            text = f"x {number(mean)}" + (f" [{number(low)}, {number(high)}]" if low is not None else "")
+            shown = {AS_CLAIMED: FASTER, OPPOSED: SLOWER, UNDECIDED: UNCLEAR}[by_sign(interval)]
+            results.append(Evidence(f"{label} ({what})", min(map(len, logs)), text, interval, shows=shown))
+    return results
 
 
-def _sign(entry: Entry, case: Case) -> str:
-    return by_sign(entry)
-
-
-def _equivalence(entry: Entry, case: Case) -> str:
-    return by_equivalence(entry, case.margin)
-
-
-def _difference(entry: Entry, case: Case) -> str:
-    outcome = by_difference(entry, case.choices.alpha)
-    return AS_CLAIMED if outcome == UNDECIDED and entry["function"] == ANOTHER_FUNCTION else outcome
-
-
-def _function(entry: Entry, case: Case) -> str:
-    return by_function(entry, case.margin)
+def _sign(evidence: Evidence, margin: float) -> str:
+    return by_sign(evidence.interval)
 
 
 _SAME_TEXT = "two one-sided tests within ±{margin:g} points; contradicted when the whole interval is beyond"
 RULES = {
-    "equivalent": Rule(_against_baseline, _equivalence, _SAME_TEXT),
+    "equivalent": Rule(_against_baseline, by_equivalence, _SAME_TEXT),
     "different": Rule(
         _against_baseline,
-        _difference,
+        by_difference,
         "Holm p < {alpha:g} and not equivalent within ±{margin:g}; where neither is shown, by the distance of"
         " functions, Holm p < {alpha:g}; contradicted when equivalent",
     ),
     "same_function": Rule(
         _against_baseline,
-        _function,
+        by_function,
         "the interval of the distance of functions ends below {distance:g} and its Holm p is not below {alpha:g};"
         " contradicted when it is, or when the whole interval of the error is beyond ±{margin:g} points; else by two"
         " one-sided tests",
@@ -328,7 +322,7 @@ RULES = {
     ),
     "closer": Rule(_distances, _sign, "interval of |d other| - |d row| above 0; contradicted when below"),
     "lower_error": Rule(_errors, _sign, "interval of error other - error row above 0; contradicted when below"),
-    "same_error": Rule(_errors_one_by_one, _equivalence, _SAME_TEXT),
+    "same_error": Rule(_errors_one_by_one, by_equivalence, _SAME_TEXT),
     "greater_gain": Rule(_gains, _sign, "interval of the difference of the two gains above 0; contradicted when below"),
     "faster": Rule(_speeds, _sign, "interval of the speed ratio above 1; contradicted when below"),
 }

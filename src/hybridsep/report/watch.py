@@ -51,14 +51,14 @@ def _repeat(look: Callable[[Console, list[Table]], None], given: ReportSettings,
     screen, results, known = terminal.console(), Path(given.results), folders.Known()
     try:
         while True:
-            tables = []
+            progress = []
             for name in status.studies_of(results, given.study):
                 runs, problems = folders.read(results, [name], known)
-                tables.append(status.look(results, name, runs, problems, paper(), given.report))
+                progress.append(status.look(results, name, runs, problems, paper(), given.report))
             if screen.is_terminal and not screen.is_dumb_terminal and sys.stdout.isatty():
                 screen.clear()
-            look(screen, tables)
-            if not any(_left(table) for table in tables):
+            look(screen, [one.table for one in progress])
+            if not any(one.unfinished for one in progress):
                 return
             screen.print(
                 Text(f"{datetime.datetime.now():%H:%M:%S}, again in {given.watch:g} s; Ctrl-C ends", style="dim")
@@ -66,9 +66,3 @@ def _repeat(look: Callable[[Console, list[Table]], None], given: ReportSettings,
             sleep(given.watch)
     except KeyboardInterrupt:
         return
-
-
-def _left(progress: Table) -> bool:
-    """Return whether a trial of the table is still to be trained; diverged ones are not."""
-    counts = [line["counts"] for line in progress.lines if "counts" in line]
-    return any(number for count in counts for state, number in count.items() if state != "diverged")

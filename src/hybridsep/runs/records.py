@@ -144,7 +144,7 @@ def _read(folder: Path) -> tuple[Record, record.Record]:
         text = json.dumps({**raw, "settings": raw.get("config")}, ensure_ascii=False).encode(errors="replace")
         checked = replace(record.adapter().validate_json(text, strict=True), config=raw["config"])
     except ValueError as error:
-        raise RecordError(f"{folder}: record.json has no valid {_first_key(error)}") from None
+        raise RecordError(f"{folder}: record.json has no valid {first_key(error)}") from None
     place = (checked.study, checked.row, f"trial-{checked.trial:02d}")
     if place != folder.absolute().parts[-3:]:
         raise RecordError(f"{folder}: record.json belongs to {'/'.join(place)!r:.120}; was the folder moved or copied?")
@@ -153,9 +153,9 @@ def _read(folder: Path) -> tuple[Record, record.Record]:
     return raw, checked
 
 
-def _first_key(error: ValueError) -> str:
+def first_key(error: ValueError) -> str:
     """Name the first wrong key of a record and what is wrong with it, in one printable line."""
-    first = error.errors()[0] if hasattr(error, "errors") else {"loc": ("text",), "msg": str(error)}
+    first = error.errors()[0] if hasattr(error, "errors") else {"loc": (), "msg": str(error)}
     key = ".".join(map(str, first["loc"])).removeprefix("settings.") or "text"
     return ascii(f"{key}: {first['msg']}"[:200])[1:-1]
 
