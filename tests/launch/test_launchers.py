@@ -284,7 +284,7 @@ def test_what_is_said_at_the_end(tmp_path):
         tmp_path, separable=("finished",), resnext=("failed", "finished", "running"), hybrid=("diverged",), mine=("",)
     )
     jobs[1].log = "x.log"
-    assert conclude(jobs, lines.append, sweep=True, stopped="") == 1
+    assert conclude(jobs, lines.append, stopped="") == 1
     place = tmp_path / "runs/s"
     killed = "its process ended without a word (killed, or out of memory)"
     assert lines == [
@@ -308,7 +308,7 @@ def test_the_exit_status_follows_from_the_records(tmp_path):
     )
 
     def status(*jobs: Job, stopped: str = "") -> int:
-        return conclude(jobs, lambda line: None, sweep=False, stopped=stopped)
+        return conclude(jobs, lambda line: None, stopped=stopped)
 
     assert [status(separable), status(hybrid), status(resnext), status()] == [0, 1, 1, 0]
     assert [status(each, stopped="SIGTERM") for each in (separable, hybrid, resnext, mine)] == [0, 1, 75, 75]

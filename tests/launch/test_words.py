@@ -147,6 +147,7 @@ def test_what_cannot_be_meant_is_refused(words, tmp_path):
         (["hydra/launcher=null"], "hydra/launcher=null is not allowed: one of joblib, "),
         (["-m", "hydra/launcher=[]"], "hydra/launcher=[] is not allowed: one of joblib, "),
         (["~schedule"], "~schedule: schedule cannot be left out; type schedule=VALUE"),
+        (["~scale"], "~scale: there is none unless you type scale=NAME"),
         (["~threads"], "~threads: threads cannot be left out; type threads=VALUE"),
         (["model", "resnext"], "'model' is not key=value: type model=NAME, one of darknet, "),
         (["--model", "resnext"], "--model: type model=..., without -"),

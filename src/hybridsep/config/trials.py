@@ -13,7 +13,7 @@ ALLOWED = f"3, 0..9 or [0,2,5..7], each trial once, from 0 to {MAX_TRIAL}"
 def parse_trials(value: Any) -> list[int]:
     """Return the trials that `trial=` names: `3`, `0..9` (both ends included) or a list of these, `[0,2,5..7]`.
 
-    `range(0,10)`, Hydra's way to write 0..9 where it sweeps, means the same anywhere. Text may be a list too: `0,2,5..7`.
+    `range(0,10)`, Hydra's way to write 0..9 where it sweeps, means the same anywhere; so does `0,2,5..7` as text.
 
     Raises ConfigError for anything else, an empty or backward range, a repeated trial, or a number outside 0..9999.
     """

@@ -77,7 +77,9 @@ def _prepared(override: str, *, sweep: bool) -> str:
     sign, key = head.removesuffix(name), name.partition("@")[0]
     kind, is_group = kind_of(Config, key.split(".")), key in groups() or key.startswith("hydra/")
     if sign == "~":
-        if kind is not None and key not in _OPTIONAL:
+        if key in _OPTIONAL:
+            raise ConfigError(f"{override}: there is none unless you type {key}=NAME")
+        if kind is not None or is_group:
             raise ConfigError(f"{override}: {key} cannot be left out; type {key}=VALUE")
         return override
     if not equals:

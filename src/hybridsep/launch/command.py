@@ -13,14 +13,13 @@ if TYPE_CHECKING:
 class Command:
     """What the jobs of one process share: the process that a person started, or a launcher's worker.
 
-    `jobs`: those of the sweep that `sweeps`, or the one that was done in this process. `sweep`: the folder of a sweep
-    that this process began and whose jobs run in others. `lost`: why jobs have no end, where that is known.
+    `jobs`: those of its sweep, or the one that was done in this process. `sweep`: the folder of a sweep that this
+    process began and whose jobs run in others. `lost`: why jobs have no end, where that is known.
     """
 
     def __init__(self, stop: Stop | None = None):
         self.stop = stop or Stop()
         self.jobs: list[Job] = []
-        self.sweeps = False
         self.errors: list[str] = []  # what is to be mended, and belongs to none of the jobs
         self.under_way: Job | None = None  # of a sweep in this process
         self.sweep: Path | None = None

@@ -11,52 +11,41 @@ Say = Callable[[str], None]
 _KILLED = "its process ended without a word (killed, or out of memory)"
 
 
-def conclude(jobs: Sequence[Job], say: Say, *, sweep: bool, stopped: str, lost: str = "") -> int:
+def conclude(jobs: Sequence[Job], say: Say, *, stopped: str, lost: str = "") -> int:
     """Say which trials failed, diverged or were lost, with where to look, and what one may want to do next.
 
-    `sweep`: also how many jobs are done. `stopped`: the reason of a stop request, "" without one. `lost`: why trials
-    have no end, where that is known. Returns the exit status of the command.
+    `stopped`: the reason of a stop request, "" without one. `lost`: why trials have no end, where that is known.
+    Returns the exit status of the command.
     """
-    ended = [(job, job.ends()) for job in jobs]
-    left = [job for job, ends in ended if _is_left(job, ends)]
-    if sweep and not all(job.errors for job in jobs):
+    for job in jobs:
+        job.look()
+    left = [job for job in jobs if job.left]
+    if len(jobs) > 1 and not all(job.errors for job in jobs):
         goes_on, why = ("; the same command goes on", f"{stopped}; ") if stopped and left else ("", "")
-        done = sum(job.done(ends) for job, ends in ended)
-        say(f"{done} of {len(jobs)} jobs done{goes_on} ({why}a job: some trials of one row)")
-    status = 0
-    for end in (End.FAILED, End.DIVERGED):
-        lines = {job.label(trial): job.why(trial) for job, ends in ended for trial in ends if ends[trial] is end}
-        if lines:
-            _list(f"{len(lines)} {end.value}", lines, "", say)
-            status = 1
-    if left and not stopped:
-        lines = dict(line for job, ends in ended if job in left for line in _lost(job, ends, lost or _KILLED))
-        _list(f"{len(lines)} lost", lines, f"; the same command tries {'it' if len(lines) == 1 else 'them'} again", say)
-        status = 1
+        say(f"{sum(job.done for job in jobs)} of {len(jobs)} jobs done{goes_on} ({why}a job: some trials of one row)")
+    lines = {
+        kind.value: {job.label(trial): job.why(trial) for job in jobs for trial in job.that_are(kind)}
+        for kind in (End.FAILED, End.DIVERGED)
+    }
+    if not stopped:
+        lines["lost"] = {label: line for job in left for label, line in _lost(job, lost or _KILLED).items()}
+    for kind, by_label in lines.items():
+        if by_label:
+            again = f"; the same command tries {'it' if len(by_label) == 1 else 'them'} again" if kind == "lost" else ""
+            say(f"{len(by_label)} {kind}: {', '.join(by_label)}{again}")
+            for label, line in by_label.items():
+                say(f"  {label}: {line}")
     if any(job.errors for job in jobs):
         return 2
-    for study in dict.fromkeys(job.study for job, ends in ended if End.FINISHED in ends.values()):
+    for study in dict.fromkeys(job.study for job in jobs if job.that_are(End.FINISHED)):
         _say_next(study, say)
-    return 75 if stopped and stopped != FAIL_FAST and left else status
+    return 75 if stopped and stopped != FAIL_FAST and left else int(any(lines.values()))
 
 
-def _is_left(job: Job, ends: dict[int, End]) -> bool:
-    """Return whether something of a job has no end, though nothing was wrong with it."""
-    if job.errors:
-        return False
-    return not {End.INTERRUPTED, End.KILLED}.isdisjoint(ends.values()) if ends else not job.measured
-
-
-def _lost(job: Job, ends: dict[int, End], why: str) -> list[tuple[str, str]]:
-    line = f"{why}{f', log {job.log}' if job.log else ''}"
-    trials = [trial for trial, end in ends.items() if end in (End.INTERRUPTED, End.KILLED)]
-    return [(job.label(trial), line) for trial in trials] if ends else [(f"{job.config.row} (speed)", line)]
-
-
-def _list(what: str, lines: dict[str, str], more: str, say: Say) -> None:
-    say(f"{what}: {', '.join(lines)}{more}")
-    for label, line in lines.items():
-        say(f"  {label}: {line}")
+def _lost(job: Job, why: str) -> dict[str, str]:
+    line = f"{why}, log {job.log}" if job.log else why
+    trials = job.that_are(End.INTERRUPTED, End.KILLED)
+    return {job.label(trial): line for trial in trials} if job.trials else {f"{job.config.row} (speed)": line}
 
 
 def _say_next(study: Path, say: Say) -> None:

@@ -61,7 +61,7 @@ def _job(composed: DictConfig) -> Job:
     if hydra.launcher._target_ != BASIC and hydra.mode != RunMode.MULTIRUN:
         name = hydra.runtime.choices["hydra/launcher"]
         raise ConfigError(f"hydra/launcher={name} starts the jobs of a sweep: add -m")
-    check_choices(composed, hydra.runtime.choices)
+    check_choices(hydra.runtime.choices)
     config = resolve(composed, hydra.overrides.task)
     return Job(config, [] if config.task == "speed" else parse_trials(config.trial))
 

@@ -11,11 +11,12 @@ from typing import Any
 from filelock import Timeout
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from hybridsep.config import Config, parse_trials, resolve
 from hybridsep.config.trials import ranges
 from hybridsep.errors import TRACEBACK, ConfigError, RecordError, UserError
+from hybridsep.launch.arguments import groups
 from hybridsep.runs import records
 
 
@@ -38,14 +39,16 @@ class JobError(UserError):
 class Job:
     """Some trials of one row, or the measurement of its speed, which has no trials.
 
-    `name`: what distinguishes the job from the others of its command. `errors`: lines that say what is to be mended.
-    `measured`: a speed was. `log`: what says more of a job that was lost.
+    `name`: what distinguishes the job from the others of its command. `ends`: how each trial stood by its record when
+    `look` was called last. `errors`: lines that say what is to be mended. `measured`: a speed was. `log`: what says
+    more of a job that was lost.
     """
 
     config: Config
     trials: list[int]
     overrides: list[str] = field(default_factory=list)
     name: str = "the job"
+    ends: dict[int, End] = field(default_factory=dict)
     errors: list[str] = field(default_factory=list)
     measured: bool = False
     log: str = ""
@@ -62,14 +65,24 @@ class Job:
     def label(self, trial: int) -> str:
         return f"{self.config.row} {self._folder(trial).name}"
 
-    def ends(self) -> dict[int, End]:
-        """Return how each trial stands by its record."""
-        return {trial: end_of(self._folder(trial)) for trial in self.trials}
+    def look(self) -> None:
+        """Read from the records how each trial stands."""
+        self.ends = {trial: end_of(self._folder(trial)) for trial in self.trials}
 
-    def done(self, ends: dict[int, End]) -> bool:
-        """Return whether nothing is left to do, given the job's `ends`."""
-        trained = all(end in (End.FINISHED, End.BUSY) for end in ends.values())
-        return not self.errors and (self.measured if self.config.task == "speed" else trained)
+    def that_are(self, *ends: End) -> list[int]:
+        """Return the trials that stand so."""
+        return [trial for trial, end in self.ends.items() if end in ends]
+
+    @property
+    def left(self) -> bool:
+        """Whether something has no end, though nothing was wrong with it."""
+        unended = self.that_are(End.INTERRUPTED, End.KILLED) if self.trials else not self.measured
+        return bool(unended) and not self.errors
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing is left to do."""
+        return not (self.left or self.errors or self.that_are(End.FAILED, End.DIVERGED))
 
     def why(self, trial: int) -> str:
         """Return, in a line, why a trial ended and the file or folder that says more."""
@@ -79,7 +92,8 @@ class Job:
 
     def test_error(self) -> float:
         """Return the mean test error of the trials in percent, not-a-number unless all are finished."""
-        if not self.trials or set(self.ends().values()) != {End.FINISHED}:
+        self.look()
+        if not self.trials or self.that_are(End.FINISHED) != self.trials:
             return math.nan
         results: list[Any] = [records.read(self._folder(trial))["result"] for trial in self.trials]
         return sum(result["test_error"] for result in results) / len(results)
@@ -112,20 +126,13 @@ def _locked(folder: Path) -> bool:
         return False
 
 
-def check_choices(composed: DictConfig, choices: Mapping[str, Any]) -> None:
+def check_choices(choices: Mapping[str, Any]) -> None:
     """Raise ConfigError for a list of choices of one group, as a file can have it: Hydra lays them over each other.
 
     `choices`: what Hydra notes of this composition, by group.
     """
-    for group, key in {
-        "model": "name",
-        "size": "name",
-        "data": "name",
-        "augmentation": "kind",
-        "schedule": "name",
-    }.items():
-        # Of a list Hydra notes no choice; neither of a group that was taken out, which `resolve` misses.
-        if group not in choices and not OmegaConf.is_missing(composed[group], key):
+    for group in groups():
+        if group not in choices:  # Hydra notes no choice where there are several
             raise ConfigError(
                 f"a list of files for {group} lays one over the other: -m {group}=A,B does one after the other"
             )
@@ -142,7 +149,7 @@ def compose(loader: ConfigLoader, sweep: DictConfig, lists: Sequence[list[str]])
         same = tuple(text for text in overrides if not text.startswith("trial="))
         if same not in composed:
             tree = loader.load_sweep_config(sweep, list(same))
-            check_choices(tree, tree.hydra.runtime.choices)
+            check_choices(tree.hydra.runtime.choices)
             if tree.hydra.sweeper.get("params") != sweep.hydra.sweeper.get("params"):
                 swept = ", ".join(tree.hydra.sweeper.params)
                 raise ConfigError(f"{name} sweeps over {swept} itself: type a command for each")

@@ -39,8 +39,7 @@ def supervise(job: Callable[[DictConfig], float], stop: Stop) -> int:
         command.close()
     status = 0
     if command.jobs:
-        say = command.monitor.say
-        status = conclude(command.jobs, say, sweep=command.sweeps, stopped=stop.reason, lost=command.lost)
+        status = conclude(command.jobs, command.monitor.say, stopped=stop.reason, lost=command.lost)
         command.close()
     with contextlib.suppress(OSError):
         for line in dict.fromkeys([line for each in command.jobs for line in each.errors] + command.errors):

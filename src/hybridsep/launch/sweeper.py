@@ -69,7 +69,6 @@ class JobSweeper(Sweeper):
         from hybridsep.train import build  # torch takes seconds, and a mistyped value should be answered at once
 
         with build.one_dataset_kept():
-            command.sweeps = True
             with contextlib.suppress(Stopped):  # while it waited for another process; then no job is begun
                 prepare_studies(jobs)
             command.jobs = jobs
@@ -108,10 +107,12 @@ class JobSweeper(Sweeper):
                 reason = self._death(error, command, folder)
             if command.stop.due() or not reason:
                 break
-            killed = [job for job in todo if End.KILLED in job.ends().values()]
+            for job in command.jobs:
+                job.look()
+            killed = [job for job in todo if job.that_are(End.KILLED)]
             deaths.update(id(job) for job in killed)
             silent = 0 if killed else silent + 1
-            left = [job for job in command.jobs if not _has_ended(job)]
+            left = [job for job in command.jobs if job.left]
             todo = [job for job in left if deaths[id(job)] < _TIMES - 1]
             todo = todo or [job for job in left if deaths[id(job)] < _TIMES][:1]
             if silent == _TIMES or not todo:
@@ -200,11 +201,6 @@ def prepare_studies(jobs: Sequence[Job]) -> None:
             asked.extend(study, rows)
         except OSError as error:
             raise ConfigError(f"results={study.parents[1]} cannot be written: {error}") from None
-
-
-def _has_ended(job: Job) -> bool:
-    unended = {End.INTERRUPTED, End.KILLED}
-    return unended.isdisjoint(job.ends().values()) if job.trials else job.measured
 
 
 def _take(job: Job, returned: JobReturn) -> None:
