@@ -1,6 +1,7 @@
 """Run folders made by code, with chosen error rates: so that the report can be tested and timed without training."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from hybridsep.config.identity import identity
 from hybridsep.data.subset import evaluation_subset
 from hybridsep.report import conditions
 from hybridsep.runs import records
+from hybridsep.runs.record import Epoch
 
 CLASSES = 10
 WHEN = "2026-01-01T00:00:00+00:00"
@@ -83,14 +85,14 @@ def logits(*, images: int, error: float, trial: int, row: int, agreement: float 
     return values.astype(np.float16), labels.astype(np.uint8)
 
 
-def history(*, error: float, epochs: int, trial: int) -> list[dict[str, float]]:
+def history(*, error: float, epochs: int, trial: int) -> list[Epoch]:
     """Return the rows of a history.csv whose test error falls from 90 % to `error`."""
     wobble = np.random.default_rng([trial, epochs]).normal(0, 0.3, epochs)
     rows = []
     for epoch in range(1, epochs + 1):
         now = error + (90 - error) * (1 - epoch / epochs) ** 2 + (wobble[epoch - 1] if epoch < epochs else 0)
         values = (epoch, now / 30, now * 0.9, now / 28, now, 0.1 * (1 - epoch / epochs), 1000.0 + trial, 2.0)
-        rows.append(dict(zip(records.HISTORY_COLUMNS, values, strict=True)))
+        rows.append(Epoch(*values))
     return rows
 
 
@@ -133,13 +135,13 @@ def run(
         chosen = evaluation_subset(
             mode=subset["subset"], images=subset["images"], available=images, study_seed=config["seed"], trial=trial
         )
-        rows[-1]["test_error"] = 100 * float(wrong.mean())
+        rows[-1] = replace(rows[-1], test_error=100 * float(wrong.mean()))
         result = {
             "epochs": epochs,
             "test_error": 100 * float(wrong[chosen].mean()),
             "test_error_all": 100 * float(wrong.mean()),
             "best_epoch": epochs,
-            "best_test_error_all": min(entry["test_error"] for entry in rows),
+            "best_test_error_all": min(epoch.test_error for epoch in rows),
         }
         (folder / "predictions.npz").write_bytes(records.predictions_bytes(values, labels))
     (folder / "history.csv").write_bytes(records.history_bytes(rows))

@@ -43,7 +43,7 @@ def read_back(trainer: Trainer, folder: Path) -> bool:
     except RecordError as error:
         assert str(folder) in str(error) and one_line(error), str(error)
         return False
-    assert record["status"] != "finished" or "\n" not in result_line(record)
+    assert record.status != "finished" or "\n" not in result_line(record)
     return True
 
 

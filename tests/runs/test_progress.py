@@ -15,9 +15,10 @@ from hybridsep.runs import records
 from hybridsep.runs.stop import Stop
 
 PROGRAM = (
-    "from hybridsep.runs.progress import monitor\nm = monitor()\nm.begin_study(2)\n"
+    "from hybridsep.runs.progress import monitor\nfrom hybridsep.runs.record import Epoch\n"
+    "m = monitor()\nm.begin_study(2)\n"
     "t = m.begin_trial('resnext trial-00', 3, 0, 5)\nt.step(1)\n"
-    "t.end_epoch({'train_loss': 1.0, 'test_error': 50.0, 'images_per_second': 10.0})\nt.close()\n"
+    "t.end_epoch(Epoch(1, 1.0, 50.0, 1.0, 50.0, 0.1, 10.0, 1.0))\nt.close()\n"
     "m.end_trial('resnext trial-00: ended', trained=True)\nm.close()"
 )
 

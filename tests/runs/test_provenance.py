@@ -10,8 +10,9 @@ import pytest
 
 from hybridsep.errors import ConfigError
 from hybridsep.runs import provenance
+from hybridsep.runs.record import Git
 
-NONE = {"commit": None, "dirty": None, "from": None}
+NONE = Git()
 OURS = '[project]\nname = "hybridsep"\n'
 
 
@@ -34,14 +35,21 @@ def repository(folder: Path) -> str:
 def copy(folder: Path, project: str = OURS) -> Path:
     """Lay the package into a checkout at `folder` and return the folder to import it from."""
     package = folder / "src" / "hybridsep"
-    for name in ("__init__.py", "errors.py", "runs/__init__.py", "runs/machine.py", "runs/provenance.py"):
+    for name in (
+        "__init__.py",
+        "errors.py",
+        "runs/__init__.py",
+        "runs/machine.py",
+        "runs/provenance.py",
+        "runs/record.py",
+    ):
         (package / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(Path(provenance.__file__).parents[1] / name, package / name)
     (folder / "pyproject.toml").write_text(project)
     return folder / "src"
 
 
-def state(source: Path, **environment: str) -> dict:
+def state(source: Path, **environment: str) -> Git:
     code = "from hybridsep.runs.provenance import git_state; print(git_state())"
     everything = {**os.environ, "PYTHONPATH": str(source), **environment}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=everything, check=True)
@@ -62,11 +70,11 @@ def test_a_checkout_names_its_commit_whatever_repository_the_environment_names(t
     repository(tmp_path / "thesis")
     thesis = {"GIT_DIR": str(tmp_path / "thesis" / ".git"), "GIT_WORK_TREE": str(tmp_path / "thesis")}
     for environment in ({}, thesis, {"HYBRIDSEP_COMMIT": "0" * 40}):
-        assert state(source, **environment) == {"commit": commit, "dirty": False, "from": "git"}
+        assert state(source, **environment) == Git(commit, dirty=False, source="git")
     (source / "hybridsep" / "__init__.py").write_text("changed = True\n")
-    assert state(source)["dirty"] is True
+    assert state(source).dirty is True
     git(tmp_path / "ours", "worktree", "add", "-q", "../linked")
-    assert state(tmp_path / "linked" / "src")["commit"] == commit
+    assert state(tmp_path / "linked" / "src").commit == commit
 
 
 def test_a_copy_in_another_repository_takes_no_commit_from_it(tmp_path):
@@ -78,7 +86,7 @@ def test_a_copy_in_another_repository_takes_no_commit_from_it(tmp_path):
     for source in (vendored, installed):
         assert state(source) == NONE
         named = state(source, HYBRIDSEP_COMMIT="cf80d30")
-        assert named == {"commit": "cf80d30", "dirty": None, "from": "HYBRIDSEP_COMMIT"}
+        assert named == Git("cf80d30", source="HYBRIDSEP_COMMIT")
 
 
 def test_a_variable_without_a_commit_is_refused(monkeypatch):

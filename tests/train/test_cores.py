@@ -2,12 +2,11 @@
 
 from pathlib import Path
 
-import made_runs as fabricate
 import pytest
-from faults import Trainer
+from faults import Trainer, stop_in_epoch
 
 from hybridsep.runs import records
-from hybridsep.train.cores import SMALL_STEP, earlier_threads, share
+from hybridsep.train.cores import SMALL_STEP, share
 
 SMALL, LARGE = SMALL_STEP // 10, SMALL_STEP * 10
 
@@ -39,12 +38,15 @@ def test_one_core_needs_no_line():
     assert (found.trials_at_once, found.threads, found.notes) == (1, 1, ())
 
 
-def test_a_row_goes_on_with_the_threads_it_has(tmp_path: Path):
-    folders = [records.run_folder(tmp_path, "s", "separable", trial) for trial in range(3)]
-    assert earlier_threads(folders) is None
-    fabricate.run(tmp_path, "s", "separable", 1, status="interrupted", images=10)
-    expected = records.read(folders[1])["machine"]
-    assert earlier_threads(folders) == (expected["threads"] if expected["device"] == "cpu" else None)
+def test_a_row_goes_on_with_the_threads_it_has(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr("hybridsep.runs.machine.cores", lambda: 4)
+    first = Trainer("threads=2")
+    stop_in_epoch(first, 2, after=1)
+    first(tmp_path, trials=[1])
+    assert first.outcome.stopped
+    Trainer("threads=null")(tmp_path, trials=range(3))
+    threads = [records.read(first.folder(tmp_path, trial))["machine"]["threads"] for trial in range(3)]
+    assert threads == [2, 2, 2]
 
 
 def test_the_choice_is_said_once_and_recorded(tmp_path: Path, monkeypatch):

@@ -15,7 +15,8 @@ from same_bits import assert_same
 from hybridsep.runs import records
 from hybridsep.runs.stop import NEW_PROCESS
 from hybridsep.train import graph
-from hybridsep.train.concurrent import run_concurrently, trials_that_fit
+from hybridsep.train.concurrent import run_concurrently
+from hybridsep.train.row import trials_that_fit
 from hybridsep.train.step import Evaluation, TrainingStep
 
 

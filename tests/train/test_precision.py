@@ -14,7 +14,7 @@ before = set(sys.modules)
 precision.prepare(torch.device("cuda", 0), 1)
 print(json.dumps({
     "tf32": [torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32],
-    "recorded": provenance.machine("cuda:0", 1)["tf32"],
+    "recorded": provenance.machine("cuda:0", 1).tf32,
     "deterministic": torch.get_deterministic_debug_mode(),
     "filled": torch.utils.deterministic.fill_uninitialized_memory,
     "benchmark": torch.backends.cudnn.benchmark,

@@ -19,6 +19,7 @@ from hybridsep.data.augmentation import Augmentation
 from hybridsep.report import __main__ as command
 from hybridsep.report import curves, settings, watch
 from hybridsep.runs import asked, events, records
+from hybridsep.runs.record import Epoch
 from hybridsep.train import hyperparameters, pictures
 from hybridsep.train.graph import TrialStream
 from hybridsep.train.step import DeviceData
@@ -41,14 +42,10 @@ def text(found: EventAccumulator, tag: str) -> str:
     return event.tensor_proto.string_val[0].decode()
 
 
-def history(errors: list[float]) -> list[dict]:
-    """Return rows in which each column is a simple function of the test error."""
+def history(errors: list[float]) -> list[Epoch]:
+    """Return epochs in which each number is a simple function of the test error."""
     return [
-        {
-            **{"epoch": epoch, "train_loss": error / 10, "train_error": error - 1, "test_loss": error / 5},
-            **{"test_error": error, "learning_rate": 0.1, "images_per_second": 100.0, "seconds": 1.0},
-        }
-        for epoch, error in enumerate(errors, 1)
+        Epoch(epoch, error / 10, error - 1, error / 5, error, 0.1, 100.0, 1.0) for epoch, error in enumerate(errors, 1)
     ]
 
 

@@ -16,6 +16,7 @@ from hybridsep.report.render import markdown
 from hybridsep.report.speed import DISTURBED, FORMAT
 from hybridsep.report.table import Table
 from hybridsep.runs import provenance, records
+from hybridsep.runs import record as record_schema
 
 MOST_SPREAD = 0.05  # of the usual loop's rate in a table that is quoted elsewhere
 UNFINISHED = "-unfinished"  # end of the name of files that do not have all rows yet
@@ -31,7 +32,7 @@ def label(given: str | None, machine: dict[str, Any]) -> str:
     """Return the end of a file's name: what was given, else `cpu`, else the GPU's model, such as `h200`."""
     if given:
         return given
-    name = _MAKERS.sub("", machine.get("gpu", "cpu")).lower()
+    name = _MAKERS.sub("", machine.get("gpu") or "cpu").lower()
     return re.sub(r"[^a-z0-9]+", "-", name).strip("-")[:40] or "gpu"
 
 
@@ -39,9 +40,9 @@ def origin(device: str, threads: int) -> dict[str, Any]:
     """Return what a record says of where it is from: machine, versions, git state, time. Imports torch."""
     return {
         "format": FORMAT,
-        "machine": provenance.machine(device, threads),
+        "machine": record_schema.as_json(provenance.machine(device, threads)),
         "versions": provenance.versions(),
-        "git": provenance.git_state(),
+        "git": record_schema.as_json(provenance.git_state()),
         "measured": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
 

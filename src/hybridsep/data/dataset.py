@@ -4,11 +4,11 @@ import hashlib
 import json
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
 from hybridsep.errors import DataError
+from hybridsep.runs.record import DatasetIdentity
 
 _CHUNK = 1024  # images counted at once: bincount makes 8 bytes of every value
 
@@ -87,18 +87,18 @@ class Dataset:
             digest.update(labels.astype("<i8", copy=False).data)
         return digest.hexdigest()
 
-    def identity(self) -> dict[str, Any]:
+    def identity(self) -> DatasetIdentity:
         """Return what a record says about its data; two runs are comparable when `sha256` is the same."""
-        return {
-            "name": self.name,
-            "title": self.title,
-            "sha256": self.sha256,
-            "train": len(self.train_images),
-            "test": len(self.test_images),
-            "classes": list(self.classes),
-            "height": self.train_images.shape[1],
-            "width": self.train_images.shape[2],
-        }
+        return DatasetIdentity(
+            sha256=self.sha256,
+            name=self.name,
+            title=self.title,
+            train=len(self.train_images),
+            test=len(self.test_images),
+            classes=self.classes,
+            height=self.train_images.shape[1],
+            width=self.train_images.shape[2],
+        )
 
 
 def channel_statistics(images: np.ndarray) -> tuple[tuple[float, float, float], tuple[float, float, float]]:

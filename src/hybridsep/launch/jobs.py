@@ -2,6 +2,7 @@
 
 import enum
 import math
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -87,7 +88,7 @@ class Job:
     def why(self, trial: int) -> str:
         """Return, in a line, why a trial ended and the file or folder that says more."""
         folder = self._folder(trial)
-        message = records.read(folder)["message"]
+        message = records.load(folder).message
         return f"{message}; see {folder / TRACEBACK if (folder / TRACEBACK).exists() else folder}"
 
     def test_error(self) -> float:
@@ -95,8 +96,8 @@ class Job:
         self.look()
         if not self.trials or self.that_are(End.FINISHED) != self.trials:
             return math.nan
-        results: list[Any] = [records.read(self._folder(trial))["result"] for trial in self.trials]
-        return sum(result["test_error"] for result in results) / len(results)
+        results = [records.load(self._folder(trial)).result for trial in self.trials]
+        return statistics.fmean(result.test_error for result in results if result is not None)
 
     def _folder(self, trial: int) -> Path:
         return records.run_folder(Path(self.config.results), self.config.study, self.config.row, trial)
@@ -105,7 +106,7 @@ class Job:
 def end_of(folder: Path) -> End:
     """Return how the trial in `folder` stands."""
     try:
-        status = records.read(folder)["status"]
+        status = records.load(folder).status
     except RecordError:
         status = "interrupted"
     if status in ("running", "interrupted") and _locked(folder):

@@ -5,11 +5,13 @@ import io
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
-from typing import Any, Protocol, TextIO, cast
+from collections.abc import Callable
+from typing import Protocol, TextIO, cast
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from hybridsep.runs.record import Epoch
 
 _LINE_EVERY_SECONDS = 10.0
 
@@ -18,7 +20,7 @@ class TrialMonitor(Protocol):
     """Told what happens in one trial."""
 
     def step(self, done: int) -> None: ...
-    def end_epoch(self, row: Mapping[str, Any]) -> None: ...
+    def end_epoch(self, epoch: Epoch) -> None: ...
     def close(self) -> None: ...
 
 
@@ -69,7 +71,7 @@ class Bars:
         # A narrow terminal takes first from the figures, then from the names, then from the bars.
         width = console.width
         self._name_width = 32 if width >= 110 else max(14, width // 3)
-        self._figures = _figures if width >= 130 else _error if width >= 70 else lambda row: ""
+        self._figures = _figures if width >= 130 else _error if width >= 70 else lambda epoch: ""
         # Time left is judged over the last hour of a bar: trials of different models differ in speed.
         self._progress = Progress(
             TextColumn("{task.description}"),
@@ -138,7 +140,7 @@ class _TrialBars:
         done: int,
         steps: int,
         *,
-        figures: Callable[[Mapping[str, Any]], str],
+        figures: Callable[[Epoch], str],
         on_change: Callable[[], None],
     ):
         self._progress, self._epochs, self._done = progress, epochs, done
@@ -157,9 +159,9 @@ class _TrialBars:
     def step(self, done: int) -> None:
         self._progress.update(self._epoch, completed=done)
 
-    def end_epoch(self, row: Mapping[str, Any]) -> None:
+    def end_epoch(self, epoch: Epoch) -> None:
         self._done += 1
-        self._progress.update(self._trial, completed=self._done, note=self._figures(row))
+        self._progress.update(self._trial, completed=self._done, note=self._figures(epoch))
         self._progress.reset(self._epoch)
         self._on_change()
 
@@ -243,20 +245,20 @@ class _TrialLines:
     def step(self, done: int) -> None:
         self._lines.begin_steps()
 
-    def end_epoch(self, row: Mapping[str, Any]) -> None:
+    def end_epoch(self, epoch: Epoch) -> None:
         self.done += 1
-        self._lines.end_epoch(f"{self._label}: epoch {self.done}/{self.epochs}  {_figures(row)}", 1 / self.epochs)
+        self._lines.end_epoch(f"{self._label}: epoch {self.done}/{self.epochs}  {_figures(epoch)}", 1 / self.epochs)
 
     def close(self) -> None:
         self._lines.remove(self)
 
 
-def _figures(row: Mapping[str, Any]) -> str:
-    return f"loss {row['train_loss']:.3f}  test error {row['test_error']:.2f} %  {row['images_per_second']:,.0f} img/s"
+def _figures(epoch: Epoch) -> str:
+    return f"loss {epoch.train_loss:.3f}  test error {epoch.test_error:.2f} %  {epoch.images_per_second:,.0f} images/s"
 
 
-def _error(row: Mapping[str, Any]) -> str:
-    return f"{row['test_error']:.2f} %"
+def _error(epoch: Epoch) -> str:
+    return f"{epoch.test_error:.2f} %"
 
 
 def _shortened(name: str, width: int) -> str:

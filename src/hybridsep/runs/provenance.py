@@ -5,12 +5,13 @@ import platform
 import re
 import subprocess
 import tomllib
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 from hybridsep.errors import ConfigError
 from hybridsep.runs.machine import cores, processor
+from hybridsep.runs.record import Git, Machine
 
 _PACKAGES = ("torch", "numpy", "hydra-core", "omegaconf", "pillow", "torchvision")
 
@@ -26,41 +27,42 @@ def versions() -> dict[str, str]:
     return found
 
 
-def machine(device: str, threads: int) -> dict[str, Any]:
-    """Return processor, cores, device name and threads of this machine; no host name, no path."""
+def machine(device: str, threads: int) -> Machine:
+    """Return what this machine is."""
     import torch
 
-    description: dict[str, Any] = {
-        "system": f"{platform.system()} {platform.machine()}",
-        "processor": processor(),
-        "cores": cores(),
-        "threads": threads,
-        # Which of several equal GPUs it was changes nothing, and a trial may go on on another.
-        "device": device.partition(":")[0],
-    }
-    if device.startswith("cuda"):
-        description["gpu"] = torch.cuda.get_device_name(device)
-        description["cuda"] = torch.version.cuda
-        description["tf32"] = torch.backends.cudnn.allow_tf32 or torch.backends.cuda.matmul.allow_tf32
-    return description
+    found = Machine(
+        system=f"{platform.system()} {platform.machine()}",
+        processor=processor(),
+        cores=cores(),
+        threads=threads,
+        device=device.partition(":")[0],
+    )
+    if not device.startswith("cuda"):
+        return found
+    return replace(
+        found,
+        gpu=torch.cuda.get_device_name(device),
+        cuda=torch.version.cuda,
+        tf32=torch.backends.cudnn.allow_tf32 or torch.backends.cuda.matmul.allow_tf32,
+    )
 
 
-def git_state() -> dict[str, Any]:
-    """Return `{"commit", "dirty", "from"}` of the code that runs: from git, else from HYBRIDSEP_COMMIT, else all None.
+def git_state() -> Git:
+    """Return commit and state of the code that runs: from git, else from HYBRIDSEP_COMMIT, else nothing.
 
-    The variable is for copies without `.git`; whether files were changed there is not known. The commit of another
-    repository, in which a copy of this package may lie, is never taken. Raises ConfigError when the variable holds no
-    commit.
+    The variable is for copies without `.git`. The commit of another repository, in which a copy of this package may
+    lie, is never taken. Raises ConfigError when the variable holds no commit.
     """
     if state := _checkout(Path(__file__).resolve().parents[3]):
         return state
     commit = os.environ.get("HYBRIDSEP_COMMIT", "")
     if not re.fullmatch(r"([0-9a-f]{7,64})?", commit):
         raise ConfigError(f"HYBRIDSEP_COMMIT={commit!r:.80} is no commit: 7 to 64 digits from 0 to f")
-    return {"commit": commit or None, "dirty": None, "from": "HYBRIDSEP_COMMIT" if commit else None}
+    return Git(commit=commit, source="HYBRIDSEP_COMMIT") if commit else Git()
 
 
-def _checkout(source: Path) -> dict[str, Any] | None:
+def _checkout(source: Path) -> Git | None:
     """Return the state of the checkout at `source`, None when there is no git, no repository, or not our own."""
     try:
         with (source / "pyproject.toml").open("rb") as file:
@@ -72,7 +74,7 @@ def _checkout(source: Path) -> dict[str, Any] | None:
         changed = _git(source, "status", "--porcelain", "--", "src", "conf")
     except (OSError, ValueError, LookupError, TypeError, subprocess.SubprocessError):
         return None
-    return {"commit": commit, "dirty": bool(changed), "from": "git"}
+    return Git(commit=commit, dirty=bool(changed), source="git")
 
 
 def tracked(folder: Path) -> list[str]:

@@ -3,7 +3,7 @@
 A key that a later version adds is no error, and one that an earlier version did not write has a default.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -30,6 +30,10 @@ class DatasetIdentity:
     train: AtLeastOne
     test: AtLeastOne
     classes: tuple[str, ...]
+    height: int | None = None
+    width: int | None = None
+    mean: tuple[float, ...] | None = None  # of each channel, by which images are normalised, for values in [0, 1]
+    std: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,20 @@ class Cost:
 
     params: Count | None = None
     macs: Count | None = None
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """A line of history.csv. Errors in percent; images/s of training alone, seconds of training and evaluation."""
+
+    epoch: int
+    train_loss: float
+    train_error: float
+    test_loss: float
+    test_error: float
+    learning_rate: float
+    images_per_second: float
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -71,19 +89,31 @@ class Timings:
 
 @dataclass(frozen=True)
 class Machine:
-    """What the trial ran on."""
+    """What the trial ran on; no host name, no path. `cuda_graph` says why there was none where one was asked for."""
 
     processor: str | None = None
     gpu: str | None = None
     threads: Annotated[int, Interval(ge=0, le=10**6)] | None = None
+    cores: int | None = None
+    system: str | None = None
+    device: str | None = None  # cpu or cuda: which of several equal GPUs it was changes nothing
+    cuda: str | None = None
+    tf32: bool | None = None
+    compiled: bool | None = None
+    cuda_graph: str | None = None
 
 
 @dataclass(frozen=True)
 class Git:
-    """The commit of the code, and those before it that trained a part."""
+    """The commit of the code, whether files were changed there, and the commits before it that trained a part.
+
+    `source`: "git", or "HYBRIDSEP_COMMIT" where a copy without `.git` was told its commit.
+    """
 
     commit: str | None = None
     earlier: tuple[str, ...] = ()
+    dirty: bool | None = None
+    source: str | None = None
 
 
 @dataclass(frozen=True)
@@ -142,7 +172,7 @@ class Settings:
     paired: bool = True
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Record:
     """record.json. `config` is resolved; of folders and files it has the last name only."""
 
@@ -156,13 +186,26 @@ class Record:
     settings: Settings
     dataset: DatasetIdentity
     model: Cost
-    result: Result | None
+    result: Result | None = None
     timings: Timings
     versions: dict[str, str]
     machine: Machine
     git: Git
     started: str
     updated: str
+    overrides: tuple[str, ...] = ()  # as they were typed; of folders and files the last name only
+
+
+def as_json(part: Any) -> dict[str, Any]:
+    """Return a record, or a part of one, as it is written: `settings` are a part of its `config`."""
+    return {key: value for key, value in asdict(part).items() if key != "settings"}
+
+
+def settings(config: dict[str, Any]) -> Settings:
+    """Return the keys of a resolved configuration that the report names."""
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(Settings).validate_python(config)
 
 
 @cache

@@ -15,7 +15,7 @@ import re
 import threading
 import zipfile
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import astuple, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,18 +29,7 @@ if TYPE_CHECKING:
     import pandas
 
 FORMAT = 1
-HISTORY_COLUMNS = (
-    "epoch",
-    "train_loss",
-    "train_error",
-    "test_loss",
-    "test_error",
-    "learning_rate",
-    "images_per_second",
-    "seconds",
-)
-
-
+HISTORY_COLUMNS = tuple(field.name for field in fields(record.Epoch))
 Record = dict[str, Any]  # record.json as it stands in the file; `record.Record` is the same with types
 TEMPORARY = ".writing-"  # how the name of a half-written file begins
 # NumPy reads an array's header with `ast`, which in two threads at once fails now and then on Python 3.11 (gh-106905).
@@ -160,13 +149,13 @@ def first_key(error: ValueError) -> str:
     return ascii(f"{key}: {first['msg']}"[:200])[1:-1]
 
 
-def history_bytes(rows: Iterable[Mapping[str, Any]]) -> bytes:
-    """Return history.csv for one mapping per epoch (keys: HISTORY_COLUMNS); floats with nine significant digits."""
+def history_bytes(epochs: Iterable[record.Epoch]) -> bytes:
+    """Return history.csv; floats with nine significant digits."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(HISTORY_COLUMNS)
-    for row in rows:
-        writer.writerow([f"{value:.9g}" if isinstance(value := row[key], float) else value for key in HISTORY_COLUMNS])
+    for epoch in epochs:
+        writer.writerow([f"{value:.9g}" if isinstance(value, float) else value for value in astuple(epoch)])
     return text.getvalue().encode()
 
 

@@ -1,7 +1,6 @@
 """How the trials of a row share the cores of a CPU: how many at once, each with how many threads."""
 
 import contextlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,13 +45,19 @@ def share(
     )
 
 
-def earlier_threads(folders: Sequence[Path]) -> int | None:
-    """Return the threads with which the trials in `folders` were trained on a CPU; of several numbers the last."""
-    found = None
-    for folder in folders:
-        # What is wrong with a record is said elsewhere.
+def other_threads(study: Path, threads: int) -> list[str]:
+    """Return a line when finished trials of a study's folder were trained on a CPU with other numbers of threads."""
+    numbers = set()
+    for folder in study.glob("*/trial-*"):
+        # What is wrong with a neighbour is the report's to say.
         with contextlib.suppress(RecordError):
-            machine = records.read(folder)["machine"]
-            if machine.get("device") == "cpu" and isinstance(machine.get("threads"), int):
-                found = machine["threads"]
-    return found
+            record = records.load(folder)
+            if record.status == "finished" and record.machine.device == "cpu":
+                numbers.add(record.machine.threads)
+    others = sorted(filter(None, numbers - {threads}))
+    if not others:
+        return []
+    return [
+        f"threads: {threads}, but finished trials of study {study.name} had {' and '.join(map(str, others))}: sums are"
+        f" ordered otherwise, so the bits can differ; threads={others[0]} goes on as they did"
+    ]

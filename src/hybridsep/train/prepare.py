@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -12,9 +13,10 @@ from hybridsep.data.augmentation import doubts
 from hybridsep.data.subset import HELD_OUT, held_out
 from hybridsep.errors import ConfigError
 from hybridsep.networks.cost import Cost, cost_of
-from hybridsep.runs import provenance
+from hybridsep.runs import provenance, records
 from hybridsep.train import build, precision
 from hybridsep.train.compiling import check_compiler, check_concurrency
+from hybridsep.train.step import DeviceData
 
 _PAPER_SHARE = 0.6  # 6,000 of CIFAR-10's 10,000 test images
 _PAPER_SHARE_OF_ALL = 0.1  # of its 60,000 images, where they are held out of training
@@ -41,6 +43,21 @@ class PreparedRow:
     def own_images(self) -> bool:
         """Whether each trial has training and test images of its own."""
         return self.config.evaluation.subset == HELD_OUT
+
+    def folder_of(self, trial: int) -> Path:
+        """Return the folder of a trial."""
+        return records.run_folder(Path(self.config.results), self.config.study, self.config.row, trial)
+
+    def on_device(self, dataset: Dataset) -> DeviceData:
+        """Copy images to the row's device."""
+        data = self.config.data
+        loaded = DeviceData.load(
+            dataset, self.device, padding=self.config.augmentation.padding, mean=data.mean, std=data.std
+        )
+        if self.device.type == "cuda":
+            # The data came through the default stream; every trial has one of its own.
+            torch.cuda.synchronize(self.device)
+        return loaded
 
     def dataset_of(self, trial: int) -> Dataset:
         """Return the images of a trial: `dataset`, or its own, the same for every model. Raises DataError."""

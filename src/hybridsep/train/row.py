@@ -9,15 +9,19 @@ import torch
 from hybridsep.config import Config
 from hybridsep.runs import asked, machine
 from hybridsep.runs.progress import Monitor
+from hybridsep.runs.record import Record
 from hybridsep.runs.records import study_folder
 from hybridsep.runs.stop import NEW_PROCESS, Stop
 from hybridsep.train import compiling, cores
-from hybridsep.train.concurrent import run_concurrently, trials_that_fit
+from hybridsep.train.concurrent import run_concurrently
 from hybridsep.train.graph import TrialStream, new_process_needed
 from hybridsep.train.prepare import PreparedRow, prepare
 from hybridsep.train.step import DeviceData
 from hybridsep.train.trial import Trial
-from hybridsep.train.trial_runner import TrialRunner, existing_record, folder_of, has_ended, on_device
+from hybridsep.train.trial_runner import TrialRunner, existing_record, has_ended
+
+_SHARE_OF_MEMORY = 0.8  # the rest is for the libraries' workspaces and for what allocators cannot use
+_FRAGMENTATION = 1.3
 
 
 def train_row(config: Config, trials: Iterable[int], *, monitor: Monitor, stop: Stop) -> list[str]:
@@ -37,12 +41,15 @@ def train_prepared(row: PreparedRow, trials: Iterable[int], *, monitor: Monitor,
     waiting = [trial for trial, record in records.items() if not has_ended(row, trial, record, monitor)]
     if not waiting:
         return []
-    if reason := _write_down(row, list(records)):
-        return [reason]
+    study, results = row.config.study, row.config.results
+    try:
+        asked.extend(study_folder(Path(results), study), {row.config.row: list(records)})
+    except OSError as error:
+        return [f"results={results} cannot be written: {error}"]
     if row.config.compile:
         compiling.begin_row()
-    row, at_once = _shared_cores(row, waiting)
-    data = None if row.own_images else on_device(row, row.dataset)
+    row, at_once = _shared_cores(row, waiting, [records[trial] for trial in waiting])
+    data = None if row.own_images else row.on_device(row.dataset)
     at_once = at_once or _trials_that_fit(row, data, waiting, monitor)
     runner = TrialRunner(row, data, at_once=at_once, monitor=monitor, stop=stop)
     lines = run_concurrently(waiting, runner.run, at_once=at_once)
@@ -51,17 +58,7 @@ def train_prepared(row: PreparedRow, trials: Iterable[int], *, monitor: Monitor,
     return list(dict.fromkeys(filter(None, lines)))
 
 
-def _write_down(row: PreparedRow, trials: list[int]) -> str:
-    """Write down that the trials were asked for, for `status`; return why it could not be."""
-    results = row.config.results
-    try:
-        asked.extend(study_folder(Path(results), row.config.study), {row.config.row: trials})
-    except OSError as error:
-        return f"results={results} cannot be written: {error}"
-    return ""
-
-
-def _shared_cores(row: PreparedRow, waiting: list[int]) -> tuple[PreparedRow, int | None]:
+def _shared_cores(row: PreparedRow, waiting: list[int], records: list[Record | None]) -> tuple[PreparedRow, int | None]:
     """Return the row with its threads set, and how many trials train at once; None: as many as a GPU's memory holds."""
     threads, at_once = row.config.threads, row.config.trials_at_once
     on_gpu, compiled = row.device.type != "cpu", row.config.compile
@@ -70,17 +67,21 @@ def _shared_cores(row: PreparedRow, waiting: list[int]) -> tuple[PreparedRow, in
         at_once = 1 if alone else at_once and min(at_once, len(waiting))
         share = cores.Cores(at_once or 1, threads or max(1, machine.share_of_cores() // (at_once or 1)))
     else:
+        earlier = [record.machine.threads for record in records if record and record.machine.device == "cpu"]
         share = cores.share(
             machine.share_of_cores(),
             len(waiting),
             step_macs=row.cost.macs * row.config.schedule.batch_size,
             threads=threads,
             at_once=at_once,
-            earlier=cores.earlier_threads([folder_of(row, trial) for trial in waiting]),
+            earlier=earlier[-1] if earlier else None,
         )
         at_once = share.trials_at_once
     torch.set_num_threads(share.threads)
-    return replace(row, threads=share.threads, notes=(*row.notes, *share.notes)), at_once
+    notes = [*row.notes, *share.notes]
+    if not on_gpu:
+        notes += cores.other_threads(study_folder(Path(row.config.results), row.config.study), share.threads)
+    return replace(row, threads=share.threads, notes=tuple(notes)), at_once
 
 
 def _trials_that_fit(row: PreparedRow, data: DeviceData | None, waiting: list[int], monitor: Monitor) -> int:
@@ -96,10 +97,15 @@ def _trials_that_fit(row: PreparedRow, data: DeviceData | None, waiting: list[in
     return at_once
 
 
+def trials_that_fit(trials: int, *, free_bytes: int, trial_bytes: int) -> int:
+    """Return how many of `trials` fit into `free_bytes` at once, one taking `trial_bytes` at its peak: at least one."""
+    return max(1, min(trials, int(_SHARE_OF_MEMORY * free_bytes / (_FRAGMENTATION * max(1, trial_bytes)))))
+
+
 def _peak_bytes(row: PreparedRow, shared: DeviceData | None, trial: int) -> int:
     """Return what a trial takes on a GPU, measured by one that is made, does a step and an evaluation, and goes."""
     before, peak = torch.cuda.memory_allocated(row.device), 0
-    data = shared or on_device(row, row.dataset_of(trial))
+    data = shared or row.on_device(row.dataset_of(trial))
     with TrialStream(row.device, cuda_graph=False) as stream:
         sample = Trial(row.config, trial, data=data, build=row.build, device=row.device, stream=stream)
         # The step's memory belongs to its graph and the evaluation's to the allocator, so they add up.

@@ -3,6 +3,7 @@
 import datetime
 import os
 import statistics
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,8 @@ from hybridsep.config.identity import identity, overrides_without_places, withou
 from hybridsep.data import Dataset
 from hybridsep.data.subset import evaluation_subset
 from hybridsep.networks.cost import Cost
-from hybridsep.runs import events, provenance, records
+from hybridsep.runs import events, provenance, record, records
+from hybridsep.runs.record import Git, Machine, Record, Result, Status, Timings
 from hybridsep.train import checkpoint, hyperparameters, pictures
 from hybridsep.train.tensorboard import Curves
 from hybridsep.train.trial import Trial
@@ -46,77 +48,85 @@ class RunWriter:
         dataset: Dataset,
         images: Dataset,
         cost: Cost,
-        before: records.Record | None,
+        before: Record | None,
     ):
-        self._folder, self._config, self._trial, self._images = folder, config, trial, images
-        self._before = before
+        self._folder, self._config, self._images = folder, config, images
+        self._cost, self._before = cost, before
         self._curves: Curves | None = None
         self._drawn = 0  # epochs whose points are in the curves
         self._at_once = 1
-        self.record: dict[str, Any] = {
-            "identity": identity(config, trial),
-            "status": "running",
-            "message": "",
-            "study": config.study,
-            "row": config.row,
-            "trial": trial,
-            "config": {**without_places(plain(config)), "trial": trial},
-            "overrides": overrides_without_places(config),
-            "dataset": dataset.identity(),
-            "model": {"params": cost.params, "macs": cost.macs},
-            "result": None,
-            "timings": {"seconds": 0.0, "train_images_per_second": None},
-            "started": _now(),
-        }
-        if before is not None:
-            self.record |= {key: before[key] for key in ("started", "timings")}
+        kept = {**without_places(plain(config)), "trial": trial}
+        self.record = Record(
+            identity=identity(config, trial),
+            status="running",
+            message="",
+            study=config.study,
+            row=config.row,
+            trial=trial,
+            config=kept,
+            settings=record.settings(kept),
+            overrides=tuple(overrides_without_places(config)),
+            dataset=dataset.identity(),
+            model=record.Cost(cost.params, cost.macs),
+            timings=before.timings if before else Timings(seconds=0.0),
+            versions=provenance.versions(),
+            machine=Machine(),
+            git=Git(),
+            started=before.started if before else _now(),
+            updated=_now(),
+        )
 
     def saved(self) -> tuple[dict[str, Any] | None, list[str]]:
         """Return the state to go on from, None for a new start, and lines worth saying. Raises as `checkpoint.load`."""
-        saved, complaints = checkpoint.load(self._folder, identity=self.record["identity"])
+        saved, complaints = checkpoint.load(self._folder, identity=self.record.identity)
         lines = [f"{complaint}; going on from the checkpoint before it" for complaint in complaints]
-        if saved is None and self._before is not None and self._before["timings"].get("seconds"):
+        if saved is None and self.record.timings.seconds:
             lines.append(f"{label(self._folder)}: its checkpoint is gone, so it is trained anew from the first epoch")
         return saved, lines
 
-    def begin(self, state: Trial, *, machine: dict[str, Any], trials_at_once: int, resumed: bool) -> str:
+    def begin(self, state: Trial, *, machine: Machine, trials_at_once: int, resumed: bool) -> str:
         """Record the start of training; return in what this place differs from that of the start before, "" if none."""
         self._at_once = trials_at_once
-        self.record |= {"versions": provenance.versions(), "machine": machine, "git": self._origin(resumed)}
-        self.record["dataset"] |= state.channels
-        changed = _changes(self._before, self.record) if resumed and self._before is not None else ""
+        before = self._before if resumed else None
+        git = provenance.git_state()
+        if before is not None:  # the earlier commits trained a part
+            earlier = {*before.git.earlier, before.git.commit} - {git.commit, None}
+            git = replace(git, earlier=tuple(sorted(filter(None, earlier))))
+        mean, std = state.channels
+        self.record = replace(
+            self.record, machine=machine, git=git, dataset=replace(self.record.dataset, mean=mean, std=std)
+        )
         self._write(state, "running")
-        configuration = yaml.safe_dump(self.record["config"], sort_keys=False, allow_unicode=True)
+        configuration = yaml.safe_dump(self.record.config, sort_keys=False, allow_unicode=True)
         opening = [
-            *hyperparameters.begin(hyperparameters.hyperparameters(self._config, self._trial)),
+            *hyperparameters.begin(hyperparameters.hyperparameters(self._config, self.record.trial)),
             events.text("configuration", f"```yaml\n{configuration}```"),
             pictures.training(state.training_images(pictures.COUNT)),
         ]
         self._curves, self._drawn = Curves(self._folder, state.history, opening), len(state.history)
-        return changed
+        return "" if before is None else _changes(before, self.record)
 
-    def _origin(self, resumed: bool) -> dict[str, Any]:
-        """Return commit and state of the code; of a trial that goes on also the earlier commits that trained a part."""
-        git = provenance.git_state()
-        before = self._before["git"] if resumed and self._before is not None else git
-        earlier = {*before.get("earlier", ()), before.get("commit")} - {git["commit"], None}
-        return git | ({"earlier": sorted(earlier)} if earlier else {})
+    def without_graph(self, reason: str) -> None:
+        """Let the record say, from its next writing on, that the CUDA graph could not be captured."""
+        machine = replace(self.record.machine, cuda_graph=f"none: {reason}")
+        self.record = replace(self.record, machine=machine)
 
     def commit(self, state: Trial) -> None:
         """Make the epochs done since the last commit durable: checkpoint, history and record, curves."""
         self._save(state)
         self.note_history(state)
 
-    def note_history(self, state: Trial) -> None:
+    def note_history(self, state: Trial, status: Status = "running") -> None:
         """Bring history, record and curves up to the last finished epoch, without a checkpoint."""
-        self._write(state, "running")
-        self._draw(state)
+        self._write(state, status)
+        if self._curves is not None and self._drawn < len(state.history):
+            self._curves.add(state.history[self._drawn :])
+            self._drawn = len(state.history)
 
     def interrupt(self, state: Trial) -> None:
         """Keep the state as it is, between two steps."""
         self._save(state)
-        self._write(state, "interrupted")
-        self._draw(state)
+        self.note_history(state, "interrupted")
 
     def finish(self, state: Trial) -> None:
         """Write the predictions, what the curves end with, and the result; the record, which counts, comes last."""
@@ -126,16 +136,16 @@ class RunWriter:
         result = self._result(state, logits)
         assert self._curves is not None  # `begin` came before
         self._curves.finish(self._closing(state, logits, result), epoch=len(state.history))
-        self.record["result"] = result
+        self.record = replace(self.record, result=result)
         self._write(state, "finished")
 
-    def end(self, status: str, message: str) -> None:
+    def end(self, status: Status, message: str) -> None:
         """Record that the trial came to a bad end: `status` is failed or diverged."""
-        defaults = {"versions": provenance.versions(), "machine": {}, "git": provenance.git_state()}
         # A record names no place of this machine, and messages of the system do.
         message = message.replace(f"{Path(self._config.results)}{os.sep}", "")
-        ended = {"status": status, "message": message, "result": None, "updated": _now()}
-        records.write(self._folder, {**defaults, **self.record, **ended})
+        git = self.record.git if self.record.machine.device else provenance.git_state()  # it ended before `begin`
+        self.record = replace(self.record, status=status, message=message, result=None, git=git, updated=_now())
+        records.write(self._folder, record.as_json(self.record))
 
     def close(self) -> None:
         """Close the curves' file."""
@@ -144,71 +154,60 @@ class RunWriter:
 
     def _save(self, state: Trial) -> None:
         # With what a network needs to be used by itself: hybridsep.load.
-        inputs = {"classes": list(self._images.classes), "side": self._images.test_images.shape[1], **state.channels}
-        checkpoint.save(self._folder, {**state.state(), "inputs": inputs}, identity=self.record["identity"])
+        mean, std = map(list, state.channels)
+        side, classes = self._images.test_images.shape[1], list(self._images.classes)
+        inputs = {"classes": classes, "side": side, "mean": mean, "std": std}
+        checkpoint.save(self._folder, {**state.state(), "inputs": inputs}, identity=self.record.identity)
 
-    def _draw(self, state: Trial) -> None:
-        if self._curves is not None and self._drawn < len(state.history):
-            self._curves.add(state.history[self._drawn :])
-            self._drawn = len(state.history)
-
-    def _write(self, state: Trial, status: str) -> None:
+    def _write(self, state: Trial, status: Status) -> None:
+        timings = self.record.timings
         if state.history:
             records.write_atomically(self._folder / "history.csv", records.history_bytes(state.history))
-            self.record["timings"] = {
-                "seconds": sum(row["seconds"] for row in state.history),
-                "train_images_per_second": statistics.median(row["images_per_second"] for row in state.history),
-                "trials_at_once": self._at_once,
-            }
-        self.record |= {"status": status, "message": "", "updated": _now()}
-        records.write(self._folder, self.record)
+            timings = Timings(
+                seconds=sum(epoch.seconds for epoch in state.history),
+                train_images_per_second=statistics.median(epoch.images_per_second for epoch in state.history),
+                trials_at_once=self._at_once,
+            )
+        self.record = replace(self.record, status=status, timings=timings, updated=_now())
+        records.write(self._folder, record.as_json(self.record))
 
-    def _closing(self, state: Trial, logits: np.ndarray, result: dict[str, Any]) -> list["Summary"]:
+    def _closing(self, state: Trial, logits: np.ndarray, result: Result) -> list["Summary"]:
         """Return what TensorBoard shows of a finished trial beside its curves."""
-        numbers = (
-            result["test_error"],
-            result["test_error_all"],
-            *(self.record["model"][key] for key in ("params", "macs")),
-            self.record["timings"]["train_images_per_second"],
-        )
-        dataset = self._images
-        wrong = pictures.wrong(
-            dataset.test_images, dataset.test_labels, logits.argmax(1), dataset.classes, size=state.image_size
-        )
+        images, speed = self._images, self.record.timings.train_images_per_second or 0.0
+        numbers = (result.test_error, result.test_error_all, *self._cost, speed)
         scalars = events.scalars(dict(zip(hyperparameters.METRICS, numbers, strict=True)))
+        wrong = pictures.wrong(
+            images.test_images, images.test_labels, logits.argmax(1), images.classes, size=state.image_size
+        )
         return [scalars, *wrong, hyperparameters.end()]
 
-    def _result(self, state: Trial, logits: np.ndarray) -> dict[str, Any]:
-        labels = self._images.test_labels
+    def _result(self, state: Trial, logits: np.ndarray) -> Result:
+        labels, evaluation = self._images.test_labels, self._config.evaluation
         wrong = logits.argmax(1) != labels
-        evaluation = self._config.evaluation
         assert evaluation.images is not None  # `prepare` has chosen
         subset = evaluation_subset(
             mode=evaluation.subset,
             images=evaluation.images,
             available=len(labels),
             study_seed=self._config.seed,
-            trial=self._trial,
+            trial=self.record.trial,
         )
-        best = min(state.history, key=lambda row: row["test_error"])
-        return {
-            "epochs": len(state.history),
-            "test_error": 100.0 * float(wrong[subset].mean()),
-            "test_error_all": 100.0 * float(wrong.mean()),
-            "best_epoch": best["epoch"],
-            "best_test_error_all": best["test_error"],
-        }
+        best = min(state.history, key=lambda epoch: epoch.test_error)
+        return Result(
+            epochs=len(state.history),
+            test_error=100.0 * float(wrong[subset].mean()),
+            test_error_all=100.0 * float(wrong.mean()),
+            best_epoch=best.epoch,
+            best_test_error_all=best.test_error,
+        )
 
 
-def _changes(before: records.Record, record: dict[str, Any]) -> str:
+def _changes(before: Record, now: Record) -> str:
     """Return in which versions and parts of the machine two records differ, "" when in none."""
-    was, now = (
-        {**one["versions"], **one["machine"], "commit": (one["git"].get("commit") or "")[:10]}
-        for one in (before, record)
-    )
-    was.pop("cuda_graph", None)  # without it the bits are the same
-    keys = sorted(was.keys() | ({"compiled"} & now.keys()))
-    return ", ".join(f"{key} {was.get(key)} -> {now.get(key)}" for key in keys if was.get(key) != now.get(key))
+    old, new = ({**one.versions, **asdict(one.machine), "commit": (one.git.commit or "")[:10]} for one in (before, now))
+    # Without a graph the bits are the same; what an earlier version did not write down may be the same.
+    keys = [key for key in sorted(old) if key != "cuda_graph" and (old[key] is not None or key == "compiled")]
+    return ", ".join(f"{key} {old[key]} -> {new.get(key)}" for key in keys if old[key] != new.get(key))
 
 
 def _now() -> str:

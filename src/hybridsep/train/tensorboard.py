@@ -1,10 +1,11 @@
 """TensorBoard: the curves of one trial, written so that a resumed run leaves one clean line."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hybridsep.runs import events
+from hybridsep.runs.record import Epoch
 
 if TYPE_CHECKING:
     from tensorboard.compat.proto.summary_pb2 import Summary
@@ -18,24 +19,24 @@ class Curves:
     `opening` stands before it. Raises OSError when the folder cannot be written.
     """
 
-    def __init__(self, folder: Path, history: Sequence[Mapping[str, Any]], opening: Iterable["Summary"]):
+    def __init__(self, folder: Path, history: Sequence[Epoch], opening: Iterable["Summary"]):
         earlier = _earlier_files(folder)
         self._file = events.EventFile(folder / events.file_name())
         try:
             for summary in opening:
                 self._file.add(summary)
-            for row in history:
-                self._add_row(row)
+            for epoch in history:
+                self._add(epoch)
             self._file.flush()
             events.retire(earlier)
         except BaseException:
             self.close()
             raise
 
-    def add(self, rows: Iterable[Mapping[str, Any]]) -> None:
+    def add(self, epochs: Iterable[Epoch]) -> None:
         """Add the points of these epochs, durably."""
-        for row in rows:
-            self._add_row(row)
+        for epoch in epochs:
+            self._add(epoch)
         self._file.flush()
 
     def finish(self, summaries: Iterable["Summary"], *, epoch: int) -> None:
@@ -48,8 +49,9 @@ class Curves:
         """Close the file; nothing is written that was not durable before."""
         self._file.close()
 
-    def _add_row(self, row: Mapping[str, Any]) -> None:
-        self._file.add(events.scalars({tag: row[key] for key, tag in events.TAGS.items()}), step=row["epoch"])
+    def _add(self, epoch: Epoch) -> None:
+        points = events.scalars({tag: getattr(epoch, key) for key, tag in events.TAGS.items()})
+        self._file.add(points, step=epoch.epoch)
 
 
 def _earlier_files(folder: Path) -> list[Path]:

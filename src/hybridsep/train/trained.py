@@ -76,15 +76,15 @@ def load(folder: str | Path) -> Trained:
     version that kept no class names, mean and standard deviation.
     """
     folder = Path(folder)
-    record = records.read(folder)
-    if record["status"] != "finished":
-        raise RecordError(f"{folder}: this trial is not finished ({record['status']})")
-    state, _ = checkpoint.load(folder, identity=record["identity"])
+    record = records.load(folder)
+    if record.status != "finished":
+        raise RecordError(f"{folder}: this trial is not finished ({record.status})")
+    state, _ = checkpoint.load(folder, identity=record.identity)
     if state is None:
         raise RecordError(f"{folder}: no {checkpoint.NAME}; it stays where the trial was trained")
     if "inputs" not in state:
         raise RecordError(f"{folder}: {checkpoint.NAME} is of an earlier version and does not hold mean and std")
-    inputs, config = state["inputs"], record["config"]
+    inputs, config = state["inputs"], record.config
     network = build.factory_of(ModelConfig(**config["model"]), classes=len(inputs["classes"]))()
     network.load_state_dict(state["network"])
     network.to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]

@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from torch import nn
 from torch.nn import functional
 
 from hybridsep.config import Config
+from hybridsep.runs.record import Epoch
 from hybridsep.train.assembly import assemble, dropout_seed, stream_seed
 from hybridsep.train.graph import TrialStream
 from hybridsep.train.optimiser import learning_rates
@@ -24,7 +26,7 @@ class Diverged(Exception):
 class Trial:
     """The state of one trial in memory. It touches no file; `train/row.py` commits what it says.
 
-    `config` has its precision decided. `history` has one row per finished epoch.
+    `config` has its precision decided. `history` holds the finished epochs.
     `stream` is entered by the calling thread, for as long as the trial lives.
     """
 
@@ -57,7 +59,7 @@ class Trial:
             decay_power=schedule.decay_power,
         )
         self._rates = rates.reshape(schedule.epochs, self.steps)
-        self.history: list[dict[str, Any]] = []
+        self.history: list[Epoch] = []
         self.steps_done = 0
         self._seconds = self._training_seconds = 0.0
         self._logits: torch.Tensor | None = None  # of the network as it is now
@@ -78,9 +80,9 @@ class Trial:
         return self._augmentation.size
 
     @property
-    def channels(self) -> dict[str, list[float]]:
+    def channels(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """Mean and standard deviation by which images are normalised, of each channel, for values in [0, 1]."""
-        return {"mean": self._data.mean.tolist(), "std": self._data.std.tolist()}
+        return tuple(self._data.mean.tolist()), tuple(self._data.std.tolist())
 
     def training_images(self, count: int) -> np.ndarray:
         """Return the first `count` augmented images of epoch 1, uint8 (count, side, side, 3); no draw is used up."""
@@ -99,7 +101,7 @@ class Trial:
         return [step, self._evaluate]
 
     def train_epoch(self, *, after_step: Callable[[int], bool]) -> bool:
-        """Train and evaluate the next epoch, from the middle of it after an interruption; add its row to `history`.
+        """Train and evaluate the next epoch, from the middle of it after an interruption; add it to `history`.
 
         `after_step(steps done)` is called after every step; when it returns True the epoch is left where it is and
         False is returned. Raises Diverged at the epoch's end when a step's loss was not finite.
@@ -132,16 +134,16 @@ class Trial:
             raise Diverged(f"the test loss is {test_loss} after epoch {epoch}; the last good epoch is {epoch - 1}")
         images = self.steps * self._step.batch_size
         self.history.append(
-            {
-                "epoch": epoch,
-                "train_loss": float(losses.astype(np.float64).mean()),
-                "train_error": 100.0 * wrong / images,
-                "test_loss": test_loss,
-                "test_error": test_error,
-                "learning_rate": float(self._rates[epoch - 1, -1]),
-                "images_per_second": images / training_seconds,
-                "seconds": self._seconds + time.perf_counter() - begun,
-            }
+            Epoch(
+                epoch=epoch,
+                train_loss=float(losses.astype(np.float64).mean()),
+                train_error=100.0 * wrong / images,
+                test_loss=test_loss,
+                test_error=test_error,
+                learning_rate=float(self._rates[epoch - 1, -1]),
+                images_per_second=images / training_seconds,
+                seconds=self._seconds + time.perf_counter() - begun,
+            )
         )
         self.steps_done, self._seconds, self._training_seconds = 0, 0.0, 0.0
         return True
@@ -180,7 +182,7 @@ class Trial:
         return {
             "network": {name: tensor.cpu() for name, tensor in self.network.state_dict().items()},
             "momentum": momentum,
-            "history": self.history,
+            "history": [asdict(epoch) for epoch in self.history],
             "steps_done": self.steps_done,
             "seconds": self._seconds,
             "losses": self._step.losses.cpu(),
@@ -199,7 +201,7 @@ class Trial:
             if name in state["momentum"]:
                 buffer = torch.empty_like(parameter).copy_(state["momentum"][name])
                 self._optimiser.state[parameter]["momentum_buffer"] = buffer
-        self.history = [dict(row) for row in state["history"]]
+        self.history = [Epoch(**epoch) for epoch in state["history"]]
         self.steps_done = state["steps_done"]
         self._seconds = self._training_seconds = state["seconds"]
         self._step.losses.copy_(state["losses"])
