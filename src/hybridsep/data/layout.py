@@ -34,52 +34,41 @@ class Contents:
 
     top: str = ""
     folders: set[tuple[str, str]] = field(default_factory=set)
-    hidden: list[str] = field(default_factory=list)
+    hidden: set[str] = field(default_factory=set)
     outside: set[str] = field(default_factory=set)
 
     def add(self, name: str, *, folder: bool = False) -> Place | None:
-        """Return where a file of this name belongs; None, after a note of it, for what is not read.
+        """Return where a file of this name belongs; None, after a note of it, for what is not read, and for a folder.
 
-        Raises DataError for a hostile name (`check_name`) and for a file in train/ or test/ that is in no class folder.
+        Raises DataError for a name that is absolute, leads upwards or has unprintable characters, and for what is in
+        train/ or test/ but not as CLASS/FILE.
         """
-        check_name(name)
+        if name.startswith("/") or not name.isprintable() or ".." in name.split("/"):
+            raise DataError(f"{name!r} is not allowed: names must be relative, printable and without ..")
         pieces = [piece for piece in name.split("/") if piece not in ("", ".")]
-        if any(is_hidden(piece) for piece in pieces):
-            if not folder:
-                self.hidden.append("/".join(pieces))
-            return None
-        inner = pieces if pieces[:1] and pieces[0] in PARTS else pieces[1:]
+        for number, piece in enumerate(pieces, 1):
+            if is_hidden(piece):
+                self.hidden.add("/".join(pieces[:number]))
+                return None
+        inner = pieces[pieces[0] not in PARTS :] if pieces else []
         if not inner or inner[0] not in PARTS:
-            if not folder and pieces:
-                self.outside.add("/".join(pieces[:2]) + "/" * (len(pieces) > 2))
+            if pieces:
+                self.outside.add("/".join(pieces[:2]) + "/" * (folder or len(pieces) > 2))
             return None
-        if folder:
-            if len(inner) == 2:
-                self.folders.add((inner[0], inner[1]))
-            return None
-        if len(inner) != 3:
-            raise DataError(f"{name!r} is in no class folder: {LAYOUT}")
-        self.folders.add((inner[0], inner[1]))
-        return Place("/".join(pieces[: len(pieces) - 3]), *inner)
+        if len(inner) > 3 - folder or (len(inner) < 3 and not folder):
+            raise DataError(f"{name!r} is not train/CLASS/FILE or test/CLASS/FILE: {LAYOUT}")
+        if len(inner) > 1:
+            self.folders.add((inner[0], inner[1]))
+        return None if folder else Place("/".join(pieces[:-3]), *inner)
 
     def others(self) -> list[str]:
         """Return what lies beside train/ and test/, sorted; of a folder its name and a "/"."""
-        found = set()
-        for name in self.outside:
-            inner = name.removeprefix(f"{self.top}/") if self.top else name
-            first, slash, _ = inner.partition("/")
-            found.add(first + slash)
-        return sorted(found)
+        inner = (name.removeprefix(f"{self.top}/") if self.top else name for name in self.outside)
+        return sorted({"".join(name.partition("/")[:2]) for name in inner if name})
 
     def not_read(self) -> str:
         """Return the names of what is not read in words, "" when all is."""
-        return listed([*self.others(), *self.hidden])
-
-
-def check_name(name: str) -> None:
-    """Raise DataError for a name that is absolute, leads upwards or has unprintable characters."""
-    if name.startswith("/") or not name.isprintable() or ".." in name.split("/"):
-        raise DataError(f"{name!r} is not allowed: names must be relative, printable and without ..")
+        return listed([*self.others(), *sorted(self.hidden)])
 
 
 def is_hidden(piece: str) -> bool:

@@ -2,18 +2,16 @@
 
 import hashlib
 import os
-import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from hybridsep.data import archive
-from hybridsep.data.archive import limit, unreadable
-from hybridsep.data.layout import LAYOUT, PARTS, Contents, Place, is_hidden, listed
+from hybridsep.data.archive import Member, members
+from hybridsep.data.layout import LAYOUT, PARTS, Contents, Place, is_hidden
 from hybridsep.errors import DataError
 
-_WANTED = "a directory, tar or zip with train/CLASS/FILE and test/CLASS/FILE"
+MAX_FILES = 1_000_000
 
 
 class Entry(NamedTuple):
@@ -26,7 +24,7 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True)
 class Source:
-    """A dataset as a person has it, at `path`; files may have `max_file` bytes each."""
+    """A dataset as a person has it, at `path`; image files may have `max_file` bytes each."""
 
     path: Path
     max_file: int
@@ -37,103 +35,82 @@ class Source:
         Sizes and times would not do: two files that change places after unpacking have the same. Raises DataError
         when there is nothing at `path`, or something else.
         """
-        try:
-            if self.path.is_file():
-                return _digest(self.path)
+        if not self.path.is_file():
             digest = hashlib.sha256()
-            for place, file in self._listing(Contents()):
-                digest.update(f"{'/'.join(place)}\0{_digest(file)}\n".encode(errors="surrogateescape"))
+            for place, _, data in self.entries(Contents(), lambda share: None):
+                digest.update(f"/{'/'.join(place[1:])}\0{hashlib.sha256(data).hexdigest()}\n".encode())
             return digest.hexdigest()
+        try:
+            with self.path.open("rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
         except OSError as error:
-            raise unreadable(self.path, error) from None
+            raise DataError(f"{self.path} cannot be read: {error}") from None
 
     def entries(self, contents: Contents, advance: Callable[[float], None]) -> Iterator[Entry]:
         """Yield every image file, in the source's order, and note in `contents` what else there is.
 
         `advance` is told the share that has been read. Nothing is written anywhere. Raises DataError, naming the
-        file, for hostile names, links and devices, too large or too many files, and damaged archives.
+        file, for hostile names, links and devices in archives, too large or too many files, and damaged archives.
         """
-        seen: set[tuple[str, ...]] = set()
-        for entry in (self._in_archive if self.path.is_file() else self._in_directory)(contents, advance):
-            if not seen:
-                contents.top = entry.place.top
-            if entry.place.top != contents.top:
-                raise DataError(f"{entry.name} lies beside another train/ or test/ folder: {LAYOUT}")
-            if entry.place[1:] in seen:
-                raise DataError(f"{entry.name} comes twice: every file must come once")
-            seen.add(entry.place[1:])
-            yield entry
-
-    def _in_archive(self, contents: Contents, advance: Callable[[float], None]) -> Iterator[Entry]:
-        for place, name, data in archive.files(self.path, contents, advance, max_file=self.max_file):
-            yield Entry(place, name, data)
-
-    def _in_directory(self, contents: Contents, advance: Callable[[float], None]) -> Iterator[Entry]:
         try:
-            files = self._listing(contents)
-        except OSError as error:
-            raise unreadable(self.path, error) from None
-        for number, (place, file) in enumerate(files):
-            advance(number / len(files))
-            try:
-                data = file.read_bytes()
-            except OSError as error:
-                raise unreadable(file, error) from None
-            yield Entry(place, str(file), data)
+            yield from self._entries(contents, advance)
+        except DataError:
+            raise
+        except Exception as error:  # the readers of archives raise a dozen unrelated types on damaged bytes
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise DataError(f"{self.path} cannot be read: {reason}") from None
 
-    def _listing(self, contents: Contents) -> list[tuple[Place, Path]]:
-        """Return the files of a directory in order. Links are followed: a person's own disk may well have them."""
-        if not self.path.is_dir():
-            state = "is neither a directory nor a file" if self.path.exists() else "does not exist"
-            raise DataError(f"data.path={self.path} {state}: give {_WANTED}")
-        tops = [self.path, *(item for item in _sorted(self.path) if item.is_dir() and not is_hidden(item.name))]
-        tops = [folder for folder in tops if any((folder / part).is_dir() for part in PARTS)]
-        tops = [self.path] if self.path in tops else tops
-        if len(tops) > 1:
-            raise DataError(
-                f"data.path={self.path} must have one folder with train/ and test/, not several:"
-                f" {listed(folder.name for folder in tops)}; name the one that is meant"
-            )
-        top = tops[0] if tops else self.path
-        files: list[tuple[Place, Path]] = []
-        for item in [*_sorted(top), *([] if top == self.path else _sorted(self.path))]:
-            if item == top:
+    def _entries(self, contents: Contents, advance: Callable[[float], None]) -> Iterator[Entry]:
+        is_file = self.path.is_file()
+        files: set[tuple[str, ...]] = set()
+        for number, member in enumerate((members if is_file else _of_directory)(self.path, advance)):
+            if number >= MAX_FILES:
+                raise DataError(f"data.path={self.path} holds more than {MAX_FILES} files")
+            place = contents.add(member.name, folder=member.folder)
+            if place is None:
                 continue
-            if is_hidden(item.name):
-                contents.hidden.append(item.name)
-            elif item.name not in PARTS or not item.is_dir():
-                contents.outside.add(item.name + "/" * item.is_dir())
-            else:
-                files += self._of_part(item, contents)
-        if len(files) > archive.MAX_FILES:
-            raise DataError(f"data.path={self.path} has {len(files)} files, allowed are {archive.MAX_FILES}")
-        return files
-
-    def _of_part(self, part: Path, contents: Contents) -> Iterator[tuple[Place, Path]]:
-        for label in _sorted(part):
-            if is_hidden(label.name):
-                contents.hidden.append(f"{part.name}/{label.name}")
-                continue
-            if not label.is_dir():
-                raise DataError(f"{label} is in no class folder: {LAYOUT}")
-            contents.add(f"{part.name}/{label.name}", folder=True)
-            for file in _sorted(label):
-                if is_hidden(file.name):
-                    contents.hidden.append(f"{part.name}/{label.name}/{file.name}")
-                    continue
-                status = file.stat()
-                if not stat.S_ISREG(status.st_mode):
-                    raise DataError(f"{file} is not a regular file: {LAYOUT}")
-                limit(str(file), status.st_size, self.max_file)
-                if place := contents.add(f"{part.name}/{label.name}/{file.name}"):
-                    yield place, file
+            name = f"{self.path.name}: {member.name!r}" if is_file else str(self.path / member.name)
+            if member.size > self.max_file:
+                hint = "; data.side=32, for instance, makes large images small" if self.max_file <= 1 << 20 else ""
+                raise DataError(f"{name} has {member.size} bytes, allowed are {self.max_file}{hint}")
+            if not files:
+                contents.top = place.top
+            if place.top != contents.top:
+                tops = " and ".join(f"{top}/" if top else "the top" for top in (contents.top, place.top))
+                raise DataError(f"{name}: there are train/ and test/ folders in {tops}; {LAYOUT}")
+            if place[1:] in files:
+                raise DataError(f"{name} comes twice: every file must come once")
+            files.add(place[1:])
+            yield Entry(place, name, member.read())
 
 
-def _sorted(folder: Path) -> list[Path]:
-    with os.scandir(folder) as items:
-        return sorted((Path(item.path) for item in items), key=lambda path: path.name)
+def _of_directory(path: Path, advance: Callable[[float], None]) -> Iterator[Member]:
+    """Yield what is in a directory, sorted; a folder that cannot hold images is named and not entered.
 
+    Links are followed: a person's own disk may well have them. Raises DataError.
+    """
+    if not path.is_dir():
+        state = "is neither a directory nor a file" if path.exists() else "does not exist"
+        raise DataError(
+            f"data.path={path} {state}: give a directory, tar or zip with train/CLASS/FILE and test/CLASS/FILE"
+        )
 
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    def listing(folder: str | Path, above: tuple[str, ...]) -> Iterator[Member]:
+        with os.scandir(folder) as opened:
+            items = sorted(opened, key=lambda item: item.name)
+        has_parts = any(item.name in PARTS and item.is_dir() for item in items)
+        for item in items:
+            pieces = (*above, item.name)
+            file = Path(item.path)
+            if not item.is_dir() and not file.is_file():
+                raise DataError(f"{file} is neither a regular file nor a folder: {LAYOUT}")
+            yield Member("/".join(pieces), item.is_dir(), item.stat().st_size, file.read_bytes)
+            inner = pieces[pieces[0] not in PARTS :]  # without the common folder
+            may_hold = inner[0] in PARTS and len(inner) < 3 if inner else not has_parts
+            if item.is_dir() and may_hold and not is_hidden(item.name):
+                yield from listing(item.path, pieces)
+
+    found = list(listing(path, ()))
+    for number, member in enumerate(found):
+        advance(number / len(found))
+        yield member

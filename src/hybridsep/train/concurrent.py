@@ -1,7 +1,8 @@
 """Several trials at once in one process, one thread for each."""
 
+import threading
 from collections.abc import Callable, Iterable
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -16,11 +17,17 @@ def run_concurrently(items: Iterable[Item], do: Callable[[Item], Result], *, at_
     """
     if at_once == 1:
         return [do(item) for item in items]
+    failed = threading.Event()
+
+    def attempt(item: Item) -> Result:
+        if failed.is_set():
+            raise CancelledError
+        try:
+            return do(item)
+        except BaseException:
+            failed.set()
+            raise
+
     with ThreadPoolExecutor(at_once, thread_name_prefix="trial") as pool:
-        futures = [pool.submit(do, item) for item in items]
-        wait(futures, return_when=FIRST_EXCEPTION)
-        pool.shutdown(cancel_futures=True)
-    for future in futures:
-        if not future.cancelled():
-            future.result()
+        futures = [pool.submit(attempt, item) for item in items]
     return [future.result() for future in futures]
