@@ -309,7 +309,7 @@ def command(*arguments: str, on_step: Callable[[int], None] | None = None) -> No
     row.prepare = lambda *given, **more: dataclasses.replace(prepare(*given, **more), commit_seconds=0.0)
 
     if on_step is not None:
-        monitor._TrialLines.step = lambda self, done: on_step(done)
+        monitor.TrialMonitor.step = lambda self, done: on_step(done)
     flags = [text for text in arguments if text.startswith("-")]
     sys.argv = ["run.py", *flags, *SMALL, *(text for text in arguments if text not in flags)]
     run.main()

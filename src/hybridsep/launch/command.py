@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hybridsep.runs.progress import Lines, Monitor, monitor
+from hybridsep.runs.progress import Monitor, monitor
 from hybridsep.runs.stop import Stop
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class Command:
         """What shows progress, one for all jobs in a row; made when first asked for."""
         if self._monitor is None:
             # Bars beside a launcher's workers would know of no trial, and break up the workers' lines.
-            self._monitor = monitor() if self.sweep is None else Lines()
+            self._monitor = monitor() if self.sweep is None else Monitor()
         return self._monitor
 
     def close(self) -> None:
