@@ -6,11 +6,12 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-# As Linux and `torch.cpu.get_capabilities` both call what multiplies bfloat16: of x86 the first two, of arm64 the last.
-_BFLOAT16 = {"avx512_bf16", "amx_tile", "bf16"}
+_GROUPS = Path("/sys/fs/cgroup")
+# As torch calls what multiplies bfloat16: of x86 the first two, of arm64 the last.
+_BFLOAT16 = ("avx512_bf16", "amx_tile", "bf16")
 # Limits of ONEDNN_MAX_CPU_ISA below the first instruction set that does.
 _WITHOUT_BFLOAT16 = {"SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX2_VNNI_2", "AVX512_CORE", "AVX512_CORE_VNNI"}
 
@@ -32,32 +33,23 @@ def cores() -> int:
 def _quotas() -> Iterator[float]:
     """Yield the CPU quotas, in cores, of this process's control group and of every group above it; none off Linux.
 
-    Version 2 of control groups has them in `cpu.max`, version 1 in `cpu.cfs_quota_us` and `cpu.cfs_period_us`. In a
-    container a mount shows a part of the tree only: its root is cut off from the group's path.
+    Version 2 of control groups has them in `cpu.max`, version 1 in `cpu.cfs_quota_us` and `cpu.cfs_period_us`. A
+    container sees its own group at the top, whatever the path that it has outside.
     """
-    groups: dict[str, str] = {}  # name of the controller, "" for version 2 -> path
     with contextlib.suppress(OSError, ValueError):
         for line in Path("/proc/self/cgroup").read_text(errors="replace").splitlines():
             _, controllers, path = line.split(":", 2)
-            groups |= dict.fromkeys(controllers.split(","), path)
-    with contextlib.suppress(OSError, ValueError):
-        for line in Path("/proc/self/mountinfo").read_text(errors="replace").splitlines():
-            mount, _, system = line.partition(" - ")
-            kind, _, options = system.split(" ", 2)
-            controller = {"cgroup2": "", "cgroup": "cpu"}.get(kind)
-            if controller not in groups or controller and controller not in options.split(","):
+            if controllers and "cpu" not in controllers.split(","):
                 continue
-            root, top = mount.split(" ")[3:5]
-            inner = PurePosixPath(groups[controller])
-            inner = inner.relative_to(root) if inner.is_relative_to(root) else PurePosixPath()
+            inner = PurePosixPath(path.lstrip("/"))
             for group in (inner, *inner.parents):
-                if quota := _quota(Path(top) / str(group).lstrip("/")):
+                if quota := _quota(_GROUPS / ("cpu" if controllers else "") / group):
                     yield quota
 
 
 def _quota(group: Path) -> float | None:
     """Return the quota, in cores, of the control group with this folder; None when it has none."""
-    with contextlib.suppress(OSError, ValueError, IndexError, ZeroDivisionError):
+    with contextlib.suppress(OSError, ValueError, ZeroDivisionError):
         if (group / "cpu.max").exists():
             limit, period = (group / "cpu.max").read_text().split()  # "max 100000" without one
         else:
@@ -80,36 +72,10 @@ def multiplies_bfloat16() -> bool:
     import torch
 
     limit = os.environ.get("ONEDNN_MAX_CPU_ISA") or os.environ.get("DNNL_MAX_CPU_ISA") or ""
-    held_back = limit.upper() in _WITHOUT_BFLOAT16
-    return torch.backends.mkldnn.is_available() and not held_back and not _BFLOAT16.isdisjoint(_instruction_sets())
-
-
-def _instruction_sets() -> set[str]:
-    for ask in (_sets_by_torch, _sets_by_linux, _sets_by_private_calls):
-        # Whatever an older or newer torch raises here, the next one is asked.
-        with contextlib.suppress(Exception):
-            return ask()
-    return set()
-
-
-def _sets_by_torch() -> set[str]:
-    import torch
-
-    return {name for name, there in torch.cpu.get_capabilities().items() if there is True}
-
-
-def _sets_by_linux() -> set[str]:
-    return set(_cpuinfo("flags", "Features").split())
-
-
-def _sets_by_private_calls() -> set[str]:
-    import torch
-
-    calls: dict[str, Callable[[], bool]] = {
-        "avx512_bf16": torch.cpu._is_avx512_bf16_supported,
-        "amx_tile": torch.cpu._is_amx_tile_supported,
-    }
-    return {name for name, call in calls.items() if call()}
+    if not torch.backends.mkldnn.is_available() or limit.upper() in _WITHOUT_BFLOAT16:
+        return False
+    capabilities = torch.cpu.get_capabilities()
+    return any(capabilities.get(name) is True for name in _BFLOAT16)
 
 
 def glibc() -> bool:
@@ -121,15 +87,23 @@ def glibc() -> bool:
 
 def processor() -> str:
     """Return the processor's name as people know it, "unknown" when the system has none."""
-    # Linux on arm64 has no such line, but lscpu knows the names of its cores.
-    with contextlib.suppress(OSError, LookupError):
-        return _cpuinfo("model name")
-    with contextlib.suppress(OSError, subprocess.SubprocessError, StopIteration, IndexError):
-        if sys.platform == "darwin":
-            return _said_by("sysctl", "-n", "machdep.cpu.brand_string")[0]
-        lines = _said_by("lscpu")
-        return next(line.partition(":")[2].strip() for line in lines if line.startswith("Model name:"))
+    with contextlib.suppress(OSError):
+        lines = Path("/proc/cpuinfo").read_text(errors="replace").splitlines()
+        if name := _value(lines, "model name"):  # of x86
+            return name
+    command = ("sysctl", "machdep.cpu.brand_string") if sys.platform == "darwin" else ("lscpu",)
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        english = {**os.environ, "LC_ALL": "C"}
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10, env=english)
+        if name := _value(done.stdout.splitlines(), "Model name", "machdep.cpu.brand_string"):
+            return name
     return platform.processor() or platform.machine() or "unknown"
+
+
+def _value(lines: list[str], *names: str) -> str:
+    """Return what the first line `name: value` of these names says, "" when there is none."""
+    pairs = (line.partition(":") for line in lines)
+    return next((value.strip() for name, _, value in pairs if name.strip() in names and value.strip()), "")
 
 
 def busy_seconds() -> float | None:
@@ -151,18 +125,3 @@ def busy_seconds() -> float | None:
 def node() -> str:
     """Return the machine's name in its network; never empty."""
     return platform.node() or "localhost"
-
-
-def _cpuinfo(*names: str) -> str:
-    """Return what /proc/cpuinfo says of the first core under one of `names`. Raises OSError or LookupError."""
-    for line in Path("/proc/cpuinfo").read_text(errors="replace").splitlines():
-        name, _, value = line.partition(":")
-        if name.strip() in names and value.strip():
-            return value.strip()
-    raise LookupError(names)
-
-
-def _said_by(*command: str) -> list[str]:
-    english = {**os.environ, "LC_ALL": "C"}
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10, env=english)
-    return done.stdout.splitlines()
