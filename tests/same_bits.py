@@ -1,5 +1,6 @@
 """Two runs held side by side: equal bit for bit where they must be, one clean TensorBoard curve, nothing left over."""
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -75,6 +76,17 @@ def differences(folder: Path, reference: Path) -> list[str]:
         if found.get(f"result/{tag}") != wanted:
             problems.append(f"TensorBoard, result/{tag}: {found.get(f'result/{tag}')} instead of {wanted}")
     return problems
+
+
+def digest(state: object) -> str:
+    """Return a hash of a checkpoint's content, whatever its layout on the disk."""
+    if isinstance(state, torch.Tensor):
+        state = (str(state.dtype), tuple(state.shape), state.contiguous().view(-1).view(torch.uint8).tolist())
+    elif isinstance(state, dict):
+        state = {key: digest(state[key]) for key in sorted(state)}
+    elif isinstance(state, list | tuple):
+        state = [digest(part) for part in state]
+    return hashlib.sha256(repr(state).encode()).hexdigest()
 
 
 def assert_same(folder: Path, reference: Path, what: str) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from faults import Child, Strike, Trainer, clean, command, full_from, read_only_from, stop_in_epoch
-from same_bits import assert_same
+from same_bits import assert_same, digest
 
 from hybridsep.errors import RecordError
 from hybridsep.runs import records
@@ -142,7 +142,7 @@ def damage_a_checkpoint(root: Path, flips: int) -> int:
     states = {}
     for name, content in (("newest", newest), ("older", older)):
         (folder / checkpoint.NAME).write_bytes(content)
-        states[name] = checkpoint.digest(checkpoint.load(folder, identity=identity)[0])
+        states[name] = digest(checkpoint.load(folder, identity=identity)[0])
     cuts = [newest[:size] for size in (0, 1, 3, 22, 100, len(newest) // 2, len(newest) - 22, len(newest) - 1)]
     turned = []
     for number in range(flips):
@@ -154,7 +154,7 @@ def damage_a_checkpoint(root: Path, flips: int) -> int:
         (folder / checkpoint.PREVIOUS).write_bytes(older)
         state, complaints = checkpoint.load(folder, identity=identity)
         unsound += bool(complaints)
-        assert checkpoint.digest(state) == states["older" if complaints else "newest"]
+        assert digest(state) == states["older" if complaints else "newest"]
         assert not complaints or "is damaged" in complaints[0] and "\n" not in complaints[0], complaints
     # What is not found has turned a byte that means nothing: padding, or a field of the archive that is there twice.
     assert unsound >= len(cuts) + flips // 2, f"only {unsound} found"

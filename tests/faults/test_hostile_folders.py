@@ -19,6 +19,7 @@ from faults import Trainer, stop_in_epoch
 from hostile import cases, json_values, one_line
 from hypothesis import given
 from hypothesis import strategies as st
+from same_bits import digest
 
 from hybridsep.config.identity import identity
 from hybridsep.errors import RecordError
@@ -206,7 +207,7 @@ def test_a_damaged_checkpoint_is_right_or_refused(finished, tmp_path, data):
         assert str(tmp_path) in str(error) and "\n" not in str(error), str(error)
     else:
         assert not complaints
-        assert checkpoint.digest(state) == checkpoint.digest(checkpoint.load(folder, identity=of)[0])
+        assert digest(state) == digest(checkpoint.load(folder, identity=of)[0])
 
 
 @pytest.mark.parametrize("form", ["pickle", "archive", "old archive", "beside a sound state"])
@@ -217,7 +218,7 @@ def test_a_checkpoint_that_means_harm_is_refused_and_runs_nothing(tmp_path, form
         path.write_bytes(pickle.dumps({"network": Harm(ran)}))
     elif form == "beside a sound state":
         state = {"network": {"weight": torch.ones(2)}}
-        torch.save({**state, "digest": checkpoint.digest(state), "more": Harm(ran)}, path)
+        torch.save({**state, "more": Harm(ran)}, path)
     else:
         torch.save({"network": Harm(ran)}, path, _use_new_zipfile_serialization=form == "archive")
     with pytest.raises(RecordError, match="is damaged or no checkpoint"):
@@ -229,7 +230,7 @@ def test_a_checkpoint_that_means_harm_is_refused_and_runs_nothing(tmp_path, form
         patch.setattr(torch, "load", lambda file, **options: load(file, **{**options, "weights_only": False}))
         with pytest.raises(RecordError):
             checkpoint.load(tmp_path, identity="one")
-    assert ran.is_dir()
+    assert ran.is_dir() or form in ("pickle", "old archive")  # which is not even opened
 
 
 @pytest.mark.parametrize(

@@ -57,13 +57,13 @@ def load(folder: Path, *, identity: str) -> tuple[dict[str, Any] | None, list[st
 
 
 def _load(path: Path) -> dict[str, Any]:
-    content = io.BytesIO(path.read_bytes())  # a disk that cannot be read now is no damage: OSError
+    content = path.read_bytes()  # a disk that cannot be read now is no damage: OSError
     try:
-        with zipfile.ZipFile(content) as members:
+        with zipfile.ZipFile(io.BytesIO(content)) as members:
             damaged = members.testzip()  # compares the checksums, which torch writes and does not read
         if damaged is not None:
             raise ValueError(f"the checksum of {damaged} does not fit its content")
-        return torch.load(content, map_location="cpu", weights_only=True)
+        return dict(torch.load(io.BytesIO(content), map_location="cpu", weights_only=True))
     except Exception as error:  # unpickling damaged bytes ends in a dozen unrelated types, and so does a foreign file
         reason = str(error).strip().splitlines()[:1] or [type(error).__name__]
         raise RecordError(f"{path} is damaged or no checkpoint ({reason[0][:120]})") from None
