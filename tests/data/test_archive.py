@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from made_images import encoded, load, pixels, refused, small, write_folder, write_tar, write_zip
 
-from hybridsep.data import archive, imagefolder
+from hybridsep.data import archive, imagefolder, source
 from hybridsep.errors import DataError
 
 
@@ -22,7 +22,8 @@ def test_archives_one_after_the_other_are_read_to_the_end(tmp_path, mode):
     content = b"".join(write_tar(tmp_path / "half.tar", half, mode).read_bytes() for half in halves)
     (tmp_path / "all.tar").write_bytes(content)
     assert load(tmp_path / "all.tar").sha256 == load(write_tar(tmp_path / "right.tar", small())).sha256
-    for garbage in (b"\1" * 700, bytes(600) + b"more", b"x"):
+    # What follows the last end of an xz or bz2 file and is none itself, Python's readers pass over.
+    for garbage in (b"\1" * 700, bytes(600) + b"more", b"x") if mode in ("w", "w:gz") else ():
         (tmp_path / "all.tar").write_bytes(content + garbage)
         refused(tmp_path / "all.tar", "all.tar cannot be read")
     (tmp_path / "all.tar").write_bytes(content + write_tar(tmp_path / "half.tar", halves[0], mode).read_bytes())
@@ -86,10 +87,10 @@ def test_too_much_is_refused(tmp_path, monkeypatch):
     big.size = imagefolder._MAX_FILE + 1
     refused(write_tar(tmp_path / "some.tar.xz", small(), "w:xz", (big,)), "big.png", str(imagefolder._MAX_FILE))
     packed, folder = write_tar(tmp_path / "some.tar", small()), write_folder(tmp_path / "some", small())
-    monkeypatch.setattr(archive, "MAX_FILES", 7)
-    refused(packed, "more than 7 members")
-    refused(folder, "8 files, allowed are 7")
-    monkeypatch.setattr(archive, "MAX_FILES", 8)
+    monkeypatch.setattr(source, "MAX_FILES", 7)
+    refused(packed, "more than 7 files")
+    refused(folder, "more than 7 files")
+    monkeypatch.setattr(source, "MAX_FILES", 1000)
     monkeypatch.setattr(archive, "MAX_TOTAL", 4 << 10)
     refused(packed, "the archive holds more than")
     monkeypatch.setattr(imagefolder, "_MAX_DECODED", 5 * 8 * 8 * 3)

@@ -9,6 +9,7 @@ from omegaconf import OmegaConf
 
 from hybridsep.data import channel_statistics
 from hybridsep.errors import DataError
+from hybridsep.runs.record import DatasetIdentity
 from hybridsep.runs.seeds import stream
 
 CONF = Path(__file__).parents[2] / "conf" / "data"
@@ -16,16 +17,7 @@ CONF = Path(__file__).parents[2] / "conf" / "data"
 
 def test_identity_is_of_the_content():
     one = dataset()
-    assert one.identity() == {
-        "name": "n",
-        "title": "t",
-        "sha256": one.sha256,
-        "train": 4,
-        "test": 2,
-        "classes": ["a", "b"],
-        "height": 8,
-        "width": 8,
-    }
+    assert one.identity() == DatasetIdentity(one.sha256, "n", "t", 4, 2, ("a", "b"), height=8, width=8)
     assert dataset(name="other", title="other").sha256 == one.sha256
     pixel = one.test_images.copy()
     pixel[1, 7, 7, 2] ^= 1

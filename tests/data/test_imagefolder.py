@@ -114,11 +114,12 @@ def test_missing_parts_and_empty_classes_are_named(tmp_path):
     files, folder = small(), write_folder(tmp_path / "some", small())
     for part in ("train", "test"):
         (folder / part / "empty").mkdir()
-    refused(folder, "class empty has no image")
+    refused(folder, "no image in train/empty; every class needs one")
     for name, other in (("test", "val"), ("train", "Train")):
         renamed = {key.replace(f"{name}/", f"{other}/"): data for key, data in files.items()}
         for path in (write_folder(tmp_path / other, renamed), write_tar(tmp_path / f"{other}.tar", renamed)):
             refused(path, f"no {name}/ in it", f"there is {other}/")
+            assert ("must be called in lower case" in refused(path)) == (other == "Train")
     odd = {"train/c/0.png": encoded(pixels(5)), "test/d/0.png": encoded(pixels(6)), "test/e/0.png": b""}
     refused(write_folder(tmp_path / "odd", files | odd), "test/e/0.png cannot be decoded")
     odd["test/e/0.png"] = odd["test/d/0.png"]
@@ -188,12 +189,16 @@ def test_missing_and_incomplete_sources_are_refused(tmp_path):
     only = {name: data for name, data in small().items() if name.startswith("train")}
     refused(write_folder(tmp_path / "half", only), "no test/ in it", "data.split=0.2")
     refused(write_folder(tmp_path / "odd", small() | {"train/c/0.png": encoded(pixels(5))}), "but only in train/ c")
-    refused(write_folder(tmp_path / "flat", small() | {"train/x.png": b""}), "x.png is in no class folder")
-    refused(write_folder(tmp_path / "deep", small() | {"train/a/d/x.png": b""}), "not a regular file")
+    for name in ("train/x.png", "train/a/d/x.png"):
+        refused(write_folder(tmp_path / name.replace("/", "-"), small() | {name: b""}), name[:9], "train/CLASS/FILE")
+    os.mkfifo(write_folder(tmp_path / "pipe", small()) / "train" / "a" / "fifo")
+    refused(tmp_path / "pipe", "train/a/fifo is neither a regular file nor a folder")
     os.mkfifo(tmp_path / "deep.fifo")
     refused(tmp_path / "deep.fifo", "neither a directory nor a file")
     two = {f"{top}/{name}": data for top in ("x", "y") for name, data in small().items()}
-    refused(write_folder(tmp_path / "two", two), "not several: x, y")
+    refused(write_folder(tmp_path / "two", two), "there are train/ and test/ folders in x/ and y/")
+    # A copy beside the one that is meant is named and not read.
+    assert load(write_folder(tmp_path / "kept", small() | {f"old/{name}": data for name, data in small().items()}))
     with pytest.raises(DataError, match="data.path is empty"):
         imagefolder.load(path="", cache=tmp_path, name="n", title="t")
 

@@ -107,6 +107,10 @@ def _decoded(source: Source, name: str, title: str, resize: int | None, hold_out
             f" data.side={side - side % 4 or 4} resizes them"
         )
     classes = _classes(source.path, contents, hold_out)
+    for part in PARTS if hold_out is None else PARTS[:1]:
+        if empty := sorted({*classes} - {label for label, _, _ in parts[part]}):
+            folders = listed(f"{part}/{label}" for label in empty)
+            raise DataError(f"data.path={source.path}: no image in {folders}; every class needs one")
     if transparent:
         _say(f"{source.path}: images with transparency laid onto white: {transparent:,}")
     if not_read := contents.not_read():
@@ -148,16 +152,19 @@ def _images(entries: Iterator[Entry], resize: int | None) -> Iterator[tuple[Plac
 def _classes(path: Path, contents: Contents, hold_out: float | None) -> tuple[str, ...]:
     """Return the classes, sorted. Raises DataError when a part is missing, or the parts have other classes."""
     labels = {part: {label for of, label in contents.folders if of == part} for part in PARTS}
-    there = f"; there is {listed(contents.others())}" if contents.others() else ""
+    there = [*contents.others(), *(f"{part}/" for part in PARTS if labels[part])]
+    found = f"; there is {listed(there)}" if there else ""
+    if misspelt := [name for name in there if name != name.lower() and name.lower().rstrip("/") in PARTS]:
+        found += f", and {listed(misspelt)} must be called in lower case"
     if not labels["train"]:
         none = "no train/" if labels["test"] else "no train/CLASS/FILE and no test/CLASS/FILE"
-        raise DataError(f"data.path={path}: {none} in it{there}")
+        raise DataError(f"data.path={path}: {none} in it{found}")
     if hold_out is not None:
         if labels["test"]:
             raise DataError(f"data.split={hold_out:g} is for images without test/, and data.path={path} has one")
         return tuple(sorted(labels["train"]))
     if not labels["test"]:
-        raise DataError(f"data.path={path}: no test/ in it{there}; data.split=0.2 holds out a fifth of train/ for it")
+        raise DataError(f"data.path={path}: no test/ in it{found}; data.split=0.2 holds out a fifth of train/ for it")
     if labels["train"] != labels["test"]:
         only = [
             f"only in {part}/ {listed(sorted(labels[part] - labels[other]))}"
