@@ -83,7 +83,7 @@ if importlib.util.find_spec("hydra_plugins.hydra_submitit_launcher") is not None
                 for number, overrides in enumerate(job_overrides, start=initial_job_idx)
             ]
             jobs = self._start(executor, arguments)
-            returned = [self._returned(job, given[0]) for job, given in zip(jobs, arguments, strict=False)]
+            returned = [self._returned(job, each[0]) for job, each in zip(jobs, arguments, strict=False)]
             if not all(job.done() for job in jobs):
                 command.here().monitor.say(f"left in the queue: job {jobs[0].job_id.split('_')[0]} (scancel ends it)")
             return returned
@@ -137,7 +137,7 @@ if importlib.util.find_spec("hydra_plugins.hydra_submitit_launcher") is not None
             cores = machine.cores()
             at_once = self.params["gpus_per_node"] or max(1, cores // (self.params["cpus_per_task"] or 1))
             jobs: list[Any] = []
-            for given in arguments:
+            for each in arguments:
                 while sum(not job.done() for job in jobs) >= at_once:
                     time.sleep(0.1)
                 if command.here().stop.due():
@@ -146,7 +146,7 @@ if importlib.util.find_spec("hydra_plugins.hydra_submitit_launcher") is not None
                 # a second. What is blocked here is blocked there, and waits here until it is not.
                 signal.pthread_sigmask(signal.SIG_BLOCK, _KEYBOARD)
                 try:
-                    jobs.append(executor.submit(self, *given))
+                    jobs.append(executor.submit(self, *each))
                 finally:
                     signal.pthread_sigmask(signal.SIG_UNBLOCK, _KEYBOARD)
             return jobs

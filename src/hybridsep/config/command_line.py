@@ -1,4 +1,4 @@
-"""The command line of report, bench and equivalence: a command, `key=value` words and flags, by argparse.
+"""The command line of report, bench and equivalence: a command, `key=value` overrides and flags, by argparse.
 
 The keys of a program stand in a YAML file with what each means, and in a dataclass with the type of each.
 """
@@ -20,9 +20,9 @@ Settings = TypeVar("Settings")
 class Command:
     """One command of a program.
 
-    `keys`: the keys and groups of the YAML file that it reads; empty: all. `rows`: how many words beside `key=value` it
-    takes, such as the rows of `compare`; `usage`: those words as they are typed, and `takes` in prose. `flags`: what
-    each flag means. `typed`: how the command is typed where that is not its name.
+    `keys`: the keys and groups of the YAML file that it reads; empty: all. `rows`: how many arguments beside
+    `key=value` it takes, such as the rows of `compare`; `usage`: those as they are typed, and `takes` in prose.
+    `flags`: what each flag means. `argument`: how the command is typed where that is not its name.
     """
 
     name: str
@@ -32,16 +32,15 @@ class Command:
     usage: str = ""
     takes: str = ""
     flags: dict[str, str] = field(default_factory=dict)
-    typed: str = ""
+    argument: str = ""
 
-    @property
-    def word(self) -> str:
-        return self.typed or self.name
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "argument", self.argument or self.name)
 
 
 @dataclass(frozen=True)
-class Typed(Generic[Settings]):
-    """What was typed: the command, the settings, its other words, and the flags."""
+class Arguments(Generic[Settings]):
+    """A command line: the command, the settings, the rows it names, and the flags."""
 
     command: str
     settings: Settings
@@ -57,24 +56,24 @@ class _Parser(argparse.ArgumentParser):
 def parse(
     program: str,
     commands: Sequence[Command],
-    words: Sequence[str],
+    arguments: Sequence[str],
     *,
     load: Callable[[list[str]], Settings],
     path: Path,
     epilog: str,
-) -> Typed[Settings] | None:
+) -> Arguments[Settings] | None:
     """Return what was typed; None when it was `--help`, which is then printed. The first command is the default.
 
-    The command may stand anywhere among the words. `load` makes the settings of `key=value` words, whose keys stand in
-    the YAML file at `path`. Raises ConfigError, one line that names the word and what is allowed.
+    The command may stand anywhere. `load` makes the settings of `key=value` overrides, whose keys stand in the YAML
+    file at `path`. Raises ConfigError, one line that names the argument and what is allowed.
     """
-    by_word = {command.word: command for command in commands}
-    chosen = [word for word in words if word in by_word]
+    by_argument = {command.argument: command for command in commands}
+    chosen = [argument for argument in arguments if argument in by_argument]
     if len(chosen) > 1:
         raise ConfigError(f"{' and '.join(chosen)} are two commands; give one of them")
-    command = by_word[chosen[0]] if chosen else commands[0]
-    at = list(words).index(chosen[0]) if chosen else -1
-    others = [*words[:at], *words[at + 1 :]] if chosen else list(words)
+    command = by_argument[chosen[0]] if chosen else commands[0]
+    at = list(arguments).index(chosen[0]) if chosen else -1
+    others = [*arguments[:at], *arguments[at + 1 :]] if chosen else list(arguments)
     parser, parsers = _parsers(program, commands, path, epilog)
     if not {"-h", "--help"}.isdisjoint(others):
         print((parsers[command.name] if chosen or len(commands) == 1 else parser).format_help(), end="")
@@ -83,28 +82,27 @@ def parse(
         if flag in others:
             owners = [one.name for one in commands if flag in one.flags]
             raise ConfigError(f"{flag} belongs to {' and '.join(owners)}: python -m {program} {owners[0]} {flag}")
-    given = parsers[command.name].parse_intermixed_args(others)
-    rows = _rows(command, given.words, list(words[at + 1 :]))
+    parsed = parsers[command.name].parse_intermixed_args(others)
+    rows = _rows(command, parsed.others, list(arguments[at + 1 :]))
     if command.rows and len(rows) not in command.rows:
-        raise ConfigError(f"{command.name} takes {command.takes}: python -m {program} {command.word} {command.usage}")
-    keys = [word for word in given.words if word not in rows]
-    if (stray := next((word for word in keys if "=" not in word), None)) is not None:
-        words_there = [one.word for one in commands if not one.word.startswith("-")]
-        flags_there = sorted({flag for one in commands for flag in one.flags} | {"--help"})
-        there = ", ".join([*(words_there if len(commands) > 1 else []), *flags_there])
-        raise ConfigError(f"{stray!r} is not key=value: {hint(stray, words_there, f'other words are {there}')}")
-    settings = load(keys)
-    flags = tuple(flag for flag in command.flags if getattr(given, flag.strip("-")))
-    return Typed(command.name, settings, rows, flags)
+        example = f"python -m {program} {command.argument} {command.usage}"
+        raise ConfigError(f"{command.name} takes {command.takes}: {example}")
+    overrides = [argument for argument in parsed.others if argument not in rows]
+    if (stray := next((argument for argument in overrides if "=" not in argument), None)) is not None:
+        names = [one.argument for one in commands if one.argument == one.name and len(commands) > 1]
+        there = ", ".join([*names, *sorted({flag for one in commands for flag in one.flags} | {"--help"})])
+        raise ConfigError(f"{stray!r} is not key=value: {hint(stray, names, f'other arguments are {there}')}")
+    flags = tuple(flag for flag in command.flags if getattr(parsed, flag.strip("-")))
+    return Arguments(command.name, load(overrides), rows, flags)
 
 
-def _rows(command: Command, words: Sequence[str], after: Sequence[str]) -> tuple[str, ...]:
-    """Return the words that are no `key=value`; one that may hold = (`forget resnext=5..9`) follows its command."""
+def _rows(command: Command, arguments: Sequence[str], after: Sequence[str]) -> tuple[str, ...]:
+    """Return the arguments that are no `key=value`; one that may hold = (`forget resnext=5..9`) follows its command."""
     if not command.rows:
         return ()
     if "=" in command.usage:
         return tuple(after[:1])
-    return tuple(word for word in words if "=" not in word)
+    return tuple(argument for argument in arguments if "=" not in argument)
 
 
 def _parsers(
@@ -115,13 +113,15 @@ def _parsers(
 
     shape: dict[str, Any] = {"formatter_class": argparse.RawDescriptionHelpFormatter}
     parser = _Parser(f"python -m {program}", epilog=text(()), **shape)
-    title = f"commands ({commands[0].word} is the default; COMMAND --help shows its keys)"
+    title = f"commands ({commands[0].argument} is the default; COMMAND --help shows its keys)"
     inner = parser.add_subparsers(metavar="COMMAND", title=title)
     parsers: dict[str, argparse.ArgumentParser] = {}
     for command in commands:
         keys = text(command.keys)
-        one = inner.add_parser(command.word, help=command.summary, description=command.summary, epilog=keys, **shape)
-        one.add_argument("words", nargs="*", metavar=f"{command.usage} key=value".strip())
+        one = inner.add_parser(
+            command.argument, help=command.summary, description=command.summary, epilog=keys, **shape
+        )
+        one.add_argument("others", nargs="*", metavar=f"{command.usage} key=value".strip())
         for flag, meaning in command.flags.items():
             one.add_argument(flag, action="store_true", help=meaning)
         parsers[command.name] = one
@@ -132,10 +132,10 @@ def describe(path: Path, keys: Sequence[str] = ()) -> str:
     """Return the keys of a YAML file with their values and the comments beside them, one a line; `keys`: only these."""
     lines, group = [], ""
     for line in path.read_text(encoding="utf-8").splitlines():
-        found = re.fullmatch(r"( *)(\w+):( *)([^#]*?)(\s+#.*)?", line)
-        if found is None:
+        entry = re.fullmatch(r"( *)(\w+):( *)([^#]*?)(\s+#.*)?", line)
+        if entry is None:
             continue
-        indent, name, _, value, comment = found.groups()
+        indent, name, _, value, comment = entry.groups()
         group = group if indent else name
         if value and (not keys or group in keys):
             key = f"{group}.{name}" if indent else name

@@ -83,15 +83,13 @@ def schema_node(schema: type) -> DictConfig:
 def resolve(composed: DictConfig, overrides: Iterable[str] = ()) -> Config:
     """Return what Hydra composed as a checked `Config`, every interpolation resolved and every `~` expanded.
 
-    `overrides`: the words of the command line that it was composed of, for the record.
+    `overrides`: those of the command line that it was composed of, for the record.
 
     Raises ConfigError, one line that names the keys that are wrong and what is allowed.
     """
-    own = OmegaConf.masked_copy(
-        composed, [str(key) for key in composed if key != "hydra"]
-    )  # a job's has Hydra's part too
+    ours = [str(key) for key in composed if key != "hydra"]  # a job has Hydra's part too
     try:
-        tree: Any = OmegaConf.to_container(own, resolve=True, throw_on_missing=True)
+        tree: Any = OmegaConf.to_container(OmegaConf.masked_copy(composed, ours), resolve=True, throw_on_missing=True)
     except MissingMandatoryValue as error:
         raise _missing(error) from None
     except OmegaConfBaseException as error:

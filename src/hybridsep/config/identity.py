@@ -64,12 +64,12 @@ def without_places(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def overrides_without_places(config: Config) -> list[str]:
-    """Return the words of the command line as a record keeps them: of folders and files the last name only."""
+    """Return the overrides of the command line as a record keeps them: of folders and files the last name only."""
     place = re.compile(r"(\+*(?:results|data_dir|data\.path|data\.source\.(?:root|path|cache))=)(.*)")
     kept = []
-    for word in config.overrides:
-        found = place.fullmatch(word)
-        kept.append(found[1] + Path(found[2].strip("'\"")).name if found else word)
+    for override in config.overrides:
+        match = place.fullmatch(override)
+        kept.append(match[1] + Path(match[2].strip("'\"")).name if match else override)
     return kept
 
 

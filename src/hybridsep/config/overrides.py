@@ -1,4 +1,4 @@
-"""A YAML file with `key=value` words laid over it, for the commands that need no more of Hydra than that."""
+"""A YAML file with `key=value` overrides laid over it, for the commands that need no more of Hydra than that."""
 
 from pathlib import Path
 from typing import Any, TypeVar, get_origin
@@ -13,14 +13,14 @@ from hybridsep.errors import ConfigError
 Schema = TypeVar("Schema")
 
 
-def load(schema: type[Schema], path: Path, words: list[str]) -> Schema:
-    """Return the dataclass `schema` with the values of the file at `path` and those of `words`, each `key=value`.
+def load(schema: type[Schema], path: Path, overrides: list[str]) -> Schema:
+    """Return the dataclass `schema` with the values of the file at `path` and those of `overrides`, each `key=value`.
 
     Raises ConfigError naming key and allowed values.
     """
     tree, known = read_yaml(path), list(keys(schema))
-    for word in words:
-        key, _, value = word.partition("=")
+    for override in overrides:
+        key, _, value = override.partition("=")
         if key not in known:
             raise ConfigError(f"{key} is not a key: {hint(key, known, 'allowed are ' + ', '.join(known))}")
         *groups, name = key.split(".")

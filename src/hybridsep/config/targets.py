@@ -23,15 +23,15 @@ def locate(target: Any, key: str) -> Callable[..., Any]:
         raise ConfigError(f"{name}={target} is not allowed: a name such as my_modules.MyModule")
     if importlib.util.find_spec(target.split(".")[0]) is None and os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
-    found: Any = _module(target.split("."), name)
-    for part in target[len(found.__name__) :].strip(".").split("."):
+    located: Any = _module(target.split("."), name)
+    for part in target[len(located.__name__) :].strip(".").split("."):
         try:
-            found = getattr(found, part)
+            located = getattr(located, part)
         except AttributeError:
-            raise ConfigError(f"{name}={target}: {found.__name__} has no {part}") from None
-    if not callable(found):
+            raise ConfigError(f"{name}={target}: {located.__name__} has no {part}") from None
+    if not callable(located):
         raise ConfigError(f"{name}={target} is not a class or a function")
-    return found
+    return located
 
 
 def _module(parts: list[str], name: str) -> Any:
@@ -50,7 +50,12 @@ def _module(parts: list[str], name: str) -> Any:
 
 
 def check_keywords(
-    call: Callable[..., Any], given: Mapping[str, Any], key: str, *, positional: int = 0, supplied: Collection[str] = ()
+    call: Callable[..., Any],
+    keywords: Mapping[str, Any],
+    key: str,
+    *,
+    positional: int = 0,
+    supplied: Collection[str] = (),
 ) -> dict[str, Any]:
     """Return the keyword arguments with which to call a class or function: those given, and its defaults.
 
@@ -75,9 +80,9 @@ def check_keywords(
     entries = [(keyword, kinds.get(keyword, Any), default.get(keyword, dataclasses.field())) for keyword in by_name]
     schema = dataclasses.make_dataclass("Keywords", entries, kw_only=True)
     open_ended = any(one.kind is one.VAR_KEYWORD for one in parameters)
-    known = {keyword: value for keyword, value in given.items() if keyword in by_name or not open_ended}
+    known = {keyword: value for keyword, value in keywords.items() if keyword in by_name or not open_ended}
     validate(schema, known, f"{key}.", exact=True, otherwise=f"{name} takes {', '.join(by_name) or 'no keywords'}")
-    return {**defaults, **given}
+    return {**defaults, **keywords}
 
 
 def _function(call: Callable[..., Any]) -> Callable[..., Any]:

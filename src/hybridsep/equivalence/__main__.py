@@ -16,7 +16,7 @@ from hybridsep.config.command_line import Command, parse
 
 _FLAGS = {"--json": "print everything as JSON"}
 COMMANDS = (Command("check", "check the identities of section 3 and print them as a table", flags=_FLAGS),)
-EPILOG = "Exit status: 0 every identity holds, 1 one failed, 2 a word is wrong (one line says which).\n"
+EPILOG = "Exit status: 0 every identity holds, 1 one failed, 2 an argument is wrong (one line says which).\n"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 from hybridsep import __version__
 from hybridsep.config import config_dir
 
-_HEAD = """hybridsep: train the networks of a comparison over trials, resumably.
+_HEAD = """hybridsep: train several networks, several trials each; after a stop the same command continues.
 
 One row, ten trials:    python -m hybridsep.run model=resnext trial=0..9
 The paper's Figure 4:   python -m hybridsep.run experiment=figure4
@@ -14,13 +14,13 @@ Half a minute on a CPU: python -m hybridsep.run experiment=quick
 Any experiment, small:  python -m hybridsep.run experiment=figure5 scale=quick
 Several rows:           python -m hybridsep.run -m 'model=glob(*)' trial=0..9
 The tables:             python -m hybridsep.report study=quick
-Show, do not run:       add --cfg job
+Show, do not run:       add --cfg job (all values, resolved; without -m)
 Shell completion:       eval "$(hybridsep -sc install=bash)"
 
 Choices, each a file under conf/ (choose with group=name):"""
 _EXIT = (
     "Exit status: 0 done, 1 a trial failed, diverged or was lost, 2 something to mend (one line says what),"
-    " 75 stopped early and to be continued by the same command."
+    " 75 stopped early (the same command continues)."
 )
 _NOT_CHOICES = {"model/base", "hydra/sweeper"}  # what models are made of, and what every sweep is
 
@@ -38,7 +38,7 @@ def text(arguments: list[str]) -> str:
     main = (root / "config.yaml").read_text(encoding="utf-8")
     defaults = dict(re.findall(r"^  - (\w+): (\w+)$", main, re.MULTILINE))
     chosen = {**defaults, **dict(argument.split("=", 1) for argument in arguments if "=" in argument)}
-    parts = [_HEAD, *_choices(root), "", "Every key with its value (set with key=value; --cfg job shows all resolved):"]
+    parts = [_HEAD, *_choices(root), "", "Every key with its value (set with key=value):"]
     parts.append(_own_keys(main))
     for group in (group for group, name in defaults.items() if name != "null"):
         file = root / group / f"{chosen[group]}.yaml"

@@ -31,7 +31,7 @@ COMMANDS = (
     ),
     Command("forget", "no longer asked for, all trials of a row or some; runs stay", _ALL, (1,), "ROW[=5..9]", "a row"),
     Command("null", "how probable the paper's numbers are by chance alone", keys=_ALL),
-    Command("check", "rebuild what stands under results/tables; 1 if it differs", keys=_ALL, typed="--check"),
+    Command("check", "rebuild what stands under results/tables; 1 if it differs", keys=_ALL, argument="--check"),
 )
 EPILOG = """\
   python -m hybridsep.report study=quick report.subset=all report.pairing=unpaired report.margin=0.5
