@@ -10,12 +10,14 @@ import pytest
 import torch
 import torch.nn.functional as F
 from hydra.core.global_hydra import GlobalHydra
+from made_networks import network_of_row
 from omegaconf import OmegaConf
 from test_golden import GOLDEN, compositions
 from torch import nn
 
 from hybridsep import config
 from hybridsep.config.schema import ModelConfig
+from hybridsep.config.targets import check_keywords
 from hybridsep.errors import ConfigError
 from hybridsep.networks import ModuleFactory, Stack, cost_of
 from hybridsep.train import build
@@ -178,3 +180,13 @@ def test_keywords_may_be_lists():
     ModuleFactory(Listing, {"kernels": [1, 3], "mode": None})
     with pytest.raises(ConfigError, match=r"kernels=3 is not allowed: a list, each a whole number"):
         ModuleFactory(Listing, {"kernels": 3, "mode": "a"})
+
+
+@pytest.mark.parametrize("row", ["separable", "fractalnet", "darknet"])
+def test_networks_have_the_papers_defaults(row):
+    keywords, network = network_of_row(row)
+    supplied = {"positional": 1, "supplied": ("in_chs", "classes")}
+    defaults = check_keywords(type(network), {}, "model.network", **supplied)
+    assert {key: list(value) if isinstance(value, tuple) else value for key, value in defaults.items()} == {
+        key: value for key, value in keywords.items() if key != "_target_"
+    }

@@ -29,24 +29,26 @@ def load(*, root: str | os.PathLike, download: bool) -> Dataset:
     # Here and not above: torchvision fails to load beside a torch of another build, and nothing else needs it.
     try:
         from torchvision.datasets import CIFAR10
-        from torchvision.datasets.utils import check_integrity, download_and_extract_archive
+        from torchvision.datasets.utils import check_integrity
     except (ImportError, RuntimeError) as error:
         raise DataError(f"data=cifar10 needs a torchvision that fits torch ({error}): reinstall both") from None
 
     root = Path(root).expanduser()
-    archive = root / CIFAR10.filename
-    try:
-        if not _complete(root):
-            have = check_integrity(archive, CIFAR10.tgz_md5)
-            if not have and not download:
-                raise FileNotFoundError("the files are not there or not the original ones")
-            with held(root, ".download.lock", "the download of CIFAR-10"):
-                if not _complete(root):
-                    print(f"{'unpacking' if have else 'downloading'} CIFAR-10 to {root}", file=sys.stderr, flush=True)
-                    with _quiet():
-                        download_and_extract_archive(CIFAR10.url, root, filename=archive.name, md5=CIFAR10.tgz_md5)
+
+    def read(*, fetch: bool) -> tuple[CIFAR10, CIFAR10]:
         with _quiet():
-            train, test = (CIFAR10(os.fspath(root), train=part, download=False) for part in (True, False))
+            return CIFAR10(str(root), train=True, download=fetch), CIFAR10(str(root), train=False)
+
+    try:
+        try:
+            train, test = read(fetch=False)
+        except RuntimeError:  # not there, or not the original files
+            have = check_integrity(root / CIFAR10.filename, CIFAR10.tgz_md5)
+            if not have and not download:
+                raise
+            with held(root, ".download.lock", "the download of CIFAR-10"):
+                print(f"{'unpacking' if have else 'downloading'} CIFAR-10 to {root}", file=sys.stderr, flush=True)
+                train, test = read(fetch=True)
     except (OSError, RuntimeError, http.client.HTTPException, tarfile.TarError, EOFError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise DataError(
@@ -62,14 +64,6 @@ def load(*, root: str | os.PathLike, download: bool) -> Dataset:
         test_labels=np.asarray(test.targets, dtype=np.int64),
         classes=tuple(train.classes),
     )
-
-
-def _complete(root: Path) -> bool:
-    from torchvision.datasets import CIFAR10
-    from torchvision.datasets.utils import check_integrity
-
-    files = [*CIFAR10.train_list, *CIFAR10.test_list, (CIFAR10.meta["filename"], CIFAR10.meta["md5"])]
-    return all(check_integrity(root / CIFAR10.base_folder / name, md5) for name, md5 in files)
 
 
 @contextlib.contextmanager

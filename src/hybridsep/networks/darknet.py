@@ -47,13 +47,13 @@ class DarkNet(nn.Module):
         self,
         module: ModuleFactory,
         *,
-        in_chs: int,
-        classes: int,
-        variant: Literal["cifar", "reference"],
-        width_ratio: Annotated[float, Gt(0)],
-        act_layer: Activation,
-        head_act_layer: Activation,
-        dropout: Annotated[float, Interval(ge=0, lt=1)],
+        in_chs: int = 3,
+        classes: int = 10,
+        variant: Literal["cifar", "reference"] = "cifar",
+        width_ratio: Annotated[float, Gt(0)] = 1.0,
+        act_layer: Activation = "leaky_relu",
+        head_act_layer: Activation = "leaky_relu",
+        dropout: Annotated[float, Interval(ge=0, lt=1)] = 0.5,
     ):
         super().__init__()
         chosen = VARIANTS[variant]

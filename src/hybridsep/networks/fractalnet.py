@@ -145,14 +145,14 @@ class FractalNet(nn.Module):
         self,
         module: ModuleFactory,
         *,
-        in_chs: int,
-        classes: int,
-        widths: Annotated[tuple[Annotated[int, Ge(1)], ...], MinLen(1)],
-        columns: Annotated[int, Interval(ge=1, le=8)],
-        dropout: tuple[Rate, ...],
-        drop_path: Rate,
-        global_share: Annotated[float, Interval(ge=0, le=1)],
-        evaluation_column: Literal["all", "deepest"],
+        in_chs: int = 3,
+        classes: int = 10,
+        widths: Annotated[tuple[Annotated[int, Ge(1)], ...], MinLen(1)] = (64, 128, 256, 512, 512),
+        columns: Annotated[int, Interval(ge=1, le=8)] = 3,
+        dropout: tuple[Rate, ...] = (0.0, 0.1, 0.2, 0.3, 0.4),
+        drop_path: Rate = 0.15,
+        global_share: Annotated[float, Interval(ge=0, le=1)] = 0.5,
+        evaluation_column: Literal["all", "deepest"] = "all",
     ):
         super().__init__()
         if len(dropout) != len(widths):

@@ -26,14 +26,14 @@ class Stack(nn.Module):
         self,
         module: ModuleFactory,
         *,
-        in_chs: int,
-        classes: int,
-        widths: Annotated[tuple[Annotated[int, Ge(1)], ...], MinLen(1)],
-        depth: Annotated[int, Ge(1)],
-        act_layer: Activation,
-        dropout: Annotated[float, Interval(ge=0, lt=1)],
-        residual: bool,
-        stem_stride: Literal[1, 2],
+        in_chs: int = 3,
+        classes: int = 10,
+        widths: Annotated[tuple[Annotated[int, Ge(1)], ...], MinLen(1)] = (128, 256, 512),
+        depth: Annotated[int, Ge(1)] = 3,
+        act_layer: Activation = "relu",
+        dropout: Annotated[float, Interval(ge=0, lt=1)] = 0.0,
+        residual: bool = False,
+        stem_stride: Literal[1, 2] = 1,
     ):
         super().__init__()
         self.stem = ConvNormAct(in_chs, widths[0], 3, stride=stem_stride, act_layer=act_layer)

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 HISTORY_COLUMNS = tuple(field.name for field in fields(record.Epoch))
-Record = dict[str, Any]  # record.json as it stands in the file; `record.Record` is the same with types
 TEMPORARY = ".writing-"  # how the name of a half-written file begins
 # NumPy reads an array's header with `ast`, which in two threads at once fails now and then on Python 3.11 (gh-106905).
 _PARSING = threading.Lock()
@@ -106,7 +105,7 @@ def write(folder: Path, content: Mapping[str, Any]) -> None:
     write_atomically(folder / "record.json", f"{text}\n".encode(errors="backslashreplace"))
 
 
-def read(folder: Path) -> Record:
+def read(folder: Path) -> dict[str, Any]:
     """Return record.json of `folder` as it stands there, checked as by `load`."""
     return _read(folder)[0]
 
@@ -119,7 +118,7 @@ def load(folder: Path) -> record.Record:
     return _read(folder)[1]
 
 
-def _read(folder: Path) -> tuple[Record, record.Record]:
+def _read(folder: Path) -> tuple[dict[str, Any], record.Record]:
     try:
         raw = json.loads((folder / "record.json").read_bytes(), parse_float=_finite, parse_constant=_finite)
     except FileNotFoundError:

@@ -171,40 +171,34 @@ class Trial:
     def state(self) -> dict[str, Any]:
         """Return all that a resumed run needs, on the CPU; in the middle of an epoch too."""
         with self._stream.eager():
-            return self._state()
-
-    def _state(self) -> dict[str, Any]:
-        momentum = {
-            name: self._optimiser.state[parameter]["momentum_buffer"].cpu()
-            for name, parameter in self.network.named_parameters()
-            if "momentum_buffer" in self._optimiser.state[parameter]
-        }
-        return {
-            "network": {name: tensor.cpu() for name, tensor in self.network.state_dict().items()},
-            "momentum": momentum,
-            "history": [asdict(epoch) for epoch in self.history],
-            "steps_done": self.steps_done,
-            "seconds": self._seconds,
-            "losses": self._step.losses.cpu(),
-            "wrong": self._step.wrong.cpu(),
-            "dropout": self._dropout.get_state(),
-        }
+            momentum = {
+                name: self._optimiser.state[parameter]["momentum_buffer"].cpu()
+                for name, parameter in self.network.named_parameters()
+                if "momentum_buffer" in self._optimiser.state[parameter]
+            }
+            return {
+                "network": {name: tensor.cpu() for name, tensor in self.network.state_dict().items()},
+                "momentum": momentum,
+                "history": [asdict(epoch) for epoch in self.history],
+                "steps_done": self.steps_done,
+                "seconds": self._seconds,
+                "losses": self._step.losses.cpu(),
+                "wrong": self._step.wrong.cpu(),
+                "dropout": self._dropout.get_state(),
+            }
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Take over what `state()` returned."""
         with self._stream.eager():
-            self._load_state(state)
-
-    def _load_state(self, state: dict[str, Any]) -> None:
-        self.network.load_state_dict(state["network"])
-        for name, parameter in self.network.named_parameters():
-            if name in state["momentum"]:
-                buffer = torch.empty_like(parameter).copy_(state["momentum"][name])
-                self._optimiser.state[parameter]["momentum_buffer"] = buffer
-        self.history = [Epoch(**epoch) for epoch in state["history"]]
-        self.steps_done = state["steps_done"]
-        self._seconds = self._training_seconds = state["seconds"]
-        self._step.losses.copy_(state["losses"])
-        self._step.wrong.copy_(state["wrong"])
-        self._dropout.set_state(state["dropout"])
-        self._logits = None
+            self.network.load_state_dict(state["network"])
+            for name, parameter in self.network.named_parameters():
+                if name in state["momentum"]:
+                    buffer = torch.empty_like(parameter).copy_(state["momentum"][name])
+                    self._optimiser.state[parameter]["momentum_buffer"] = buffer
+            self.history = [Epoch(**epoch) for epoch in state["history"]]
+            self.steps_done = state["steps_done"]
+            self._seconds = self._training_seconds = state["seconds"]
+            self._step.losses.copy_(state["losses"])
+            self._step.wrong.copy_(state["wrong"])
+            self._dropout.set_state(state["dropout"])
+            self._logits = None
