@@ -9,6 +9,7 @@ For the distance of functions a run is a point in many dimensions.
 import argparse
 import contextlib
 import gc
+import operator
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -16,9 +17,8 @@ from typing import Any
 import numpy as np
 
 from hybridsep.report import distances, render, settings
-from hybridsep.report.keyed import Column, table_of
 from hybridsep.report.settings import AnalysisOptions
-from hybridsep.report.table import MISSING, Table, percent, tenth
+from hybridsep.report.table import MISSING, Column, Table, build, percent, tenth
 from hybridsep.runs.seeds import stream
 from hybridsep.statistics import difference, distance, noise
 from hybridsep.statistics.difference import Interval
@@ -314,6 +314,12 @@ def main(words: Sequence[str] | None = None) -> None:
         print(render.markdown(table))
 
 
+TRUTH: list[Column[dict[str, Any]]] = [
+    Column("Truth", lambda line: line["scenario"], wide=True),
+    Column("n", lambda line: line["n"]),
+]
+
+
 def error_tables(options: AnalysisOptions, trials: Sequence[int], rows: int, simulations: int) -> list[Table]:
     """Return what all scenarios give: a table of the intervals, and one of the tests, the verdict and the star."""
     lines = [
@@ -327,7 +333,6 @@ def error_tables(options: AnalysisOptions, trials: Sequence[int], rows: int, sim
         for scenario in scenarios(options.margin, rows)
         for count in trials
     ]
-    truth = [Column("Truth", "scenario", wide=True), Column("n", "n")]
     alpha = f"{options.alpha:g}"
     origin = (
         f"{simulations} simulated tables a line, seed {options.seed}: a baseline and {rows} rows of"
@@ -335,30 +340,34 @@ def error_tables(options: AnalysisOptions, trials: Sequence[int], rows: int, sim
         f" as much as {min(100, 300 / simulations):.2g} %."
     )
     return [
-        table_of(
+        build(
             name="calibration-intervals",
             title=f"How often {percent(options.alpha)} intervals hold the true difference",
             columns=[
-                *truth,
-                Column("Paired t" if options.pairing == "paired" else "Welch (unpaired)", "covers", shown),
-                Column("BCa bootstrap", "bootstrap", shown),
-                Column("Welch", "welch", shown),
+                *TRUTH,
+                Column(
+                    "Paired t" if options.pairing == "paired" else "Welch (unpaired)",
+                    operator.itemgetter("covers"),
+                    shown,
+                ),
+                Column("BCa bootstrap", operator.itemgetter("bootstrap"), shown),
+                Column("Welch", operator.itemgetter("welch"), shown),
             ],
             lines=lines,
             notes=[origin],
         ),
-        table_of(
+        build(
             name="calibration-tests",
             title=f"How often tests at level {alpha}, the verdict and the star say so",
             columns=[
-                *truth,
-                Column(f"p < {alpha}", "rejects", shown),
-                Column("Holm, any", "family", shown),
-                Column("Dunnett", "many", shown),
-                Column("Same", "same", shown),
-                Column("Undecided", "undecided", shown),
-                Column("Wrong", "wrong", shown),
-                Column("Star", "starred", shown),
+                *TRUTH,
+                Column(f"p < {alpha}", operator.itemgetter("rejects"), shown),
+                Column("Holm, any", operator.itemgetter("family"), shown),
+                Column("Dunnett", operator.itemgetter("many"), shown),
+                Column("Same", operator.itemgetter("same"), shown),
+                Column("Undecided", operator.itemgetter("undecided"), shown),
+                Column("Wrong", operator.itemgetter("wrong"), shown),
+                Column("Star", operator.itemgetter("starred"), shown),
             ],
             lines=lines,
             notes=[
@@ -388,18 +397,17 @@ def function_table(options: AnalysisOptions, trials: Sequence[int], rows: int, s
         for count in trials
         if count > 2
     ]
-    return table_of(
+    return build(
         name="calibration-functions",
         title="How often the distance of functions says so",
         columns=[
-            Column("Truth", "scenario", wide=True),
-            Column("n", "n"),
-            Column(f"{percent(options.alpha)} interval", "covers", shown),
-            Column("Nearer", "nearer", shown),
-            Column(f"p < {options.alpha:g}", "rejects", shown),
-            Column("Holm, any", "family", shown),
-            Column("Same", "same", shown),
-            Column("Another", "another", shown),
+            *TRUTH,
+            Column(f"{percent(options.alpha)} interval", operator.itemgetter("covers"), shown),
+            Column("Nearer", operator.itemgetter("nearer"), shown),
+            Column(f"p < {options.alpha:g}", operator.itemgetter("rejects"), shown),
+            Column("Holm, any", operator.itemgetter("family"), shown),
+            Column("Same", operator.itemgetter("same"), shown),
+            Column("Another", operator.itemgetter("another"), shown),
         ],
         lines=lines,
         notes=[

@@ -12,11 +12,9 @@ from torch.nn import functional
 from hybridsep.bench import output, rows, variants
 from hybridsep.bench.workloads import RowWorkloads, TrialLoop
 from hybridsep.config import Config
-from hybridsep.config.identity import flatten
 from hybridsep.data import Dataset
 from hybridsep.data.batches import normalise
-from hybridsep.report.keyed import Column, table_of
-from hybridsep.report.table import Table, number
+from hybridsep.report.table import Column, Table, build, number
 from hybridsep.train import precision
 from hybridsep.train.step import DeviceData
 from scripts.benchmarks import arguments
@@ -154,19 +152,15 @@ def parameters(network: nn.Module) -> Tensor:
 
 def _tables(record: dict[str, Any]) -> list[Table]:
     moments = {"initial": "at the start", "trained": f"after {record['steps']} steps"}
-    lines = [
-        {"row": line["row"], "when": said, **line[moment]}
-        for line in record["lines"]
-        for moment, said in moments.items()
-    ]
-    columns = [
-        Column("Row", "row", wide=True),
-        Column("Weights", "when", wide=True),
-        Column("Logits", "logits", "{:.1e}".format),
-        Column("Loss", "loss", "{:.1e}".format),
-        Column("Norm", "gradient_norm", "{:.4f}".format),
-        Column("Cosine", "gradient_cosine", "{:.5f}".format),
-        Column("Other batch", "other_batch", "{:.3f}".format),
+    lines = [(line["row"], moment, line[moment]) for line in record["lines"] for moment in moments]
+    columns: list[Column[tuple[str, str, dict[str, float]]]] = [
+        Column("Row", lambda line: line[0], wide=True),
+        Column("Weights", lambda line: moments[line[1]], wide=True),
+        Column("Logits", lambda line: line[2]["logits"], "{:.1e}".format),
+        Column("Loss", lambda line: line[2]["loss"], "{:.1e}".format),
+        Column("Norm", lambda line: line[2]["gradient_norm"], "{:.4f}".format),
+        Column("Cosine", lambda line: line[2]["gradient_cosine"], "{:.5f}".format),
+        Column("Other batch", lambda line: line[2]["other_batch"], "{:.3f}".format),
     ]
     notes = [
         "The same weights and the same batch in float32 and under bfloat16 autocast (weights, BatchNorm's statistics"
@@ -174,10 +168,13 @@ def _tables(record: dict[str, Any]) -> list[Table]:
         " bfloat16 by float32. Cosine: between the two gradients. Other batch: the cosine between the gradients of two"
         f" batches, both in float32, for comparison. The {record['steps']} steps were in float32.",
     ]
-    ends = [
-        Column("Row", "row", wide=True),
-        *(Column(f"Loss, {name}", f"loss.{name}", "{:.3f}".format) for name in ("float32", "nudged", "bfloat16")),
-        *(Column(f"Distance, {name}", f"distance.{name}", number) for name in ("nudged", "bfloat16")),
+    ends: list[Column[dict[str, Any]]] = [
+        Column("Row", lambda line: line["row"], wide=True),
+        Column("Loss, float32", lambda line: line["loss"]["float32"], "{:.3f}".format),
+        Column("Loss, nudged", lambda line: line["loss"]["nudged"], "{:.3f}".format),
+        Column("Loss, bfloat16", lambda line: line["loss"]["bfloat16"], "{:.3f}".format),
+        Column("Distance, nudged", lambda line: line["distance"]["nudged"], number),
+        Column("Distance, bfloat16", lambda line: line["distance"]["bfloat16"], number),
     ]
     note = (
         f"{record['steps']} steps at learning rate {record['learning_rate']:g} from the same start on the same batches,"
@@ -186,10 +183,8 @@ def _tables(record: dict[str, Any]) -> list[Table]:
         " weights at the end and those of float32, by the distance that these came from the start."
     )
     return [
-        table_of("numerics", "What bfloat16 changes", columns, lines, notes=notes),
-        table_of(
-            "trained", "A short training in either format", ends, list(map(flatten, record["lines"])), notes=[note]
-        ),
+        build("numerics", "What bfloat16 changes", columns, lines, notes=notes),
+        build("trained", "A short training in either format", ends, record["lines"], notes=[note]),
     ]
 
 

@@ -19,11 +19,10 @@ from torch.utils._pytree import tree_leaves
 from hybridsep.bench import output, rows, variants
 from hybridsep.bench.workloads import RowWorkloads
 from hybridsep.config import Config
-from hybridsep.config.identity import flatten
 from hybridsep.data import Dataset
 from hybridsep.networks.cost import cost_of
-from hybridsep.report.keyed import Column, table_of
-from hybridsep.report.table import Table, count, number
+from hybridsep.report import table
+from hybridsep.report.table import Column, Table, count, number
 from hybridsep.train import build
 from hybridsep.train.step import evaluation_batch, logits_of
 from scripts.benchmarks import arguments
@@ -328,20 +327,20 @@ def _giga(value: float) -> str:
     return number(value / 1e9)
 
 
-def _milli(value: float) -> str:
-    return number(1e3 * value, 3)
+def _milli(value: float | None) -> str:
+    return "" if value is None else number(1e3 * value, 3)
 
 
 def _tables(lines: Sequence[Line], command: str, *, size: str, batch: int) -> list[Table]:
-    names = [Column("Experiment", "experiment", wide=True, place="files"), Column("Row", "row", wide=True)]
-    needs = [
-        *names,
-        Column("Params", "params", count),
-        Column("Activations", "activations", count),
-        Column("MACs", "macs", count),
-        Column("GB, floor", "floor_bytes", _giga),
-        Column("GB, unfused", "unfused_bytes", _giga),
-        Column("Launches", "launches"),
+    needs: list[Column[Line]] = [
+        Column("Experiment", lambda line: line.experiment, wide=True, place="files"),
+        Column("Row", lambda line: line.row, wide=True),
+        Column("Params", lambda line: line.params, count),
+        Column("Activations", lambda line: line.activations, count),
+        Column("MACs", lambda line: line.macs, count),
+        Column("GB, floor", lambda line: line.floor_bytes, _giga),
+        Column("GB, unfused", lambda line: line.unfused_bytes, _giga),
+        Column("Launches", lambda line: line.launches),
     ]
     example = lines[0]
     heading = (
@@ -355,27 +354,37 @@ def _tables(lines: Sequence[Line], command: str, *, size: str, batch: int) -> li
         f" and an evaluation of the test images after each epoch. Size {size}.",
     )
     title = "What one image and one training step need"
-    times = [_times(lines, place, chip, names) for place, chip in enumerate(CHIPS)]
-    return [table_of("needs", title, needs, [asdict(each) for each in lines], heading=heading), *times]
+    times = [_times(lines, place, chip) for place, chip in enumerate(CHIPS)]
+    return [table.build("needs", title, needs, lines, heading=heading), *times]
 
 
-def _times(lines: Sequence[Line], place: int, chip: Chip, names: list[Column]) -> Table:
-    cells = []
+@dataclass(frozen=True)
+class _RowOnChip:
+    """A row on one chip, or all rows of an experiment, which have no step."""
+
+    experiment: str
+    row: str
+    hours: Times
+    step: Times | None = None
+
+
+def _times(lines: Sequence[Line], place: int, chip: Chip) -> Table:
+    rows_on_chip = []
     for experiment in dict.fromkeys(line.experiment for line in lines):
-        own = [line for line in lines if line.experiment == experiment]
-        for each in own:
-            cells.append({"experiment": experiment, "row": each.row, **flatten(asdict(each.chips[place]))})
-        total = functools.reduce(Times.__add__, (each.chips[place].hours for each in own))
-        cells.append({"experiment": experiment, "row": f"{experiment}, all rows", **flatten({"hours": asdict(total)})})
-    columns = [
-        *names,
-        Column("Memory, ms", "step.memory", _milli),
-        Column("Matrix, ms", "step.matrix", _milli),
-        Column("Launch, ms", "step.launching", _milli),
-        Column("Floor, h", "hours.floor", number),
-        Column("Sum, h", "hours.sum", number),
-        Column("Unfused, h", "hours.unfused", number),
-        Column("Launch, h", "hours.launching", number),
+        on_chip = [(line.row, line.chips[place]) for line in lines if line.experiment == experiment]
+        rows_on_chip += [_RowOnChip(experiment, row, each.hours, each.step) for row, each in on_chip]
+        total = functools.reduce(Times.__add__, (each.hours for _, each in on_chip))
+        rows_on_chip.append(_RowOnChip(experiment, f"{experiment}, all rows", total))
+    columns: list[Column[_RowOnChip]] = [
+        Column("Experiment", lambda line: line.experiment, wide=True, place="files"),
+        Column("Row", lambda line: line.row, wide=True),
+        Column("Memory, ms", lambda line: line.step.memory if line.step else None, _milli),
+        Column("Matrix, ms", lambda line: line.step.matrix if line.step else None, _milli),
+        Column("Launch, ms", lambda line: line.step.launching if line.step else None, _milli),
+        Column("Floor, h", lambda line: line.hours.floor, number),
+        Column("Sum, h", lambda line: line.hours.sum, number),
+        Column("Unfused, h", lambda line: line.hours.unfused, number),
+        Column("Launch, h", lambda line: line.hours.launching, number),
     ]
     notes = (
         "Floor: every convolution's output written and read once forward, read once more backward, its gradient written"
@@ -389,7 +398,8 @@ def _times(lines: Sequence[Line], place: int, chip: Chip, names: list[Column]) -
         " one; a captured graph takes that away.",
     )
     last = place == len(CHIPS) - 1
-    return table_of(chip.name.split()[-1].lower(), f"Times on {chip.name}", columns, cells, notes=notes if last else ())
+    name = chip.name.split()[-1].lower()
+    return table.build(name, f"Times on {chip.name}", columns, rows_on_chip, notes=notes if last else ())
 
 
 if __name__ == "__main__":

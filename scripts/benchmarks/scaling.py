@@ -17,8 +17,7 @@ from tests import made_runs
 
 from hybridsep.bench import output
 from hybridsep.errors import ConfigError
-from hybridsep.report.keyed import Column, table_of
-from hybridsep.report.table import Table, byte_count, tenth, times
+from hybridsep.report.table import Column, Table, build, byte_count, tenth, times
 from scripts.benchmarks import arguments
 
 _WIDTHS = (16, 32, 64)  # of conf/size/tiny.yaml
@@ -118,13 +117,13 @@ def _table(record: dict[str, Any]) -> Table:
     lines = [
         {**line, "ratio": line["seconds"] / first.setdefault(line["over"], line["seconds"])} for line in record["lines"]
     ]
-    columns = [
-        Column("Command", "command", wide=True),
-        Column("Over", "size", wide=True),
-        Column("Seconds", "seconds", tenth),
-        Column("Of processor", "processor_seconds", tenth),
-        Column("Ratio", "ratio", times),
-        Column("Peak memory", "peak_bytes", byte_count),
+    columns: list[Column[dict[str, Any]]] = [
+        Column("Command", lambda line: line["command"], wide=True),
+        Column("Over", lambda line: line["size"], wide=True),
+        Column("Seconds", lambda line: line["seconds"], tenth),
+        Column("Of processor", lambda line: line["processor_seconds"], tenth),
+        Column("Ratio", lambda line: line["ratio"], times),
+        Column("Peak memory", lambda line: line["peak_bytes"], byte_count),
     ]
     notes = [
         "Whole commands, from start to end, once each (n = 1): imports, data, training or reading, files. Ratio: to the"
@@ -132,7 +131,7 @@ def _table(record: dict[str, Any]) -> Table:
         "run: size=tiny, the built-in data, rows of `separable`. report: made-up runs of 10,000 images unless set"
         " otherwise (--images), tables and figures.",
     ]
-    return table_of("scaling", "Time and memory", columns, lines, notes=notes)
+    return build("scaling", "Time and memory", columns, lines, notes=notes)
 
 
 if __name__ == "__main__":

@@ -6,13 +6,10 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
 
-from hybridsep.bench.timing import spread
-from hybridsep.config.identity import flatten
+from hybridsep.bench.timing import Spread, spread
 from hybridsep.errors import ConfigError
-from hybridsep.report.keyed import Column, table_of
-from hybridsep.report.table import Table, around
+from hybridsep.report.table import Column, Table, around, build
 from scripts.benchmarks import arguments, scaling
 
 # One trial of one step.
@@ -37,12 +34,13 @@ def main(words: Sequence[str] | None = None) -> None:
     given = parser.parse_args(words)
     session = arguments.session(given, "scripts.benchmarks.startup", words)
     # Before the session takes a GPU, which is then not there for the processes that are started.
-    found = {"starts": measure(device=given.device, starts=given.starts)}
-    session.write("startup", found, [_table(found["starts"])])
+    starts = measure(device=given.device, starts=given.starts)
+    record = {"starts": [{"what": what, "seconds": asdict(seconds)} for what, seconds in starts.items()]}
+    session.write("startup", record, [_table(starts)])
 
 
-def measure(*, device: str, starts: int) -> list[dict[str, object]]:
-    """Return `{"what", "seconds": spread}` of each start; in every round each command is started once.
+def measure(*, device: str, starts: int) -> dict[str, Spread]:
+    """Return the seconds that each start takes; in every round each command is started once.
 
     The first round, which fills the page cache, is not counted. Raises ConfigError when a command fails.
     """
@@ -56,7 +54,7 @@ def measure(*, device: str, starts: int) -> list[dict[str, object]]:
         for what, seconds in taken.items():
             if number:
                 found.setdefault(what, []).append(seconds)
-    return [{"what": what, "seconds": asdict(spread(seconds))} for what, seconds in found.items()]
+    return {what: spread(seconds) for what, seconds in found.items()}
 
 
 def _training(device: str) -> tuple[float, float]:
@@ -78,10 +76,13 @@ def _training(device: str) -> tuple[float, float]:
     return first, whole
 
 
-def _table(starts: list[dict[str, Any]]) -> Table:
-    columns = [Column("Command", "what", wide=True), Column("Seconds", ("seconds.median", "seconds.iqr"), around)]
-    note = f"Median ± half the interquartile range of {starts[0]['seconds']['n']} starts, files in the page cache."
-    return table_of("starts", "Start-up", columns, [flatten(line) for line in starts], notes=[note])
+def _table(starts: dict[str, Spread]) -> Table:
+    columns: list[Column[tuple[str, Spread]]] = [
+        Column("Command", lambda line: line[0], wide=True),
+        Column("Seconds", lambda line: line[1], lambda seconds: around(seconds.median, seconds.iqr)),
+    ]
+    note = f"Median ± half the interquartile range of {next(iter(starts.values())).n} starts, files in the page cache."
+    return build("starts", "Start-up", columns, list(starts.items()), notes=[note])
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ captured graph replays; on a CPU the own time of the operations.
 
 import os
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import Any
 
 import torch
@@ -13,8 +14,7 @@ import torch
 from hybridsep.bench import output, rows, variants
 from hybridsep.bench.timing import Workload, time_block
 from hybridsep.bench.workloads import RowWorkloads
-from hybridsep.report.keyed import Column, table_of
-from hybridsep.report.table import Table, percentage, tenth
+from hybridsep.report.table import Column, Table, build, percentage, tenth
 from scripts.benchmarks import arguments
 
 _CONVOLUTIONS = ("depthwise", "grouped", "1x1", "3x3")
@@ -123,12 +123,12 @@ def _table(record: dict[str, Any]) -> Table:
         together = {kind: sum(shares[part] for part in _both(kind)) for kind in _CONVOLUTIONS}
         together["backward"] = sum(shares[_both(kind)[1]] for kind in _CONVOLUTIONS)
         lines.append({**line, **shares, **together})
-    headings = {"activation": "Act", "pooling": "Pool", "optimiser": "SGD"}
+    names = {"activation": "Act", "pooling": "Pool", "optimiser": "SGD"}
     kinds = (*_CONVOLUTIONS, "backward", *_OTHERS, "rest")
-    columns = [
-        Column("Row", "row", wide=True),
-        Column("ms", "milliseconds", tenth),
-        *(Column(headings.get(kind, kind.capitalize()), kind, percentage) for kind in kinds),
+    columns: list[Column[dict[str, Any]]] = [
+        Column("Row", lambda line: line["row"], wide=True),
+        Column("ms", lambda line: line["milliseconds"], tenth),
+        *(Column[dict[str, Any]](names.get(kind, kind.capitalize()), itemgetter(kind), percentage) for kind in kinds),
     ]
     notes = [
         f"Shares of the operations' own time in {record['steps']} steps of one trial, by torch.profiler. It adds to the"
@@ -137,7 +137,7 @@ def _table(record: dict[str, Any]) -> Table:
         " Backward: of all convolutions together. Pool: with the clearing of its gradient. Copies: casts to bfloat16,"
         " changes of layout, concatenation.",
     ]
-    return table_of("profile", "Where the time of a step goes", columns, lines, notes=notes)
+    return build("profile", "Where the time of a step goes", columns, lines, notes=notes)
 
 
 if __name__ == "__main__":

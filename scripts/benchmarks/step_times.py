@@ -18,8 +18,7 @@ from hybridsep.bench.timing import time_block
 from hybridsep.bench.workloads import RowWorkloads
 from hybridsep.errors import ConfigError
 from hybridsep.modules.fast import has_fast
-from hybridsep.report.keyed import Column, table_of
-from hybridsep.report.table import Table, number, percentage, whole
+from hybridsep.report.table import Column, Table, build, percentage, thousandths, whole
 from scripts.benchmarks import arguments, gpu, roofline
 
 _BLOCKS = 5
@@ -174,37 +173,35 @@ def epochs_that_fit(seconds: float, epoch: float, *, rows: int) -> int:
 
 
 def _table(found: Measured) -> Table:
-    lines = []
-    for each in found.times:
-        low, high = min(each.milliseconds), max(each.milliseconds)
-        line = {
-            "row": each.row,
-            "name": each.way.name,
-            "median": each.median,
-            "images": 1e3 * found.batch / each.median,
-        }
-        line |= {"range": f"{number(low, 3)} to {number(high, 3)}"}
-        if floor := found.floors.get(each.row):
-            line |= {"floor": floor, "share": floor / each.median}
-        lines.append(line)
-    columns = [
-        Column("Row", "row", wide=True),
-        Column("Way", "name", wide=True),
-        Column("ms a step", "median", lambda value: number(value, 3)),
-        Column("Blocks", "range"),
-        Column("Images/s", "images", whole),
+    floor = found.floors
+    columns: list[Column[StepTime]] = [
+        Column("Row", lambda each: each.row, wide=True),
+        Column("Way", lambda each: each.way.name, wide=True),
+        Column("ms a step", lambda each: each.median, thousandths),
+        Column(
+            "Blocks", lambda each: f"{thousandths(min(each.milliseconds))} to {thousandths(max(each.milliseconds))}"
+        ),
+        Column("Images/s", lambda each: 1e3 * found.batch / each.median, whole),
+    ]
+    floors: list[Column[StepTime]] = [
+        Column("Floor, ms", lambda each: floor.get(each.row), lambda ms: thousandths(ms) if ms else ""),
+        Column(
+            "Of it",
+            lambda each: floor[each.row] / each.median if each.row in floor else None,
+            lambda share: percentage(share) if share else "",
+        ),
     ]
     notes = ["ms a step: of one trial, median of five blocks. Deterministic kernels unless another way is named."]
     if found.reached:
         copy, product = found.reached.bytes_per_second / 1e12, found.reached.flops_per_second / 1e12
-        columns += [Column("Floor, ms", "floor", lambda value: number(value, 3)), Column("Of it", "share", percentage)]
+        columns += floors
         notes.append(
             "Floor: the larger of the bytes that a step needs (scripts/benchmarks/roofline.py) at the rate of a 1 GiB"
             f" copy, {copy:.2f} TB/s, and its operations at that of an 8192-wide product, {product:.0f} TFLOP/s, both"
             " measured here."
         )
     notes += [f"Failed: {name}: {reason}" for name, reason in found.failed.items()]
-    return table_of("steps", "Step times", columns, lines, notes=notes)
+    return build("steps", "Step times", columns, found.times, notes=notes)
 
 
 if __name__ == "__main__":

@@ -7,13 +7,13 @@ import pytest
 from hybridsep.bench import output
 from hybridsep.bench.timing import Spread
 from hybridsep.errors import RecordError
-from hybridsep.report.keyed import Column, table_of
+from hybridsep.report.table import Column, build
 
 
 def test_files_are_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
     machine = {"threads": 1, "cores": 2, "processor": "made up"}
     record = {"command": "bench", "machine": machine, "versions": {}, "measured": "2026-01-01", "values": [1.5, 2.0]}
-    tables = [table_of("t", "T", [Column("A", "a")], [{"a": "1"}])]
+    tables = [build("t", "T", [Column("A", str)], ["1"])]
     output.write(str(tmp_path), "kept", record, tables)
     before = {path.name: path.read_bytes() for path in (tmp_path / "bench").iterdir()}
     assert before.keys() == {"kept.json", "kept.md"} and json.loads(before["kept.json"]) == record

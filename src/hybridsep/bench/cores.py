@@ -3,9 +3,8 @@
 On a GPU: one trial alone, or several side by side.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
 
 from hybridsep.bench import output, rows
 from hybridsep.bench.session import Session
@@ -13,10 +12,8 @@ from hybridsep.bench.settings import BenchSettings
 from hybridsep.bench.timing import Workload, ratios, spread, time_in_rounds
 from hybridsep.bench.variants import ours
 from hybridsep.bench.workloads import RowWorkloads
-from hybridsep.config.identity import flatten
 from hybridsep.networks.cost import cost_of
-from hybridsep.report.keyed import Column, table_of
-from hybridsep.report.table import Table, count, rate
+from hybridsep.report.table import Column, Table, build, count, rate, times
 from hybridsep.runs import machine
 
 
@@ -59,20 +56,19 @@ def run(settings: BenchSettings, session: Session) -> None:
 def table(found: Sequence[Row], *, at_once: int, threads: int) -> Table:
     """Return one line for each row and size: both ways, their ratio, and the faster."""
     ways = ("one trial", f"{at_once} at once")
-    lines = []
-    for row in found:
-        one, several, gain = spread(row.one), spread(row.several), spread(ratios(row.several, row.one))
-        faster = ways[gain.median > 1] if abs(gain.median - 1) > gain.iqr / 2 else "the same"
-        line = {"row": row.row, "size": row.size, "macs": row.macs, "faster": faster}
-        lines.append(flatten(line | {"one": asdict(one), "several": asdict(several), "gain": asdict(gain)}))
-    columns = [
-        Column("Row", "row", wide=True),
-        Column("Size", "size"),
-        Column("MACs", "macs", count),
-        Column("One, images/s", ("one.median", "one.iqr"), rate),
-        Column(f"{at_once}, images/s", ("several.median", "several.iqr"), rate),
-        Column("Ratio", "gain.median", _times),
-        Column("Faster", "faster", wide=True),
+
+    def faster(row: Row) -> str:
+        gain = spread(ratios(row.several, row.one))
+        return ways[gain.median > 1] if abs(gain.median - 1) > gain.iqr / 2 else "the same"
+
+    columns: list[Column[Row]] = [
+        Column("Row", lambda row: row.row, wide=True),
+        Column("Size", lambda row: row.size),
+        Column("MACs", lambda row: row.macs, count),
+        Column("One, images/s", lambda row: spread(row.one), lambda one: rate(one.median, one.iqr)),
+        Column(f"{at_once}, images/s", lambda row: spread(row.several), lambda one: rate(one.median, one.iqr)),
+        Column("Ratio", lambda row: spread(ratios(row.several, row.one)).median, times),
+        Column("Faster", faster, wide=True),
     ]
     note = (
         f"One trial has {threads} threads, each of {at_once} at once {max(1, threads // at_once)}."
@@ -80,7 +76,4 @@ def table(found: Sequence[Row], *, at_once: int, threads: int) -> Table:
         " trials together. Ratio: within each round. The same: the ratio differs from 1 by less than half its"
         " interquartile range."
     )
-    return table_of("cores", "One trial with all cores, or a trial for each core", columns, lines, notes=[note])
-
-
-_times: Callable[[Any], str] = "x {:.2f}".format
+    return build("cores", "One trial with all cores, or a trial for each core", columns, found, notes=[note])

@@ -6,11 +6,11 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from hybridsep.bench.timing import ratios, spread
-from hybridsep.config.identity import flatten
-from hybridsep.report.keyed import Column, table_of
 from hybridsep.report.table import (
+    Column,
     Table,
     around,
+    build,
     byte_count,
     count,
     percentage,
@@ -102,26 +102,29 @@ def tables(measured: Measurements) -> list[Table]:
     return [_ablation(measured), compared(measured.models)]
 
 
-def _times(median: float, iqr: float) -> str:
-    return f"x {around(median, iqr)}"
+def _rate(rates: Sequence[float]) -> str:
+    return rate(spread(rates).median, spread(rates).iqr) if rates else ""
+
+
+def _ratio(values: Sequence[float]) -> str:
+    return f"x {around(spread(values).median, spread(values).iqr)}" if values else ""
 
 
 def _ablation(measured: Measurements) -> Table:
-    lines = []
-    for model in measured.models:
-        for way in model.ways:
-            lines.append(flatten({"row": model.row, **way.as_json()}))
-            if way.missing:
-                lines[-1]["images_per_second.median"] = way.missing
-    columns = [
-        Column("Row", "row", wide=True),
-        Column("Way", "name", wide=True),
-        Column("Images/s", ("images_per_second.median", "images_per_second.iqr"), rate),
-        Column("Ratio", ("ratio.median", "ratio.iqr"), _times),
-        Column("Step", "gain.median", times),
-        Column("Memory", "memory_bytes", byte_count),
-        Column("Data", "data_share.median", lambda value: percentage(value, 1)),
+    columns: list[Column[tuple[str, Way]]] = [
+        Column("Row", lambda line: line[0], wide=True),
+        Column("Way", lambda line: line[1].name, wide=True),
+        Column("Images/s", lambda line: line[1].rounds, _rate, instead=lambda line: line[1].missing or None),
+        Column("Ratio", lambda line: line[1].ratios, _ratio),
+        Column("Step", lambda line: line[1].gains, lambda gains: times(spread(gains).median) if gains else ""),
+        Column("Memory", lambda line: line[1].memory_bytes, byte_count),
+        Column(
+            "Data",
+            lambda line: line[1].data_shares,
+            lambda shares: percentage(spread(shares).median, 1) if shares else "",
+        ),
     ]
+    lines = [(model.row, way) for model in measured.models for way in model.ways]
     rounds, workers = len(measured.models[0].usual.rounds), f"{measured.workers} DataLoader workers"
     notes = [
         f"Median ± half the interquartile range over {rounds} rounds of one block of each. Ratio: to the usual loop,"
@@ -138,7 +141,7 @@ def _ablation(measured: Measurements) -> Table:
         "Data: of the usual loop, the share of its time spent waiting for batches; of ours, the time of the gather"
         f" alone by that of a step. {_verdict(measured.models)}",
     ]
-    return table_of("throughput", "The usual loop and ours", columns, lines, notes=notes)
+    return build("throughput", "The usual loop and ours", columns, lines, notes=notes)
 
 
 def _verdict(models: Sequence[Row]) -> str:
@@ -152,30 +155,36 @@ def _verdict(models: Sequence[Row]) -> str:
     return f"Above {limit} in our step: {', '.join(over)}." if over else f"At most {limit} in every row of our step."
 
 
+@dataclass(frozen=True)
+class _SideBySide:
+    """Images/s of the usual loop and of the best way, round by round."""
+
+    row: str
+    usual: Sequence[float]
+    best: Sequence[float]
+    macs: int | None = None
+    way: str = ""
+
+
 def compared(models: Sequence[Row]) -> Table:
     """One line for each row: its best way against the usual loop; and one for all of them, as many images each."""
-    usual, ours = [model.usual.rounds for model in models], [model.best.rounds for model in models]
     lines = [
-        {"row": model.row, "macs": model.macs, "way": model.best.name, **_side_by_side(*rates)}
-        for model, *rates in zip(models, usual, ours, strict=True)
+        _SideBySide(model.row, model.usual.rounds, model.best.rounds, model.macs, model.best.name) for model in models
     ]
     if len(models) > 1:
-        lines.append({"row": "all rows", **_side_by_side(_harmonic(usual), _harmonic(ours))})
-    columns = [
-        Column("Row", "row", wide=True),
-        Column("MACs", "macs", count),
-        Column("Usual, images/s", ("usual.median", "usual.iqr"), rate),
-        Column("Best, images/s", ("best.median", "best.iqr"), rate),
-        Column("Ratio", ("ratio.median", "ratio.iqr"), _times),
-        Column("Way", "way", wide=True),
+        lines.append(
+            _SideBySide("all rows", _harmonic([line.usual for line in lines]), _harmonic([line.best for line in lines]))
+        )
+    columns: list[Column[_SideBySide]] = [
+        Column("Row", lambda line: line.row, wide=True),
+        Column("MACs", lambda line: line.macs, lambda macs: count(macs) if macs else ""),
+        Column("Usual, images/s", lambda line: line.usual, _rate),
+        Column("Best, images/s", lambda line: line.best, _rate),
+        Column("Ratio", lambda line: ratios(line.best, line.usual), _ratio),
+        Column("Way", lambda line: line.way, wide=True),
     ]
     note = "All rows: the harmonic mean, as a study trains every row on as many images."
-    return table_of("models", "Per module: the usual loop and the best way", columns, lines, notes=[note])
-
-
-def _side_by_side(usual: Sequence[float], ours: Sequence[float]) -> dict[str, Any]:
-    series = {"usual": usual, "best": ours, "ratio": ratios(ours, usual)}
-    return flatten({name: asdict(spread(values)) for name, values in series.items()})
+    return build("models", "Per module: the usual loop and the best way", columns, lines, notes=[note])
 
 
 def _harmonic(rates: Sequence[Sequence[float]]) -> list[float]:

@@ -3,7 +3,7 @@ out.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -29,10 +29,13 @@ _NO_INTERVAL = Interval(None, None, None)
 class Difference:
     """How a row's errors differ from the baseline's, in points; without statistics, of the baseline itself.
 
+    `samples` is what it was computed from: one sample of differences of paired trials, or the errors of the row and
+    those of the baseline; so a column of a table can hold a statistic of them that no other one needs.
     `p` is that of `test`; `p_holm` and `equivalence_holm` are corrected over the rows of the table. `sd` is the
     standard deviation over paired trials, `detectable` the difference that this many trials find.
     """
 
+    samples: tuple[np.ndarray, ...] = field(default=(), compare=False, repr=False)
     pairs: int = 0
     absolute: Absolute | None = None
     sd: float | None = None
@@ -270,6 +273,7 @@ def of_errors(
     both = [trial for trial in row if trial in baseline]
     of_row, of_baseline = np.array([[row[t], baseline[t]] for t in both]).reshape(-1, 2).T
     return Difference(
+        samples=samples,
         pairs=len(both) if paired else len(row),
         absolute=difference.absolute(differences),
         sd=float(samples[0].std(ddof=1)) if paired and len(both) > 1 else None,

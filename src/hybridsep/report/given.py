@@ -105,7 +105,8 @@ def _every_trial(one: GivenTrials, comparison: Comparison) -> Table:
     """Every trial, with the other columns of the table in the CSV."""
 
     def further(name: Hashable) -> Column[TrialResult]:
-        return csv_only(str(name), lambda trial: one.further[trial.row][trial.trial][name])
+        column: Column[TrialResult] = csv_only(str(name), lambda trial: one.further[trial.row][trial.trial][name])
+        return column
 
     columns = [*trial_tables.TRIAL, trial_tables.DIFFERENCE, *map(further, one.columns)]
     return build(f"{one.table}-trials", f"{one.short_title}: every trial", columns, comparison.trials)
