@@ -102,16 +102,17 @@ def _with_counterparts(paper: Paper, there: Collection[str]) -> dict[str, Claim]
 
 
 def _judge(verdict: Verdict, case: verdicts.Case, paper: Paper) -> Verdict:
-    findings = verdicts.find(case)
-    here = verdicts.judge([finding.outcome for finding in findings])
+    rule = verdicts.RULES[case.claim.rule]
+    evidence = rule.compare(case)
+    here = verdicts.judge([rule.outcome(one, case.margin) if one.n else verdicts.NOT_RUN for one in evidence])
     deviations = sorted(_deviations(case, paper), key=lambda one: one.accepted)
     open_ = any(not one.accepted for one in deviations)
     reasons = list(map(str, deviations)) or ([here] if here == verdicts.NOT_RUN else [])
     return replace(
         verdict,
-        measured="; ".join(f"{finding.evidence.label} {finding.evidence.text}" for finding in findings),
-        n=min(finding.evidence.n for finding in findings),
-        shows=_shown([finding.evidence for finding in findings], case.margin),
+        measured="; ".join(f"{one.label} {one.text}" for one in evidence),
+        n=min(one.n for one in evidence),
+        shows=_shown(evidence, case.margin),
         here=here,
         verdict=verdicts.UNDECIDED if open_ or here == verdicts.NOT_RUN else here,
         because="; ".join(reasons),

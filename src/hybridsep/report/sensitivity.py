@@ -46,7 +46,6 @@ class RowUnder:
     """A row's result under a protocol, and the noise floor's mean there."""
 
     row: str
-    label: str
     protocol: Protocol
     absolute: Absolute | None
     interval: Interval
@@ -72,7 +71,6 @@ class Rank:
     """A row's mean |d| with its range over the redraws, its rank, and in how many percent of them it has that rank."""
 
     row: str
-    label: str
     mean_absolute: float
     low: float
     high: float
@@ -118,7 +116,6 @@ def under_protocols(runset: RunSet, options: AnalysisOptions) -> list[RowUnder]:
                 samples, differences = samples_of(errors[row], errors.get(runset.baseline, {}), pairing)
                 result = RowUnder(
                     row=row,
-                    label=runset.label(row),
                     protocol=Protocol(pairing, subset.mode, images),
                     absolute=difference.absolute(differences),
                     interval=interval_of(samples, options.alpha),
@@ -175,7 +172,6 @@ def redraw(runset: RunSet, options: AnalysisOptions) -> tuple[Redraws, list[Rank
         ranks.append(
             Rank(
                 row=row,
-                label=runset.label(row),
                 mean_absolute=float(own[index]),
                 low=float(low[index]),
                 high=float(high[index]),
@@ -198,11 +194,11 @@ _Line = tuple[str, Mapping[Protocol, RowUnder]]
 
 def tables(runset: RunSet, sensitivity: Sensitivity, options: AnalysisOptions) -> list[Table]:
     """|d| and the signed difference under other choices of images and pairing, and the ranking under redraws."""
-    rows: dict[str, _Line] = {row.row: (row.label, {}) for row in sensitivity.rows}
+    by_row: dict[str, dict[Protocol, RowUnder]] = {}
     for row in sensitivity.rows:
-        rows[row.row] = (row.label, {**rows[row.row][1], row.protocol: row})
+        by_row.setdefault(row.row, {})[row.protocol] = row
     protocols = {row.protocol: row.floor for row in sensitivity.rows}
-    lines: list[_Line] = list(rows.values())
+    lines: list[_Line] = [(runset.label(row), under) for row, under in by_row.items()]
     floor: _Line = ("Noise floor, mean |d|", {})
 
     def absolute(protocol: Protocol) -> Column[_Line]:
@@ -278,7 +274,7 @@ def _ranking(runset: RunSet, sensitivity: Sensitivity, options: AnalysisOptions)
     )
     columns: list[Column[Rank]] = [
         csv_only("row", lambda rank: rank.row),
-        Column("Row", lambda rank: rank.label, wide=True),
+        Column("Row", lambda rank: runset.label(rank.row), wide=True),
         Column("Mean |d|", lambda rank: rank.mean_absolute, number, csv="own"),
         Column(f"Redraws, {percent(options.alpha)}", lambda rank: rank, span, csv=bounds_of(lambda rank: rank)),
         Column("Rank", lambda rank: rank.rank, csv="rank"),

@@ -131,40 +131,37 @@ def runset_of(
     if baseline is not None and baseline not in names:
         raise DataError(f"{name}: no row {baseline} to be the baseline; there are {', '.join(names)}")
     _check_units(frame, rows, errors, name)
-    given = baseline or names[0]
-    found: dict[str, dict[int, float]] = {row: {} for row in names}
-    further: dict[str, dict[int, dict[Hashable, object]]] = {row: {} for row in names}
-    predictions: dict[str, dict[int, np.ndarray]] = {}
+    baseline = baseline or names[0]
+    ordered = sorted(names, key=lambda row: row != baseline)
     others = [column for column in frame.columns if column not in (*NEEDED, PREDICTIONS)]
-    for at in frame.index:
+    errors_of: dict[str, dict[int, float]] = {row: {} for row in ordered}
+    further: dict[str, dict[int, dict[Hashable, object]]] = {row: {} for row in ordered}
+    predictions: dict[str, dict[int, np.ndarray]] = {row: {} for row in ordered}
+    for at in trials.sort_values(kind="stable").index:
         row, trial = str(rows[at]), int(trials[at])
-        found[row][trial] = float(errors[at])
+        errors_of[row][trial] = float(errors[at])
         further[row][trial] = {column: frame.at[at, column] for column in others}
-    if PREDICTIONS in frame.columns:
-        for at in frame.index:
-            kept = _predictions(frame.at[at, PREDICTIONS], folder, name, _line(frame.index == at))
-            predictions.setdefault(str(rows[at]), {})[int(trials[at])] = kept
-        shapes = {one.shape for trials_of in predictions.values() for one in trials_of.values()}
-        if len(shapes) > 1:
-            raise DataError(f"{name}: predictions of unlike shapes {sorted(shapes)}")
-    found = {row: dict(sorted(trials_of.items())) for row, trials_of in found.items()}
-    ordered = sorted(names, key=lambda row: row != given)
+        if PREDICTIONS in frame.columns:
+            predictions[row][trial] = _predictions(frame.at[at, PREDICTIONS], folder, name, _line(frame.index == at))
+    shapes = {one.shape for trials_of in predictions.values() for one in trials_of.values()}
+    if len(shapes) > 1:
+        raise DataError(f"{name}: predictions of unlike shapes {sorted(shapes)}")
     return GivenTrials(
         study=name,
         table=OWN_ROWS,
         spec=TableSpec(
-            title=f"{name}: difference from {given}", baseline=given, unit=unit, higher_is_better=higher_is_better
+            title=f"{name}: difference from {baseline}", baseline=baseline, unit=unit, higher_is_better=higher_is_better
         ),
-        baseline=given,
+        baseline=baseline,
         rows=ordered,
         runs={
-            row: {trial: _run(name, row, trial, predictions.get(row, {}).get(trial)) for trial in found[row]}
+            row: {trial: _run(name, row, trial, predictions[row].get(trial)) for trial in errors_of[row]}
             for row in ordered
         },
         others=[],
-        trials={row: list(found[row]) for row in ordered},
+        trials={row: list(errors_of[row]) for row in ordered},
         subset=Subset("all", 0),
-        errors_of=found,
+        errors_of=errors_of,
         predictions=predictions,
         further=further,
     )

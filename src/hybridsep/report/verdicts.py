@@ -79,20 +79,6 @@ class Rule:
     text: str
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One comparison that a claim rests on, and what it says of the claim."""
-
-    evidence: Evidence
-    outcome: str
-
-
-def find(case: Case) -> list[Finding]:
-    """Return what the comparisons of a claim's rule say."""
-    rule = RULES[case.claim.rule]
-    return [Finding(one, rule.outcome(one, case.margin) if one.n else NOT_RUN) for one in rule.compare(case)]
-
-
 def judge(outcomes: Sequence[str]) -> str:
     """Return the outcome of a claim: all its comparisons must be reproduced, one may contradict it."""
     if not outcomes or NOT_RUN in outcomes:
