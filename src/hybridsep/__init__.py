@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from hybridsep.train.trained import Trained
+    from hybridsep.train.trained import TrainedNetwork
 
 
-def load(folder: "str | Path") -> "Trained":
+def load(folder: "str | Path") -> "TrainedNetwork":
     """Return the network of a finished trial's folder with what its inputs and outputs mean. Raises RecordError."""
     from hybridsep.train.trained import load  # imports torch
 

@@ -62,7 +62,7 @@ def _of_tar(path: Path, advance: Callable[[float], None]) -> Iterator[Member]:
         ended = False  # of this archive
 
     with path.open("rb") as raw:
-        stream = cast(BinaryIO, _Bounded(_decompressed(raw)))  # of which tarfile calls `read` alone
+        stream = cast(BinaryIO, _LimitedStream(_decompressed(raw)))  # of which tarfile calls `read` alone
         size = max(1, path.stat().st_size)
         # tarfile takes an end mark for the end of all; with this it goes on to what another `cat` put behind it.
         with tarfile.open(fileobj=stream, mode="r|", tarinfo=OneHeader, ignore_zeros=True) as tar:
@@ -100,7 +100,7 @@ def _check_total(size: int) -> None:
         raise DataError(f"the archive holds more than {MAX_TOTAL >> 20} MiB")
 
 
-class _Bounded:
+class _LimitedStream:
     """A stream that refuses to give more than MAX_TOTAL bytes."""
 
     def __init__(self, plain: BinaryIO) -> None:

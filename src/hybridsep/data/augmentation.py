@@ -40,9 +40,9 @@ class Draws(NamedTuple):
 
     def copy_(self, other: "Draws") -> None:
         """Take over the values of draws of the same augmentation, in place."""
-        for own, part in zip(self, other, strict=True):
-            if own is not None and part is not None:
-                own.copy_(part)
+        for buffer, part in zip(self, other, strict=True):
+            if buffer is not None and part is not None:
+                buffer.copy_(part)
 
 
 class Augmentation:

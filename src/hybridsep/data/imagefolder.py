@@ -15,7 +15,7 @@ from rich.progress import Progress
 
 from hybridsep.data import cache as stored_arrays
 from hybridsep.data.dataset import Dataset
-from hybridsep.data.images import Decoded, decode
+from hybridsep.data.images import DecodedImage, decode
 from hybridsep.data.layout import PARTS, Contents, Place, listed
 from hybridsep.data.lock import held
 from hybridsep.data.source import Entry, Source
@@ -90,9 +90,9 @@ def _decoded(source: Source, name: str, title: str, resize: int | None, hold_out
             stop.check()
             side, total = side or len(image.pixels), total + image.pixels.nbytes
             if len(image.pixels) != side:
-                own = f"{len(image.pixels)} x {len(image.pixels)}"
+                size = f"{len(image.pixels)} x {len(image.pixels)}"
                 raise DataError(
-                    f"{file} is {own} pixels, the images before it {side} x {side}: one size is needed;"
+                    f"{file} is {size} pixels, the images before it {side} x {side}: one size is needed;"
                     f" data.side={side - side % 4 or 4} brings all to one"
                 )
             if total > _MAX_DECODED:
@@ -126,17 +126,17 @@ def _decoded(source: Source, name: str, title: str, resize: int | None, hold_out
     return Dataset(name=name, title=title, classes=classes, sample=False, **arrays)
 
 
-def _images(entries: Iterator[Entry], resize: int | None) -> Iterator[tuple[Place, str, Decoded]]:
+def _images(entries: Iterator[Entry], resize: int | None) -> Iterator[tuple[Place, str, DecodedImage]]:
     """Decode on all cores, in order.
 
     In threads, because Pillow lets the others run while it decodes, and an archive is read on beside.
     """
 
-    def chunk(some: list[Entry]) -> list[tuple[Place, str, Decoded]]:
+    def chunk(some: list[Entry]) -> list[tuple[Place, str, DecodedImage]]:
         return [(entry.place, entry.name, decode(entry.data, name=entry.name, resize=resize)) for entry in some]
 
     with ThreadPoolExecutor(machine.cores()) as pool:
-        waiting: deque[Future[list[tuple[Place, str, Decoded]]]] = deque()
+        waiting: deque[Future[list[tuple[Place, str, DecodedImage]]]] = deque()
         try:
             while some := list(islice(entries, _CHUNK)):
                 waiting.append(pool.submit(chunk, some))
@@ -153,18 +153,18 @@ def _classes(path: Path, contents: Contents, hold_out: float | None) -> tuple[st
     """Return the classes, sorted. Raises DataError when a part is missing, or the parts have other classes."""
     labels = {part: {label for of, label in contents.folders if of == part} for part in PARTS}
     there = [*contents.others(), *(f"{part}/" for part in PARTS if labels[part])]
-    found = f"; there is {listed(there)}" if there else ""
+    others = f"; there is {listed(there)}" if there else ""
     if misspelt := [name for name in there if name != name.lower() and name.lower().rstrip("/") in PARTS]:
-        found += f", and {listed(misspelt)} must be called in lower case"
+        others += f", and {listed(misspelt)} must be called in lower case"
     if not labels["train"]:
         none = "no train/" if labels["test"] else "no train/CLASS/FILE and no test/CLASS/FILE"
-        raise DataError(f"data.path={path}: {none} in it{found}")
+        raise DataError(f"data.path={path}: {none} in it{others}")
     if hold_out is not None:
         if labels["test"]:
             raise DataError(f"data.split={hold_out:g} is for images without test/, and data.path={path} has one")
         return tuple(sorted(labels["train"]))
     if not labels["test"]:
-        raise DataError(f"data.path={path}: no test/ in it{found}; data.split=0.2 holds out a fifth of train/ for it")
+        raise DataError(f"data.path={path}: no test/ in it{others}; data.split=0.2 holds out a fifth of train/ for it")
     if labels["train"] != labels["test"]:
         only = [
             f"only in {part}/ {listed(sorted(labels[part] - labels[other]))}"
@@ -179,13 +179,15 @@ def _split(path: Path, items: list[Item], classes: tuple[str, ...], share: float
     """Return training and test items: `share` of each class, at least one image, drawn by class and file names."""
     kept, held_out = [], []
     for label in classes:
-        own = sorted((item for item in items if item[0] == label), key=lambda item: item[1])
-        count = max(1, round(share * len(own)))
-        if count >= len(own):
-            raise DataError(f"data.path={path}: train/{label} has {len(own)} images, too few for data.split={share:g}")
-        chosen = set(stream(0, "split", label).permutation(len(own))[:count].tolist())
-        kept += [item for number, item in enumerate(own) if number not in chosen]
-        held_out += [item for number, item in enumerate(own) if number in chosen]
+        of_class = sorted((item for item in items if item[0] == label), key=lambda item: item[1])
+        count = max(1, round(share * len(of_class)))
+        if count >= len(of_class):
+            raise DataError(
+                f"data.path={path}: train/{label} has {len(of_class)} images, too few for data.split={share:g}"
+            )
+        chosen = set(stream(0, "split", label).permutation(len(of_class))[:count].tolist())
+        kept += [item for number, item in enumerate(of_class) if number not in chosen]
+        held_out += [item for number, item in enumerate(of_class) if number in chosen]
     return kept, held_out
 
 

@@ -17,14 +17,14 @@ _PPM_HEADER = re.compile(rb"P[2356](?:\s|#[^\n]*\n)+" + rb"(\d+)(?:\s|#[^\n]*\n)
 _ALLOWED = f"allowed are whole 8-bit RGB, grey or palette images in {', '.join(_FORMATS)}"
 
 
-class Decoded(NamedTuple):
+class DecodedImage(NamedTuple):
     """An image as uint8 (side, side, 3), and whether it had transparency, which was laid onto white."""
 
     pixels: np.ndarray
     transparent: bool
 
 
-def decode(data: bytes, *, name: str, resize: int | None) -> Decoded:
+def decode(data: bytes, *, name: str, resize: int | None) -> DecodedImage:
     """Return the image in a file's bytes: as it is when `resize` is None, then a square of up to MAX_SIDE pixels.
 
     With `resize` the largest square in its middle, turned upright as EXIF says and brought to this many pixels a side
@@ -38,7 +38,7 @@ def decode(data: bytes, *, name: str, resize: int | None) -> Decoded:
             with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
                 _check(image, data, name, resize)
                 transparent = image.mode in ("RGBA", "LA") or "transparency" in image.info
-                return Decoded(np.array(_converted(image, resize, transparent)), transparent)
+                return DecodedImage(np.array(_converted(image, resize, transparent)), transparent)
     except DataError:
         raise
     except Exception as error:  # Pillow's decoders raise a dozen unrelated types on damaged files

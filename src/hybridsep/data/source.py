@@ -110,7 +110,7 @@ def _of_directory(path: Path, advance: Callable[[float], None]) -> Iterator[Memb
             if item.is_dir() and may_hold and not is_hidden(item.name):
                 yield from listing(item.path, pieces)
 
-    found = list(listing(path, ()))
-    for number, member in enumerate(found):
-        advance(number / len(found))
+    everything = list(listing(path, ()))
+    for number, member in enumerate(everything):
+        advance(number / len(everything))
         yield member

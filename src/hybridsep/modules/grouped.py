@@ -42,6 +42,6 @@ class GroupedConv2d(TwoWays, nn.Conv2d):
         """Return the weight (out_chs, merged * in_chs / groups, kh, kw): each group's own channels, zeros elsewhere."""
         out_chs, width, *kernel = self.weight.shape
         groups, merged = self.groups, self.merged
-        own = torch.eye(merged, dtype=self.weight.dtype, device=self.weight.device)
+        diagonal = torch.eye(merged, dtype=self.weight.dtype, device=self.weight.device)
         blocks = self.weight.reshape(groups // merged, merged, out_chs // groups, 1, width, *kernel)
-        return (blocks * own.view(1, merged, 1, merged, 1, 1, 1)).reshape(out_chs, merged * width, *kernel)
+        return (blocks * diagonal.view(1, merged, 1, merged, 1, 1, 1)).reshape(out_chs, merged * width, *kernel)

@@ -1,7 +1,8 @@
 """What a network costs: trainable parameters, and multiply-accumulates of one image's forward pass."""
 
+import contextlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import torch
@@ -47,7 +48,7 @@ def cost_of(network: nn.Module, height: int, width: int, *, in_chs: int = 3) -> 
     training = [module for module in network.modules() if module.training]
     network.eval()
     try:
-        with _checked(network), torch.enable_grad(), _Products() as products:
+        with _shapes_checked(network), torch.enable_grad(), _Products() as products:
             network(image)
         macs = products.macs
         if products.others:
@@ -88,38 +89,39 @@ def _torchs_count(network: nn.Module, image: Tensor) -> int:
     return counter.get_total_flops() // 2
 
 
-class _checked:
-    """While it is entered, a module under test that fails or returns the wrong shape raises ConfigError."""
+@contextlib.contextmanager
+def _shapes_checked(network: nn.Module) -> Iterator[None]:
+    """Meanwhile, a module under test that fails or returns the wrong shape raises ConfigError."""
+    widths = {layer.module: layer.norm.num_features for layer in network.modules() if type(layer) is Layer}
+    running: list[tuple[nn.Module, Tensor]] = []  # the module that is called now
 
-    def __init__(self, network: nn.Module):
-        self._modules = {layer.module: layer.norm.num_features for layer in network.modules() if type(layer) is Layer}
-        self._inside: tuple[nn.Module, Tensor] | None = None
+    def begin(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        running[:] = [(module, inputs[0])]
 
-    def __enter__(self) -> None:
-        self._hooks = []
-        for module in self._modules:
-            self._hooks += [module.register_forward_pre_hook(self._begin), module.register_forward_hook(self._end)]
-
-    def _begin(self, module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        self._inside = module, inputs[0]
-
-    def _end(self, module: nn.Module, inputs: tuple[Tensor, ...], output: Any) -> None:
-        self._inside = None
+    def end(module: nn.Module, inputs: tuple[Tensor, ...], output: object) -> None:
+        running.clear()
         count, _, height, width = inputs[0].shape
-        wanted = (count, self._modules[module], height, width)
-        if not isinstance(output, Tensor) or tuple(output.shape) != wanted:
-            found = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+        shape = (count, widths[module], height, width)
+        result = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+        if result != shape:
             name = type(module).__name__
             raise ConfigError(
-                f"model.module: {name} makes {found} of {tuple(inputs[0].shape)}, not {wanted}; {CONTRACT}"
+                f"model.module: {name} makes {result} of {tuple(inputs[0].shape)}, not {shape}; {CONTRACT}"
             )
 
-    def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
-        for hook in self._hooks:
-            hook.remove()
-        if self._inside and isinstance(error, Exception) and not isinstance(error, ConfigError):
-            module, x = self._inside
-            said = " ".join(f"{type(error).__name__}: {error}".split())
+    with contextlib.ExitStack() as hooks:
+        for module in widths:
+            hooks.callback(module.register_forward_pre_hook(begin).remove)
+            hooks.callback(module.register_forward_hook(end).remove)
+        try:
+            yield
+        except ConfigError:
+            raise
+        except Exception as error:
+            if not running:
+                raise
+            ((module, x),) = running
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
             raise ConfigError(
-                f"model.module: {type(module).__name__} fails on {tuple(x.shape)} ({said}); {CONTRACT}"
+                f"model.module: {type(module).__name__} fails on {tuple(x.shape)} ({reason}); {CONTRACT}"
             ) from error

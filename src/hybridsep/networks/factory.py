@@ -46,8 +46,8 @@ class ModuleFactory:
         except Exception as error:
             words = [str(in_chs), str(out_chs), *(f"{name}={value!r}" for name, value in self.keywords.items())]
             call = f"{self.cls.__name__}({', '.join(words)})"
-            said = " ".join(f"{type(error).__name__}: {error}".split())
-            raise ConfigError(f"model.module: {call} fails ({said}); {CONTRACT}") from error
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
+            raise ConfigError(f"model.module: {call} fails ({reason}); {CONTRACT}") from error
 
     def with_keywords(self, **changes: Any) -> "ModuleFactory":
         """Return a factory with some keywords changed."""

@@ -38,8 +38,8 @@ def match_inner_ratio(cost_of_ratio: Callable[[float], int], target: int, tolera
             return ratio
     below = max((count for count in counts.values() if count <= target), default=None)
     above = min((count for count in counts.values() if count > target), default=None)
-    found = " and ".join(str(count) for count in (below, above) if count is not None)
+    nearest = " and ".join(str(count) for count in (below, above) if count is not None)
     raise ConfigError(
-        f"match: no inner_ratio gives {target} parameters within {tolerance:.1%}; the nearest counts are {found}; "
+        f"match: no inner_ratio gives {target} parameters within {tolerance:.1%}; the nearest counts are {nearest}; "
         "allowed: none, or another size"
     )

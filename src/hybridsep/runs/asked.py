@@ -58,8 +58,8 @@ def forget(study: Path, row: str, trials: Iterable[int] | None = None) -> list[i
     with _locked(study):
         before = read(study)
         if row not in before:
-            known = f"; it was asked for {', '.join(before)}" if before else ""
-            raise ConfigError(f"{row} was not asked of study {study.name}{known}")
+            others = f"; it was asked for {', '.join(before)}" if before else ""
+            raise ConfigError(f"{row} was not asked of study {study.name}{others}")
         chosen = set(before[row] if trials is None else trials)
         gone, left = sorted(chosen & {*before[row]}), sorted({*before[row]} - chosen)
         if not gone:

@@ -18,20 +18,20 @@ _PACKAGES = ("torch", "numpy", "hydra-core", "omegaconf", "pillow", "torchvision
 
 def versions() -> dict[str, str]:
     """Return the versions of Python, this project and the packages that can change a result, as far as installed."""
-    found = {"python": platform.python_version()}
+    by_package = {"python": platform.python_version()}
     for package in ("hybridsep", *_PACKAGES):
         try:
-            found[package] = metadata.version(package)
+            by_package[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return by_package
 
 
 def machine(device: str, threads: int) -> Machine:
     """Return what this machine is."""
     import torch
 
-    found = Machine(
+    host = Machine(
         system=f"{platform.system()} {platform.machine()}",
         processor=processor(),
         cores=cores(),
@@ -39,9 +39,9 @@ def machine(device: str, threads: int) -> Machine:
         device=device.partition(":")[0],
     )
     if not device.startswith("cuda"):
-        return found
+        return host
     return replace(
-        found,
+        host,
         gpu=torch.cuda.get_device_name(device),
         cuda=torch.version.cuda,
         tf32=torch.backends.cudnn.allow_tf32 or torch.backends.cuda.matmul.allow_tf32,

@@ -19,15 +19,15 @@ def held(lock: FileLock, what: str) -> Iterator[None]:
 
     Raises `stop.Stopped` when a stop is requested first, and OSError when the lock file cannot be written.
     """
-    begun, said = time.monotonic(), False
+    begun, announced = time.monotonic(), False
     while True:
         try:
             lock.acquire(timeout=_TURN)
             break
         except Timeout:
             stop.check()
-            if not said and time.monotonic() - begun >= _QUIET:
-                said = True
+            if not announced and time.monotonic() - begun >= _QUIET:
+                announced = True
                 print(f"waiting for {what}: another process has {lock.lock_file}", file=sys.stderr, flush=True)
     try:
         yield

@@ -40,11 +40,11 @@ def dataset(config: Config) -> Dataset:
     if _kept is not None and key in _kept:
         return _kept[key]
     load, keywords = _target(source, "data.source")
-    found: Dataset = load(**check_keywords(load, keywords, "data.source"))
+    loaded: Dataset = load(**check_keywords(load, keywords, "data.source"))
     if _kept is not None:
         _kept.clear()
-        _kept[key] = found
-    return found
+        _kept[key] = loaded
+    return loaded
 
 
 def network_factory(config: Config, *, classes: int, slot: ModuleFactory | None = None) -> Callable[[], nn.Module]:

@@ -29,14 +29,14 @@ def share(
     and one of a large network has all cores. `earlier`: threads of the row's trials so far, which are kept where
     possible, because another number changes bits. The load of the machine plays no part.
     """
-    small, said = step_macs < SMALL_STEP, threads is not None or at_once is not None
+    small, chosen = step_macs < SMALL_STEP, threads is not None or at_once is not None
     at_once = None if at_once is None else max(1, min(at_once, waiting))
     if threads is None:
-        known = earlier if earlier is not None and earlier <= cores else None
-        threads = known or (1 if small else max(1, cores // (at_once or 1)))
+        kept = earlier if earlier is not None and earlier <= cores else None
+        threads = kept or (1 if small else max(1, cores // (at_once or 1)))
     if at_once is None:
-        at_once = max(1, min(waiting, cores // threads)) if small and not said else 1
-    if cores == 1 or said:
+        at_once = max(1, min(waiting, cores // threads)) if small and not chosen else 1
+    if cores == 1 or chosen:
         return Cores(at_once, threads)
     why = "as before" if earlier == threads else "the network is small" if small else "the network is large"
     trials, each = f"{at_once} trial{'s'[: at_once > 1]} at once", f"{threads} thread{'s'[: threads > 1]} each"

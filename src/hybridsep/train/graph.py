@@ -226,8 +226,8 @@ class TrialStream:
 
     def _failed(self, reason: str) -> None:
         """Tell of the first failed capture, of the step's or the evaluation's."""
-        told, self._on_failure = self._on_failure, lambda reason: None
-        told(reason)
+        on_failure, self._on_failure = self._on_failure, lambda reason: None
+        on_failure(reason)
 
     def eager(self) -> contextlib.AbstractContextManager:
         """Return the context for device work that is no step: on a GPU one trial at a time, never during a capture.

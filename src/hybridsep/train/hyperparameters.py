@@ -97,11 +97,11 @@ def _arguments() -> dict[str, bool]:
     for path in sorted((config_dir() / "model").rglob("*.yaml")):
         try:
             module = read_yaml(path).get("module") or {}
-            found = {f"argument.{key}": _is_number(value) for key, value in module.items() if key != "_target_"}
+            arguments = {f"argument.{key}": _is_number(value) for key, value in module.items() if key != "_target_"}
         except (OSError, ValueError, AttributeError, yaml.YAMLError):
             # A model that is not the one being trained; Hydra says what is wrong with it when it is chosen.
             continue
-        numbers |= {key: number and numbers.get(key, True) for key, number in found.items()}
+        numbers |= {key: number and numbers.get(key, True) for key, number in arguments.items()}
     return numbers
 
 

@@ -31,11 +31,11 @@ def wrong(
 
     `size` is the side of the part that the network sees, the centre. Nothing is returned when none is wrong.
     """
-    found = np.flatnonzero(predicted != labels)
-    if not len(found):
+    wrong_ones = np.flatnonzero(predicted != labels)
+    if not len(wrong_ones):
         return []
     # Not the first ones: a folder of images is in the order of its classes.
-    chosen = found[np.linspace(0, len(found) - 1, min(COUNT, len(found))).round().astype(int)]
+    chosen = wrong_ones[np.linspace(0, len(wrong_ones) - 1, min(COUNT, len(wrong_ones))).round().astype(int)]
     first = (images.shape[1] - size) // 2
     seen = images[chosen, first : first + size, first : first + size]
     cells = [f"{classes[labels[index]]} → {classes[predicted[index]]}" for index in chosen]
@@ -45,7 +45,7 @@ def wrong(
     table = [head, ["---"] * len(head), *([cell.replace("|", "/") for cell in line] for line in lines)]
     markdown = "\n".join(f"| {' | '.join(line)} |" for line in table)
     description = (
-        f"{len(chosen)} of the {len(found)} test images that are classified wrongly, from all over the dataset."
+        f"{len(chosen)} of the {len(wrong_ones)} test images that are classified wrongly, from all over the dataset."
     )
     return [
         _picture("wrong test images", seen, f"{description} Their classes: Text, wrong test images: classes."),

@@ -163,7 +163,7 @@ class Evaluation:
         self.logits: torch.Tensor | None = None
 
     def __call__(self) -> None:
-        found = logits_of(self._network, self._data, size=self._size, precision=self._precision)
+        logits = logits_of(self._network, self._data, size=self._size, precision=self._precision)
         if self.logits is None:
-            self.logits = torch.empty_like(found)
-        self.logits.copy_(found)
+            self.logits = torch.empty_like(logits)
+        self.logits.copy_(logits)

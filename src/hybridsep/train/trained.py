@@ -20,7 +20,7 @@ _BATCH = 250
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainedNetwork:
     """A finished trial's network in evaluation mode on the CPU, and what its inputs and outputs mean.
 
     `config` is the configuration as the record holds it. Images are of `side` pixels; the network sees the middle
@@ -42,8 +42,8 @@ class Trained:
         Raises DataError for images of another shape or type.
         """
         if images.dtype != np.uint8 or images.shape[1:] != (self.side, self.side, 3):
-            wanted = f"uint8 (N, {self.side}, {self.side}, 3)"
-            raise DataError(f"images must be {wanted}, not {images.dtype} {images.shape}")
+            shape = f"(N, {self.side}, {self.side}, 3)"
+            raise DataError(f"images must be uint8 {shape}, not {images.dtype} {images.shape}")
         mean, std = torch.tensor(self.mean), torch.tensor(self.std)
         parts = []
         for batch in evaluation_batches(torch.from_numpy(images), _BATCH, size=self.crop, mean=mean, std=std):
@@ -69,7 +69,7 @@ class Trained:
         return {self.classes[index]: float(probabilities[index]) for index in order}
 
 
-def load(folder: str | Path) -> Trained:
+def load(folder: str | Path) -> TrainedNetwork:
     """Return the network of a finished trial's folder, such as `results/runs/my_study/separable/trial-00`.
 
     Raises RecordError when the trial is not finished or its checkpoint is not there, is damaged, or was written by a
@@ -88,7 +88,7 @@ def load(folder: str | Path) -> Trained:
     network = build.factory_of(ModelConfig(**config["model"]), classes=len(inputs["classes"]))()
     network.load_state_dict(state["network"])
     network.to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
-    return Trained(
+    return TrainedNetwork(
         network,
         config,
         classes=tuple(inputs["classes"]),
