@@ -130,7 +130,6 @@ def test_what_cannot_be_meant_is_refused(words, tmp_path):
         (["schedule.epochs=x"], "schedule.epochs=x is not allowed: a whole number from 1"),
         (["schedule.epochs=a=b"], "schedule.epochs=a=b is not allowed: a whole number from 1"),
         (["+data.source.note=a&b"], """as text it is "+data.source.note='a&b'" """.strip()),
-        (["-m", "model=inception,resnext", "model.module.inner_ratio=0.5"], "type ++model.module.inner_ratio="),
         (["-m", "experiment=activation,residual"], "model, trial itself: type a command for each"),
         (["data.path=somewhere"], "data.path=somewhere is not used"),
         (["study=all"], "study=all is not allowed"),
@@ -173,6 +172,16 @@ def test_what_cannot_be_meant_is_refused(words, tmp_path):
 def test_a_refusal_says_what_to_type(words, said, tmp_path):
     status, text = typed(words, tmp_path)
     assert status == 2 and said in text and text.count("\n") == 1, text
+
+
+def test_a_keyword_that_no_file_has_is_set_in_every_row_and_a_key_that_there_is_not_is_named(tmp_path):
+    keywords = ["model.module.inner_ratio=0.5", "model.network.depth=2"]
+    assert typed(["-m", "model=inception,resnext", *keywords], tmp_path)[0] == 0
+    status, said = typed(["epochs=5", "model.nmae=x", "schedule.lr=1"], tmp_path)
+    assert status == 2
+    meant = {"epochs": "schedule.epochs", "model.nmae": "model.name", "schedule.lr": "schedule.learning_rate"}
+    for key, other in meant.items():
+        assert f"{key} is not a key: did you mean {other}?" in said, said
 
 
 def test_files_of_ones_own(tmp_path):
@@ -225,6 +234,8 @@ def test_files_of_ones_own(tmp_path):
         (["-m", "row=a,1.10"], ["--multirun", "row=a,'1.10'"]),
         (["row=lr-${schedule.learning_rate}"], ["row=lr-${schedule.learning_rate}"]),
         (["schedule.epochs=3"], ["schedule.epochs=3"]),
+        (["model.module.inner_ratio=0.5"], ["++model.module.inner_ratio=0.5"]),  # also where no file has it
+        (["+model.module.inner_ratio=0.5"], ["+model.module.inner_ratio=0.5"]),
         (["model=hybrid", "-m", "trial=0,1"], ["--multirun", "model=hybrid", "trial=0,1"]),
         (["trial=range(0,3)"], ["trial='range(0,3)'"]),
         (["-m", "trial=range(0,3)"], ["--multirun", "trial=range(0,3)"]),

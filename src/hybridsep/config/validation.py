@@ -75,6 +75,7 @@ def _explain(schema: type, detail: "ErrorDetails", prefix: str, otherwise: str) 
     key = prefix + _dotted(path)
     if detail["type"] in ("unexpected_keyword_argument", "invalid_key"):
         known, name = list(keys(schema)), _dotted(path)
+        known += [entry for entry in fields(schema) if "." not in name and entry not in known]  # groups too
         group = name.rpartition(".")[0]
         there = [other for other in known if other.rpartition(".")[0] == group] if group else []
         otherwise = otherwise or ("allowed are " + ", ".join(there) if there else "--help shows all keys")

@@ -82,7 +82,7 @@ def _prepared(override: str, *, sweep: bool) -> str:
         if kind is not None or is_group:
             raise ConfigError(f"{override}: {key} cannot be left out; type {key}=VALUE")
         return override
-    if not equals:
+    if not equals or not key:
         raise ConfigError(f"{override!r} is not key=value: {_meant_by(override) or _HELP}")
     _check_group(override, sign, key, text, is_group)
     if key == "hydra.searchpath":
@@ -100,6 +100,9 @@ def _prepared(override: str, *, sweep: bool) -> str:
         reason = " ".join(str(error).split()).partition(" See https")[0]
         as_text = f"; as text it is {_for_shell(quoted)}" if plain and key else ""
         raise ConfigError(f"{override} cannot be read ({reason}){as_text}") from None
+    if kind is None and not sign and not is_group and not key.startswith("hydra"):
+        # Hydra would ask for a + before a key that no file has, a constructor's or a mistyped one: `resolve` knows.
+        override = f"++{override}"
     values = value.list if isinstance(value, ChoiceSweep) else [value]
     if is_group and any(one is None or isinstance(one, list | dict) for one in values):
         several = next((one for one in values if isinstance(one, list) and len(one) > 1), [])

@@ -10,7 +10,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from hybridsep.config import Config, config_dir
-from hybridsep.config.keys import hint, keys, kind_of, meant
+from hybridsep.config.keys import kind_of, meant
 from hybridsep.config.ranges import allowed, bare
 from hybridsep.errors import UserError
 from hybridsep.launch.arguments import groups
@@ -20,7 +20,6 @@ logging.getLogger("hydra").addHandler(logging.NullHandler())
 
 _LONGEST = 800  # characters of an error's line; a value can be of any length
 _NOISE = re.compile(r"(full_key:|object_type=|reference_type=|Config search path|provider=)")
-_FREE = ("model.network", "model.module", "data.source")  # groups whose keys are those of a constructor
 _EXTRAS = {"hydra_joblib_launcher": "joblib", "launchers_of_hybridsep": "slurm", "hydra_ray_launcher": "ray"}
 
 
@@ -59,17 +58,13 @@ def _short(text: str) -> str:
 
 def _of_hydra(text: str) -> str:
     """Return what Hydra says of an override or a launcher in other words; empty when it is about something else."""
-    if several := re.match(r"Ambiguous value for argument '(([\w.]+)=(.*?))' 1\. To use it", text):
+    if several := re.match(r"Ambiguous value for argument '\+*(([\w.]+)=(.*?))' 1\. To use it", text):
         kind, _, _ = bare(kind_of(Config, several[2].split(".")))
         listed = several[2] == "trial" or getattr(kind, "__origin__", None) is list
         as_list = f"type {several[2]}=[{several[3]}], or " if listed else ""
         return f"{several[1]} names several: {as_list}add -m to do one after the other"
     if unknown := re.search(r"Could not override '([^']+)'", text):
-        key = unknown[1]
-        if key.rpartition(".")[0] in _FREE:
-            return f"{key} is not a key of the file that is chosen; to set it where a row has it, type ++{key}=..."
-        known = [*groups(), *keys(Config)]
-        return f"{key} is not a key: {hint(key, known, 'python -m hybridsep.run --help shows all')}"
+        return f"{unknown[1]} is not a key of the file that is chosen"
     if wrong := re.match(r"Error merging override \+*(([\w.]+)=.*?) (Value|Unexpected type) ", text):
         kind = kind_of(Config, wrong[2].split("."))
         if kind is not None:

@@ -44,7 +44,7 @@ class JobSweeper(Sweeper):
     config: DictConfig
     launcher: Launcher
 
-    def __init__(self, max_batch_size: int | None, params: dict[str, str] | None = None):
+    def __init__(self, params: dict[str, str] | None = None):
         self._params = params or {}
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
