@@ -118,7 +118,7 @@ def test_missing_parts_and_empty_classes_are_named(tmp_path):
     for name, other in (("test", "val"), ("train", "Train")):
         renamed = {key.replace(f"{name}/", f"{other}/"): data for key, data in files.items()}
         for path in (write_folder(tmp_path / other, renamed), write_tar(tmp_path / f"{other}.tar", renamed)):
-            refused(path, f"no {name}/ in it", f"there is {other}/")
+            refused(path, f"no {name}/", f"in it; there is {other}/")
             assert ("must be called in lower case" in refused(path)) == (other == "Train")
     odd = {"train/c/0.png": encoded(pixels(5)), "test/d/0.png": encoded(pixels(6)), "test/e/0.png": b""}
     refused(write_folder(tmp_path / "odd", files | odd), "test/e/0.png cannot be decoded")

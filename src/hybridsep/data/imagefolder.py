@@ -152,12 +152,12 @@ def _images(entries: Iterator[Entry], resize: int | None) -> Iterator[tuple[Plac
 def _classes(path: Path, contents: Contents, hold_out: float | None) -> tuple[str, ...]:
     """Return the classes, sorted. Raises DataError when a part is missing, or the parts have other classes."""
     labels = {part: {label for of, label in contents.folders if of == part} for part in PARTS}
-    there = [*contents.others(), *(f"{part}/" for part in PARTS if labels[part])]
+    there = contents.others()
     others = f"; there is {listed(there)}" if there else ""
     if misspelt := [name for name in there if name != name.lower() and name.lower().rstrip("/") in PARTS]:
         others += f", and {listed(misspelt)} must be called in lower case"
     if not labels["train"]:
-        none = "no train/" if labels["test"] else "no train/CLASS/FILE and no test/CLASS/FILE"
+        none = "no train/, only test/," if labels["test"] else "no train/CLASS/FILE and no test/CLASS/FILE"
         raise DataError(f"data.path={path}: {none} in it{others}")
     if hold_out is not None:
         if labels["test"]:
