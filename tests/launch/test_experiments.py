@@ -37,7 +37,7 @@ def test_quick_form(run, tmp_path, monkeypatch, experiment, study, tables):
     assert status == 0, said
     place = tmp_path / "results"
     trained = {folder.parts[-2] for folder in records.find(place)}
-    described = yaml.safe_load((config_dir() / "paper.yaml").read_text())["tables"]
+    described = yaml.safe_load((config_dir() / "report/paper.yaml").read_text())["tables"]
     assert trained == {row for table in tables for row in described[table]["rows"]}
     assert {path.name for path in (place / "runs").iterdir()} == {study}
     monkeypatch.setattr("sys.argv", ["report", f"study={study}", f"results={place}", "report.draw=false"])

@@ -48,7 +48,8 @@ def prepare(arguments: list[str]) -> list[str]:
 
 def groups() -> list[str]:
     """Return the groups of which a configuration chooses one file each."""
-    return sorted(path.name for path in config_dir().iterdir() if path.is_dir() and path.name != "hydra")
+    others = ("hydra", "report")
+    return sorted(path.name for path in config_dir().iterdir() if path.is_dir() and path.name not in others)
 
 
 def _parse(arguments: list[str]) -> argparse.Namespace:

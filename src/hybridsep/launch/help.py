@@ -22,7 +22,7 @@ _EXIT = (
     "Exit status: 0 done, 1 a trial failed, diverged or was lost, 2 something to mend (one line says what),"
     " 75 stopped early (the same command continues)."
 )
-_NOT_CHOICES = {"model/base", "hydra/sweeper"}  # what models are made of, and what every sweep is
+_NOT_CHOICES = {"model/base", "hydra/sweeper", "report"}
 
 
 def answer(arguments: list[str]) -> str:

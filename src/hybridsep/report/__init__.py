@@ -23,7 +23,7 @@ def compare(
 ) -> "Compared":
     """Compare the rows of a table of trials, `row`, `trial` and `error`, with a baseline (None: its first row).
 
-    `margin` in the table's unit, and `options` as in conf/report.yaml's part `report` (`alpha=0.01`,
+    `margin` in the table's unit, and `options` as in conf/report/options.yaml's part `report` (`alpha=0.01`,
     `pairing="unpaired"`). A column `predictions` may name .npy or .npz files seen from the current folder. Raises
     DataError for a table that cannot be used, ConfigError for an option.
     """

@@ -15,14 +15,16 @@ from hybridsep.report import document, folders, output, settings
 TOLERANCE = 2e-5
 
 
-def reported(results: Path, study: str) -> list[str]:
+def reported(results: Path, study: str | None) -> list[str]:
     """Return the studies that have a report, or the one that `study` names. Raises ConfigError when there is none."""
     root = results / "tables"
     found = sorted(path.name for path in root.iterdir() if path.is_dir() and not _of_csv(path)) if root.is_dir() else []
-    if study != "all" and study not in found:
+    if study in (None, "all") and found:
+        return found
+    if study not in found:
         there = f"there are {', '.join(found)}" if found else "there is none"
-        raise ConfigError(f"no report of study '{study}' under {root}; {there}")
-    return found if study == "all" else [study]
+        raise ConfigError(f"no report of study '{study or 'all'}' under {root}; {there}")
+    return [study]
 
 
 def _of_csv(folder: Path) -> bool:
@@ -44,7 +46,7 @@ def differences(results: Path, study: str) -> list[str]:
         choices = settings.load([f"report.{key}={'null' if value is None else value}" for key, value in made.items()])
     except (OSError, ValueError, AttributeError) as error:
         return [f"{place / output.MADE_WITH}: cannot be used ({error}); make the report again"]
-    if study not in folders.studies(results):
+    if study not in folders.studies(results, speed=True):
         return [f"{place}: its runs, {results / 'runs' / study}, are not there"]
     report = document.make(results, study, settings.paper(), choices.report)
     if not report.sections:

@@ -56,7 +56,7 @@ def judge(
 
 
 def _check(name: str, claim: Claim, paper: Paper) -> None:
-    """Raise ConfigError for a claim of conf/paper.yaml that names no rule, no table or no row, or a margin in vain."""
+    """Raise ConfigError for a claim of paper.yaml that names no rule, no table or no row, or a margin in vain."""
     table = paper.tables.get(claim.table)
     known = {row for spec in paper.tables.values() for row in spec.rows}
     pairs = len(claim.rows) == len(claim.against)
@@ -78,7 +78,7 @@ def _check(name: str, claim: Claim, paper: Paper) -> None:
     }
     for text, holds in wrong.items():
         if holds:
-            raise ConfigError(f"conf/paper.yaml: claim {name}: {text}")
+            raise ConfigError(f"conf/report/paper.yaml: claim {name}: {text}")
 
 
 def _with_counterparts(paper: Paper, there: Collection[str]) -> dict[str, Claim]:
@@ -157,7 +157,7 @@ def table(judged: Sequence[Verdict], options: AnalysisOptions, study: str) -> Ta
         f" margin named); different (faster, slower), when a test or interval of {percent(options.alpha)} excludes 0;"
         " else undecided. Of the claim: by its rule, from these numbers alone, in points of test error unless a ratio"
         " (x). n: the fewest trials (of speed: timed blocks) behind one of the numbers. On the paper: the same, but"
-        f" {verdicts.UNDECIDED} unless the runs were made under the paper's conditions (conf/paper.yaml)."
+        f" {verdicts.UNDECIDED} unless the runs were made under the paper's conditions (conf/report/paper.yaml)."
     ]
     if others:
         notes.append(f"Claims that these runs do not touch: {', '.join(others)}.")

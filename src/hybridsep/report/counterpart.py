@@ -32,7 +32,7 @@ def side_by_side(
     label: list[Column[_Pair]] = [Column("Row", lambda pair: pair[0].label, wide=True)]
     condition = repeated.spec.condition
     original = _side("Difference", options, parameters_in="both")
-    repetition = _side(condition.capitalize(), options, parameters_in="files")
+    repetition = _side(condition.capitalize(), options, parameters_in="files", mark=" (2)")
     return build(
         f"{repeated.table}-beside",
         f"{runset.short_title} as in the paper, and {condition}",
@@ -46,17 +46,20 @@ def side_by_side(
             "Difference in test error from the baseline, points; both sides against the same row, trial by trial."
             f" Shows: same within ±{options.margin:g} points (two one-sided tests), different (p Holm below"
             f" {options.alpha:g}), or undecided, with how probable better, the same and worse are (all test images)."
+            f" (2): {condition}."
         ],
         terminal=True,
     )
 
 
-def _side(name: str, options: AnalysisOptions, *, parameters_in: Place) -> list[Column[RowResult]]:
+def _side(name: str, options: AnalysisOptions, *, parameters_in: Place, mark: str = "") -> list[Column[RowResult]]:
     columns: list[Column[RowResult]] = [
         csv_only("row", lambda row: row.row),
         csv_only("n", lambda row: row.n if row.row else None),
-        Column("Parameters", lambda row: row.cost.params, count, csv="params", instead=_absent, place=parameters_in),
-        Column("n", lambda row: row.n, instead=_absent, place="files"),
+        Column(
+            f"Parameters{mark}", lambda row: row.cost.params, count, csv="params", instead=_absent, place=parameters_in
+        ),
+        Column(f"n{mark}", lambda row: row.n, instead=_absent, place="files"),
         Column(
             f"{name} [{percent(options.alpha)}]",
             lambda row: row.difference.interval,
@@ -65,7 +68,7 @@ def _side(name: str, options: AnalysisOptions, *, parameters_in: Place) -> list[
             instead=lambda row: "" if row.is_baseline else _absent(row),
         ),
         csv_only("mean_absolute", lambda row: row.mean_absolute),
-        Column("Shows", lambda row: _shown(row, options.alpha), csv="shows"),
+        Column(f"Shows{mark}", lambda row: _shown(row, options.alpha), csv="shows"),
     ]
     return columns
 

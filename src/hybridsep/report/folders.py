@@ -58,30 +58,30 @@ class Problem:
     message: str
 
 
-def studies(results: Path) -> list[str]:
-    """Return the names of the studies that have a folder under `results/runs` or `results/speed`."""
-    roots = [results / name for name in ("runs", "speed")]
+def studies(results: Path, *, speed: bool = False) -> list[str]:
+    """Return the names of the studies that have a folder under `results/runs` or, with `speed`, `results/speed`."""
+    roots = [results / name for name in ("runs", *(["speed"] if speed else []))]
     return sorted({path.name for root in roots if root.is_dir() for path in root.iterdir() if path.is_dir()})
 
 
-def choose(results: Path, study: str) -> list[str]:
-    """Return the studies that `study=` names. Raises ConfigError that lists those that exist."""
-    found = studies(results)
-    if not found:
+def choose(results: Path, study: str | None, *, speed: bool = False) -> list[str]:
+    """Return the studies that `study=` names; None and `all` are all. Raises ConfigError that lists those there are."""
+    names = studies(results, speed=speed)
+    if not names:
         raise ConfigError(
             f"no studies under {results / 'runs'}: run one first, for instance python -m hybridsep.run experiment=quick"
         )
-    if study == "all":
-        return found
-    if study not in found:
-        raise ConfigError(f"no study '{study}' under {results / 'runs'}; there are {', '.join(found)}")
+    if study in (None, "all"):
+        return names
+    if study not in names:
+        raise ConfigError(f"no study '{study}' under {results / 'runs'}; there are {', '.join(names)}")
     return [study]
 
 
 def committed(results: Path) -> list[str]:
     """Return the studies of which git tracks a file of their runs."""
     kept = {path.split("/")[1] for path in tracked(results) if path.startswith(("runs/", "speed/"))}
-    return [name for name in studies(results) if name in kept]
+    return [name for name in studies(results, speed=True) if name in kept]
 
 
 @dataclass

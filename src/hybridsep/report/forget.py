@@ -12,7 +12,7 @@ from hybridsep.runs import asked, records
 def forget(settings: ReportSettings, target: str) -> str:
     """Forget `row` or `row=3..9` of the study in `settings` and return a line about it. Raises UserError."""
     row, equals, trials = target.partition("=")
-    if settings.study == "all":
+    if settings.study in (None, "all"):
         raise ConfigError("forget takes one study: python -m hybridsep.report forget resnext=5..9 study=quick")
     results = Path(settings.results)
     [study] = choose(results, settings.study)

@@ -99,7 +99,7 @@ def table(runset: RunSet, pairs: Sequence[Pair], options: AnalysisOptions) -> Ta
             place="files",
         ),
         csv_only("distance_p", lambda pair: pair.function.test.p),
-        Column("p Holm", lambda pair: pair.distance_p_holm, p_value, csv="distance_p_holm"),
+        Column("Distance p Holm", lambda pair: pair.distance_p_holm, p_value, csv="distance_p_holm"),
         csv_only("preliminary", lambda pair: pair.preliminary),
     ]
     few = [pair.error.name for pair in pairs if pair.preliminary]

@@ -1,4 +1,4 @@
-"""What the report takes from `conf/report.yaml`, `conf/paper.yaml` and the command line, typed and checked."""
+"""What the report takes from `conf/report/` and the command line, typed and checked."""
 
 from dataclasses import dataclass, field
 from functools import cache
@@ -24,7 +24,7 @@ ORIGINAL, STAND_IN, OTHER = "original", "stand-in", "other"
 
 @dataclass
 class AnalysisOptions:
-    """How the numbers are made; see conf/report.yaml for what each key means."""
+    """How the numbers are made; see conf/report/options.yaml for what each key means."""
 
     baseline: str = MISSING
     subset: Literal["recorded", "paper", "fixed", "all"] = MISSING
@@ -56,7 +56,7 @@ class ReportSettings:
     """Everything the command line can set."""
 
     results: Folder = MISSING
-    study: str = MISSING
+    study: str | None = None
     data: Folder | None = None
     csv: str | None = None
     baseline: str | None = None
@@ -189,7 +189,7 @@ class Chance:
 
 @dataclass
 class Paper:
-    """What the paper says (conf/paper.yaml)."""
+    """What the paper says (conf/report/paper.yaml)."""
 
     data: PaperData = field(default_factory=PaperData)
     tables: dict[str, TableSpec] = field(default_factory=dict)
@@ -204,11 +204,11 @@ class Paper:
 
 
 def load(words: list[str]) -> ReportSettings:
-    """Return the settings of conf/report.yaml with `key=value` words.
+    """Return the settings of conf/report/options.yaml with `key=value` words.
 
     Raises ConfigError naming key and allowed values.
     """
-    settings = overrides.load(ReportSettings, config_dir() / "report.yaml", words)
+    settings = overrides.load(ReportSettings, config_dir() / "report/options.yaml", words)
     if settings.report.power <= settings.report.alpha:
         raise refuse("report.power", settings.report.power, "above report.alpha and below 1")
     if min(settings.plan.powers) <= settings.report.alpha:
@@ -218,8 +218,8 @@ def load(words: list[str]) -> ReportSettings:
 
 @cache
 def paper() -> Paper:
-    """Return conf/paper.yaml, checked against its schema. Raises ConfigError naming the file."""
-    path = config_dir() / "paper.yaml"
+    """Return conf/report/paper.yaml, checked against its schema. Raises ConfigError naming the file."""
+    path = config_dir() / "report/paper.yaml"
     try:
         text = OmegaConf.create(overrides.read_yaml(path))
         paper = cast(Paper, OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Paper), text)))

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from hybridsep.config.trials import ranges
-from hybridsep.errors import ConfigError, UserError
-from hybridsep.report import folders, runset
+from hybridsep.errors import UserError
+from hybridsep.report import runset
 from hybridsep.report.comparison import samples_of
 from hybridsep.report.folders import Problem, Run
 from hybridsep.report.runset import RunSet
@@ -40,17 +40,6 @@ class _Line:
     states: dict[str, str | None]
     counts: dict[str, int]
     alive: str = ""
-
-
-def studies_of(results: Path, name: str) -> list[str]:
-    """Return the studies that `study=` names, a folder or `all`. Raises ConfigError that lists what there is."""
-    found = folders.studies(results)
-    if name == "all" and found:
-        return found
-    if name in found:
-        return [name]
-    there = f"there are {', '.join(found)}" if found else f"there is none under {results / 'runs'}"
-    raise ConfigError(f"no study '{name}'; {there}")
 
 
 def look(

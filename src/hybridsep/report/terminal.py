@@ -3,7 +3,9 @@
 from collections.abc import Iterable, Sequence
 
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table as RichTable
 from rich.text import Text
 
@@ -39,16 +41,20 @@ def print_table(screen: Console, table: Table) -> None:
     grid = RichTable(
         title=Text(table.title), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0)
     )
-    for column in table.shown("terminal"):
+    cells = list(table.cells("terminal"))
+    for place, column in enumerate(table.shown("terminal")):
         if column.wide:
             grid.add_column(Text(column.heading), justify="left", overflow="fold", min_width=12)
         else:
-            grid.add_column(Text(column.heading), justify="right", no_wrap=True)
-    for cells in table.cells("terminal"):
-        grid.add_row(*map(Text, cells))
-    # A column too many for the width is still printed; the terminal breaks its lines.
-    width = max(screen.width, screen.measure(grid).minimum)
-    screen.print(grid, width=width, crop=False, no_wrap=True, overflow="ignore")
+            whole = max(map(cell_len, [column.heading, *(line[place] for line in cells)]))
+            grid.add_column(Text(column.heading), justify="right", no_wrap=True, min_width=whole)
+    for line in cells:
+        grid.add_row(*map(Text, line))
+    # A column too many for the width is still printed, whole; the terminal breaks its lines.
+    least = Measurement.get(screen, screen.options.update(max_width=10_000), grid).minimum
+    if least > screen.width:
+        grid.width = least
+    screen.print(grid, crop=False, no_wrap=True, overflow="ignore")
     for note in table.notes:
         screen.print(Text(note, style="dim"))
     if table.notes:

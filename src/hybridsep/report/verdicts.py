@@ -1,4 +1,4 @@
-"""The rules that judge a claim of the paper (conf/paper.yaml): from a study's numbers to what they say of the claim.
+"""The rules that judge a claim of `conf/report/paper.yaml`: from a study's numbers to what they say of the claim.
 
 A rule makes comparisons and looks at their intervals and tests, never at a point estimate alone: they reproduce the
 claim, contradict it, or leave it inconclusive. Whatever the claim, rows come out the same, different or undecided.
