@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pandas as pd
 
-    from hybridsep.report.given import Compared
+    from hybridsep.report.given import TrialsComparison
 
 
 def compare(
@@ -20,7 +20,7 @@ def compare(
     unit: str = "%",
     higher_is_better: bool = False,
     **options: object,
-) -> "Compared":
+) -> "TrialsComparison":
     """Compare the rows of a table of trials, `row`, `trial` and `error`, with a baseline (None: its first row).
 
     `margin` in the table's unit, and `options` as in conf/report/options.yaml's part `report` (`alpha=0.01`,
@@ -30,5 +30,5 @@ def compare(
     from hybridsep.report import given, settings
 
     chosen = {"margin": margin} if margin is not None else {}
-    choices = settings.load([f"report.{key}={value}" for key, value in {**options, **chosen}.items()]).report
-    return given.compare_frame(frame, choices, baseline=baseline, unit=unit, higher_is_better=higher_is_better)
+    loaded = settings.load([f"report.{key}={value}" for key, value in {**options, **chosen}.items()]).report
+    return given.compare_frame(frame, loaded, baseline=baseline, unit=unit, higher_is_better=higher_is_better)

@@ -42,23 +42,23 @@ def judge(
     A table that is the counterpart of another one judges the claims of that one again. Raises ConfigError for a
     claim that cannot be judged.
     """
-    there = {*tables, *([speed.TABLE] if speeds.records else [])}
+    present = {*tables, *([speed.TABLE] if speeds.records else [])}
     results = []
-    for name, claim in _with_counterparts(paper, there).items():
+    for name, claim in _with_counterparts(paper, present).items():
         _check(name, claim, paper)
         case = verdicts.Case(claim, tables, speeds, options)
         rule = verdicts.RULES[claim.rule].text.format(
             margin=case.margin, alpha=options.alpha, distance=options.distance
         )
         verdict = Verdict(name, claim, rule)
-        results.append(_judge(verdict, case, paper) if claim.table in there else verdict)
+        results.append(_judge(verdict, case, paper) if claim.table in present else verdict)
     return results
 
 
 def _check(name: str, claim: Claim, paper: Paper) -> None:
     """Raise ConfigError for a claim of paper.yaml that names no rule, no table or no row, or a margin in vain."""
     table = paper.tables.get(claim.table)
-    known = {row for spec in paper.tables.values() for row in spec.rows}
+    everywhere = {row for spec in paper.tables.values() for row in spec.rows}
     pairs = len(claim.rows) == len(claim.against)
     wrong = {
         f"rule {claim.rule}: there are {', '.join(verdicts.RULES)}": claim.rule not in verdicts.RULES,
@@ -67,7 +67,7 @@ def _check(name: str, claim: Claim, paper: Paper) -> None:
         f"rows {', '.join(claim.rows)}: not all stand in its table": table is not None
         and not set(claim.rows) <= table.rows.keys(),
         f"against {', '.join(claim.against)}: not all stand in a table": table is not None
-        and not set(claim.against) <= known,
+        and not set(claim.against) <= everywhere,
         f"rule {claim.rule} takes as many rows as against": claim.rule == "same_error" and not pairs,
         f"rule {claim.rule} takes two rows and two against": claim.rule == "greater_gain"
         and not (pairs and len(claim.rows) == 2),
@@ -81,7 +81,7 @@ def _check(name: str, claim: Claim, paper: Paper) -> None:
             raise ConfigError(f"conf/report/paper.yaml: claim {name}: {text}")
 
 
-def _with_counterparts(paper: Paper, there: Collection[str]) -> dict[str, Claim]:
+def _with_counterparts(paper: Paper, present: Collection[str]) -> dict[str, Claim]:
     """Return the claims, and after each those of the tables that repeat its own under another condition.
 
     A table that does not repeat all rows of a claim does not judge it.
@@ -90,7 +90,7 @@ def _with_counterparts(paper: Paper, there: Collection[str]) -> dict[str, Claim]
     for name, claim in paper.claims.items():
         claims[name] = claim
         for table, spec in paper.tables.items():
-            if table in there and spec.counterpart == claim.table:
+            if table in present and spec.counterpart == claim.table:
                 rows, against = (
                     [own for row in part if (own := spec.row_for(row))] for part in (claim.rows, claim.against)
                 )
@@ -127,8 +127,8 @@ def _deviations(case: verdicts.Case, paper: Paper) -> list[conditions.Deviation]
     holding = [
         runset for runset, _ in case.tables.values() if runset is case.runset or rows & _only_there(case, runset)
     ]
-    found = [conditions.concerning(conditions.of_table(runset, paper), {*rows, runset.baseline}) for runset in holding]
-    return list(dict.fromkeys(one for some in found for one in some))
+    deviations = [conditions.concerning(conditions.of_table(one, paper), {*rows, one.baseline}) for one in holding]
+    return list(dict.fromkeys(one for some in deviations for one in some))
 
 
 def _only_there(case: verdicts.Case, runset: RunSet) -> set[str]:

@@ -41,17 +41,20 @@ def joined(runsets: Sequence[RunSet], rows: Sequence[str]) -> RunSet | None:
 
     The last row is its baseline. Raises UserError when the rows differ in more than the tables let them differ in.
     """
-    having = [next((one for one in runsets if one.runs.get(row)), None) for row in rows]
-    if None in having:
-        return None
-    known = [one for one in having if one is not None]
-    alone = next((one for one in known if all(one.runs.get(row) for row in rows)), None)
+    holders: dict[str, RunSet] = {}
+    for row in rows:
+        holder = next((one for one in runsets if one.runs.get(row)), None)
+        if holder is None:
+            return None
+        holders[row] = holder
+    alone = next((one for one in holders.values() if all(one.runs.get(row) for row in rows)), None)
     if alone is None:
-        vary = list(dict.fromkeys(key for one in known for key in one.spec.vary))
-        specs = {row: one.row(row) for row, one in zip(rows, known, strict=True)}
-        alone = replace(known[0], spec=replace(known[0].spec, vary=vary, rows=specs))
-    runs = {row: one.runs[row] for row, one in zip(rows, known, strict=True)}
-    trials = {row: one.trials[row] for row, one in zip(rows, known, strict=True)}
+        vary = list(dict.fromkeys(key for one in holders.values() for key in one.spec.vary))
+        specs = {row: one.row(row) for row, one in holders.items()}
+        alone = holders[rows[0]]
+        alone = replace(alone, spec=replace(alone.spec, vary=vary, rows=specs))
+    runs = {row: one.runs[row] for row, one in holders.items()}
+    trials = {row: one.trials[row] for row, one in holders.items()}
     joined = replace(alone, baseline=rows[-1], rows=[rows[-1], *rows[:-1]], runs=runs, trials=trials)
     mixture.refuse(joined.finished, joined.spec)
     return joined
@@ -86,24 +89,31 @@ def of_rows(runset: RunSet, rows: Sequence[str], options: AnalysisOptions) -> Na
 def of_counterparts(first: RunSet, second: RunSet, options: AnalysisOptions) -> list[Named]:
     """Return each row of a table that repeats another one, less the row that it stands for."""
     pairs = [(row, spec.counterpart) for row, spec in second.spec.rows.items() if spec.counterpart not in ("", row)]
-    there = [pair for pair in pairs if second.runs.get(pair[0]) and first.runs.get(pair[1])]
-    both = [(pair, joined([first, second], pair)) for pair in there]
+    finished = [pair for pair in pairs if second.runs.get(pair[0]) and first.runs.get(pair[1])]
+    both = [(pair, joined([first, second], pair)) for pair in finished]
     return [of_rows(one, pair, options) for pair, one in both if one and one.paired(pair[0])]
+
+
+def columns_of(heading: str, options: AnalysisOptions) -> list[Column[Named]]:
+    """Return the columns that every table of contrasts begins with: name, trials, points with their interval."""
+    columns: list[Column[Named]] = [
+        Column(heading, lambda one: one.name, wide=True),
+        csv_only("rows", lambda one: " ".join(one.rows)),
+        Column("n", lambda one: one.contrast.trials, csv="n"),
+        Column(
+            f"Points [{percent(options.alpha)}]",
+            lambda one: one.contrast.interval,
+            estimate,
+            csv=estimate_of(lambda one: one.contrast.interval),
+        ),
+    ]
+    return columns
 
 
 def table(name: str, title: str, contrasts: Sequence[Named], options: AnalysisOptions) -> Table:
     """Return contrasts as a table, their p corrected over it (Holm)."""
     lines = list(zip(contrasts, holm([one.contrast.p for one in contrasts]), strict=True))
     columns: list[Column[tuple[Named, float | None]]] = [
-        Column("Contrast", lambda line: line[0].name, wide=True),
-        csv_only("rows", lambda line: " ".join(line[0].rows)),
-        Column("n", lambda line: line[0].contrast.trials, csv="n"),
-        Column(
-            f"Points [{percent(options.alpha)}]",
-            lambda line: line[0].contrast.interval,
-            estimate,
-            csv=estimate_of(lambda line: line[0].contrast.interval),
-        ),
         Column("p (t)", lambda line: line[0].contrast.p, p_value, csv="p"),
         Column("p Holm", lambda line: line[1], p_value, csv="p_holm"),
         Column(
@@ -120,7 +130,7 @@ def table(name: str, title: str, contrasts: Sequence[Named], options: AnalysisOp
     return build(
         name,
         title,
-        columns,
+        [*(column.on(_contrast) for column in columns_of("Contrast", options)), *columns],
         lines,
         notes=[
             "Test error on all test images, in points, trial by trial over the trials that all rows have; above 0: the"
@@ -128,3 +138,7 @@ def table(name: str, title: str, contrasts: Sequence[Named], options: AnalysisOp
             f" ±{options.margin:g} points."
         ],
     )
+
+
+def _contrast(line: tuple[Named, float | None]) -> Named:
+    return line[0]

@@ -15,7 +15,7 @@ from hybridsep.report.trials_file import GivenTrials, runset_of
 
 
 @dataclass(frozen=True, eq=False)
-class Compared:
+class TrialsComparison:
     """What a table of trials shows: `table` with a line a row, sentences in `says`, all numbers in `comparison`."""
 
     table: pd.DataFrame
@@ -31,14 +31,14 @@ def compare_frame(
     unit: str,
     higher_is_better: bool,
     folder: Path = Path("."),
-) -> Compared:
+) -> TrialsComparison:
     """Compare the rows of a table of trials with its baseline. Raises DataError for a table that cannot be used."""
     one = runset_of(
         frame, name="trials", baseline=baseline, unit=unit, higher_is_better=higher_is_better, folder=folder
     )
     comparison = compare(one, options)
     lines = pd.DataFrame([_line(row) for row in comparison.rows])
-    return Compared(lines, conclusion.sentences(one, comparison, options), comparison)
+    return TrialsComparison(lines, conclusion.sentences(one, comparison, options), comparison)
 
 
 def _line(row: RowResult) -> dict[str, object]:

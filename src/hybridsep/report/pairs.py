@@ -15,8 +15,6 @@ from hybridsep.report.table import (
     bounds_of,
     build,
     csv_only,
-    estimate,
-    estimate_of,
     p_value,
     percent,
 )
@@ -51,19 +49,19 @@ class Pair:
 
 def measure(runsets: Sequence[RunSet], table: RunSet, options: AnalysisOptions) -> list[Pair]:
     """Return the pairs of the `table`'s specification whose rows are there, from all tables of its study."""
-    there = [
+    names = [
         (first, second)
         for first, second in table.spec.pairs
         if all(any(one.runs.get(row) for one in runsets) for row in (first, second))
     ]
-    rows = list(dict.fromkeys(row for pair in there for row in pair if row != table.baseline))
-    together = contrasts.joined(runsets, [*rows, table.baseline]) if there else None
+    rows = list(dict.fromkeys(row for pair in names for row in pair if row != table.baseline))
+    together = contrasts.joined(runsets, [*rows, table.baseline]) if names else None
     functions = distances.measure(together, options) if together else None
     if together is None or functions is None:
         return []
-    there = [pair for pair in there if set(together.runs[pair[0]]) & set(together.runs[pair[1]])]
-    errors = [contrasts.of_rows(together, pair, options) for pair in there]
-    apart = [functions.between(*pair, options, stream(options.seed, "pair", *pair)) for pair in there]
+    names = [pair for pair in names if set(together.runs[pair[0]]) & set(together.runs[pair[1]])]
+    errors = [contrasts.of_rows(together, pair, options) for pair in names]
+    apart = [functions.between(*pair, options, stream(options.seed, "pair", *pair)) for pair in names]
     p = holm([one.contrast.p for one in errors])
     p_same = holm([one.contrast.equivalence.p for one in errors])
     return list(map(Pair, errors, apart, p, p_same, holm([one.test.p for one in apart])))
@@ -72,15 +70,6 @@ def measure(runsets: Sequence[RunSet], table: RunSet, options: AnalysisOptions) 
 def table(runset: RunSet, pairs: Sequence[Pair], options: AnalysisOptions) -> Table:
     """Return the pairs as a table; p of each kind are corrected over its lines (Holm)."""
     columns: list[Column[Pair]] = [
-        Column("Pair", lambda pair: pair.error.name, wide=True),
-        csv_only("rows", lambda pair: " ".join(pair.error.rows)),
-        Column("n", lambda pair: pair.trials, csv="n"),
-        Column(
-            f"Points [{percent(options.alpha)}]",
-            lambda pair: pair.error.contrast.interval,
-            estimate,
-            csv=estimate_of(lambda pair: pair.error.contrast.interval),
-        ),
         csv_only("p", lambda pair: pair.error.contrast.p),
         Column("p Holm", lambda pair: pair.p_holm, p_value, csv="p_holm"),
         csv_only("equivalence_p", lambda pair: pair.error.contrast.equivalence.p),
@@ -106,7 +95,7 @@ def table(runset: RunSet, pairs: Sequence[Pair], options: AnalysisOptions) -> Ta
     return build(
         f"{runset.table}-pairs",
         f"{runset.short_title}: each row less the network with as many parameters",
-        columns,
+        [*(column.on(_error) for column in contrasts.columns_of("Pair", options)), *columns],
         pairs,
         notes=[
             "Test error on all test images, in points, trial by trial; below 0: the first is better. p: Student's"
@@ -118,6 +107,10 @@ def table(runset: RunSet, pairs: Sequence[Pair], options: AnalysisOptions) -> Ta
         ],
         terminal=True,
     )
+
+
+def _error(pair: Pair) -> Named:
+    return pair.error
 
 
 def _declared(runset: RunSet) -> list[str]:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import numpy as np
 from annotated_types import Interval
@@ -164,7 +164,8 @@ def read(results: Path, study: str) -> tuple[list[SpeedRecord], list[Problem]]:
                 raise ValueError("it has no measurement of training")
             records.append(record)
         except (OSError, ValueError) as error:
-            reason = str(error) if isinstance(error, OSError) else run_records.first_key(error)
+            of_pydantic = isinstance(error, ValueError) and hasattr(error, "errors")
+            reason = run_records.first_key(cast(ValueError, error)) if of_pydantic else str(error)
             problems.append(Problem(study, path, f"{path}: not a measurement of speed ({reason})"))
     return records, problems
 

@@ -143,7 +143,7 @@ def _read(folder: Path) -> tuple[dict[str, Any], record.Record]:
 
 def first_key(error: ValueError) -> str:
     """Name the first wrong key of a record and what is wrong with it, in one printable line."""
-    first = error.errors()[0] if hasattr(error, "errors") else {"loc": (), "msg": str(error)}
+    first = error.errors()[0] if hasattr(error, "errors") else {"loc": ("text",), "msg": str(error)}
     key = ".".join(map(str, first["loc"])).removeprefix("settings.") or "text"
     return ascii(f"{key}: {first['msg']}"[:200])[1:-1]
 
