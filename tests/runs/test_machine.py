@@ -181,13 +181,6 @@ def test_busy_seconds_count_the_usable_cores_only(monkeypatch, proc):
     assert machine.busy_seconds() is None
 
 
-def test_a_node_has_a_name(monkeypatch):
-    monkeypatch.setattr(platform, "node", lambda: "host7")
-    assert machine.node() == "host7"
-    monkeypatch.setattr(platform, "node", lambda: "")
-    assert machine.node()
-
-
 def test_asking_imports_neither_torch_nor_numpy():
     text = "import sys, hybridsep.runs.machine; print([name for name in ('torch', 'numpy') if name in sys.modules])"
     assert subprocess.run([sys.executable, "-c", text], capture_output=True, text=True).stdout.strip() == "[]"

@@ -16,7 +16,6 @@ from hybridsep.runs import records, waiting
 
 NAME = "asked.json"
 OLD_NAME = "plan.json"  # of earlier versions; read while there is no new one
-RESERVED = (NAME, OLD_NAME)  # a row is a folder beside these, so it cannot be called like them
 
 Rows = dict[str, list[int]]
 

@@ -120,8 +120,3 @@ def busy_seconds() -> float | None:
         return ticks / os.sysconf("SC_CLK_TCK") if counted else None
     except (AttributeError, OSError, ValueError, IndexError):
         return None
-
-
-def node() -> str:
-    """Return the machine's name in its network; never empty."""
-    return platform.node() or "localhost"

@@ -20,7 +20,7 @@ class Curves:
     """
 
     def __init__(self, folder: Path, history: Sequence[Epoch], opening: Iterable["Summary"]):
-        earlier = _earlier_files(folder)
+        earlier = list(folder.glob(events.PATTERN))
         self._file = events.EventFile(folder / events.file_name())
         try:
             for summary in opening:
@@ -52,8 +52,3 @@ class Curves:
     def _add(self, epoch: Epoch) -> None:
         points = events.scalars({tag: getattr(epoch, key) for key, tag in events.TAGS.items()})
         self._file.add(points, step=epoch.epoch)
-
-
-def _earlier_files(folder: Path) -> list[Path]:
-    """Return the event files of earlier starts, also from the subfolder in which earlier versions kept them."""
-    return [*folder.glob(events.PATTERN), *(folder / "tensorboard").glob(events.PATTERN)]
