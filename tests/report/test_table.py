@@ -27,7 +27,7 @@ def untyped(source: str) -> list[int]:
         for node in ast.walk(tree)
         if isinstance(node, ast.Call)
         and isinstance(node.func, ast.Name)
-        and node.func.id in ("Column", "csv_only")
+        and node.func.id in ("Column", "csv_only", "bounds_column", "estimate_column")
         and any(isinstance(value, ast.Lambda) for value in (*node.args, *(word.value for word in node.keywords)))
         and node not in known
     ]

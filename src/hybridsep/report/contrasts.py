@@ -14,8 +14,7 @@ from hybridsep.report.table import (
     Table,
     build,
     csv_only,
-    estimate,
-    estimate_of,
+    estimate_column,
     p_or_least,
     p_value,
     percent,
@@ -100,12 +99,7 @@ def columns_of(heading: str, options: AnalysisOptions) -> list[Column[Named]]:
         Column(heading, lambda one: one.name, wide=True),
         csv_only("rows", lambda one: " ".join(one.rows)),
         Column("n", lambda one: one.contrast.trials, csv="n"),
-        Column(
-            f"Points [{percent(options.alpha)}]",
-            lambda one: one.contrast.interval,
-            estimate,
-            csv=estimate_of(lambda one: one.contrast.interval),
-        ),
+        estimate_column(f"Points [{percent(options.alpha)}]", lambda one: one.contrast.interval),
     ]
     return columns
 

@@ -11,8 +11,7 @@ from hybridsep.report.table import (
     build,
     count,
     csv_only,
-    estimate,
-    estimate_of,
+    estimate_column,
     number,
     percent,
 )
@@ -60,11 +59,9 @@ def _side(name: str, options: AnalysisOptions, *, parameters_in: Place, mark: st
             f"Parameters{mark}", lambda row: row.cost.params, count, csv="params", instead=_absent, place=parameters_in
         ),
         Column(f"n{mark}", lambda row: row.n, instead=_absent, place="files"),
-        Column(
+        estimate_column(
             f"{name} [{percent(options.alpha)}]",
             lambda row: row.difference.interval,
-            estimate,
-            csv=estimate_of(lambda row: row.difference.interval),
             instead=lambda row: "" if row.is_baseline else _absent(row),
         ),
         csv_only("mean_absolute", lambda row: row.mean_absolute),

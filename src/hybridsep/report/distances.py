@@ -11,7 +11,7 @@ from hybridsep.report.table import (
     Bounds,
     Column,
     Table,
-    bounds_of,
+    bounds_column,
     build,
     csv_only,
     number,
@@ -143,7 +143,7 @@ def tables(runset: RunSet, distances: Distances, options: AnalysisOptions) -> li
             plus_minus,
             csv={"distance": lambda one: one.distance.value, "error": lambda one: one.distance.error},
         ),
-        Column(percent(options.alpha), lambda one: one.distance, bounds, csv=bounds_of(lambda one: one.distance)),
+        bounds_column(percent(options.alpha), lambda one: one.distance, bounds),
         Column(
             "p",
             lambda one: one.distance.test,

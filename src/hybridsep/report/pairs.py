@@ -12,7 +12,7 @@ from hybridsep.report.settings import AnalysisOptions
 from hybridsep.report.table import (
     Column,
     Table,
-    bounds_of,
+    bounds_column,
     build,
     csv_only,
     p_value,
@@ -80,13 +80,7 @@ def table(runset: RunSet, pairs: Sequence[Pair], options: AnalysisOptions) -> Ta
             plus_minus,
             csv={"distance": lambda pair: pair.function.value, "distance_error": lambda pair: pair.function.error},
         ),
-        Column(
-            percent(options.alpha),
-            lambda pair: pair.function,
-            bounds,
-            csv=bounds_of(lambda pair: pair.function, "distance_"),
-            place="files",
-        ),
+        bounds_column(percent(options.alpha), lambda pair: pair.function, bounds, prefix="distance_", place="files"),
         csv_only("distance_p", lambda pair: pair.function.test.p),
         Column("Distance p Holm", lambda pair: pair.distance_p_holm, p_value, csv="distance_p_holm"),
         csv_only("preliminary", lambda pair: pair.preliminary),

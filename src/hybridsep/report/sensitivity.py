@@ -14,10 +14,10 @@ from hybridsep.report.table import (
     Column,
     Table,
     bounds,
-    bounds_of,
+    bounds_column,
     build,
     csv_only,
-    estimate_of,
+    estimate_column,
     number,
     percent,
     signed,
@@ -230,7 +230,7 @@ def tables(runset: RunSet, sensitivity: Sensitivity, options: AnalysisOptions) -
         csv_only("floor", lambda one: one.floor),
     ]
     changes: list[Column[RowUnder]] = [
-        Column("", lambda one: one, csv=estimate_of(lambda one: one.interval)),
+        estimate_column("", lambda one: one.interval),
         csv_only("equivalent", lambda one: one.equivalent),
     ]
     return [
@@ -276,7 +276,7 @@ def _ranking(runset: RunSet, sensitivity: Sensitivity, options: AnalysisOptions)
         csv_only("row", lambda rank: rank.row),
         Column("Row", lambda rank: runset.label(rank.row), wide=True),
         Column("Mean |d|", lambda rank: rank.mean_absolute, number, csv="own"),
-        Column(f"Redraws, {percent(options.alpha)}", lambda rank: rank, span, csv=bounds_of(lambda rank: rank)),
+        bounds_column(f"Redraws, {percent(options.alpha)}", lambda rank: rank, span),
         Column("Rank", lambda rank: rank.rank, csv="rank"),
         Column("Same rank in", lambda rank: rank.same_rank, lambda value: f"{number(value, 1)} %", csv="same_rank"),
         Column(

@@ -101,22 +101,36 @@ class Estimate(Bounds, Protocol):
     def mean(self) -> float | None: ...
 
 
-def bounds_of(value: Callable[[Line], Bounds | None], prefix: str = "") -> Mapping[str, Callable[[Line], object]]:
-    """The ends of an interval for the CSV file, under names with a prefix."""
+def bounds_column(
+    heading: str,
+    value: Callable[[Line], Bounds],
+    format: Callable[[Bounds], str],
+    *,
+    prefix: str = "",
+    place: Place = "both",
+) -> Column[Line]:
+    """A column of an interval's ends, which are `low` and `high` in the CSV file, after a prefix."""
+    csv: Mapping[str, Callable[[Line], object]] = {
+        f"{prefix}low": lambda line: value(line).low,
+        f"{prefix}high": lambda line: value(line).high,
+    }
+    return Column(heading, value, format, csv=csv, place=place)
 
-    def end(of: Callable[[Bounds], object]) -> Callable[[Line], object]:
-        return lambda line: None if (interval := value(line)) is None else of(interval)
 
-    return {f"{prefix}low": end(lambda interval: interval.low), f"{prefix}high": end(lambda interval: interval.high)}
-
-
-def estimate_of(value: Callable[[Line], Estimate | None], prefix: str = "") -> Mapping[str, Callable[[Line], object]]:
-    """A mean and the ends of its interval for the CSV file, under names with a prefix."""
-
-    def mean(line: Line) -> object:
-        return None if (interval := value(line)) is None else interval.mean
-
-    return {f"{prefix}mean": mean, **bounds_of(value, prefix)}
+def estimate_column(
+    heading: str,
+    value: Callable[[Line], Estimate],
+    *,
+    prefix: str = "",
+    instead: Callable[[Line], str | None] | None = None,
+) -> Column[Line]:
+    """A column of a mean with its interval, which are `mean`, `low` and `high` in the CSV file, after a prefix."""
+    csv: Mapping[str, Callable[[Line], object]] = {
+        f"{prefix}mean": lambda line: value(line).mean,
+        f"{prefix}low": lambda line: value(line).low,
+        f"{prefix}high": lambda line: value(line).high,
+    }
+    return Column(heading, value, estimate, csv=csv, instead=instead)
 
 
 @dataclass(frozen=True)

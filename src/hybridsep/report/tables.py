@@ -10,10 +10,10 @@ from hybridsep.report.table import (
     Column,
     Table,
     bounds,
-    bounds_of,
+    bounds_column,
     build,
     csv_only,
-    estimate_of,
+    estimate_column,
     number,
     number_or_dash,
     p_or_least,
@@ -96,11 +96,9 @@ def differences(runset: RunSet, comparison: Comparison, options: AnalysisOptions
             csv={"n": lambda row: row.n, "expected": lambda row: row.expected},
         ),
         csv_only("pairs", lambda row: row.difference.pairs if row.row else None),
-        Column(
+        estimate_column(
             f"Difference [{percent(options.alpha)}]",
             lambda row: row.difference.interval,
-            table.estimate,
-            csv=estimate_of(lambda row: row.difference.interval),
             instead=lambda row: _blank(row) if row.row else floor_range,
         ),
     ]
@@ -208,12 +206,7 @@ def many(runset: RunSet, comparison: Comparison, options: AnalysisOptions) -> li
         ROW.on(lambda line: line[0]),
         LABEL.on(lambda line: line[0]),
         Column("n", lambda line: line[0].n, csv="n"),
-        Column(
-            f"Difference [{percent(options.alpha)}, all rows]",
-            lambda line: line[1],
-            table.estimate,
-            csv=estimate_of(lambda line: line[1], "many_"),
-        ),
+        estimate_column(f"Difference [{percent(options.alpha)}, all rows]", lambda line: line[1], prefix="many_"),
         Column("p Dunnett", lambda line: line[1].p, p_value, csv="many_p"),
         Column("P(better)", lambda line: line[1].better, thousandths, csv="many_better"),
         Column("P(same)", lambda line: line[1].same, thousandths, csv="many_same"),
@@ -285,24 +278,13 @@ def intervals(runset: RunSet, comparison: Comparison, options: AnalysisOptions) 
         csv_only("pairs", lambda row: row.difference.pairs),
         Column("Mean", lambda row: row.difference.interval.mean, signed, csv="mean"),
         csv_only("difference_sd", lambda row: row.difference.sd),
-        Column(
+        bounds_column(
             "Paired t" if options.pairing == "paired" else "Welch (unpaired)",
             lambda row: row.difference.interval,
             bounds,
-            csv=bounds_of(lambda row: row.difference.interval),
         ),
-        Column(
-            "BCa bootstrap",
-            lambda row: row.difference.bootstrap,
-            bounds,
-            csv=bounds_of(lambda row: row.difference.bootstrap, "bootstrap_"),
-        ),
-        Column(
-            "Welch",
-            lambda row: row.difference.welch,
-            bounds,
-            csv=bounds_of(lambda row: row.difference.welch, "welch_"),
-        ),
+        bounds_column("BCa bootstrap", lambda row: row.difference.bootstrap, bounds, prefix="bootstrap_"),
+        bounds_column("Welch", lambda row: row.difference.welch, bounds, prefix="welch_"),
         Column("Correlation", lambda row: row.difference.gain.correlation, signed, csv="correlation"),
         Column(
             "Gain by pairing", lambda row: row.difference.gain.ratio, lambda ratio: table.times(ratio, 1), csv="ratio"

@@ -10,7 +10,7 @@ from hybridsep.report.settings import AnalysisOptions
 from hybridsep.report.table import (
     Column,
     Table,
-    bounds_of,
+    bounds_column,
     build,
     csv_only,
     dash,
@@ -36,13 +36,10 @@ def noise(runset: RunSet, comparison: Comparison, options: AnalysisOptions) -> T
         csv_only("way", lambda line: line[0]),
         Column("Pairs of baseline trials", lambda line: names[line[0]], wide=True),
         Column("Mean |d|", lambda line: line[1].mean, number, csv="mean"),
-        Column(f"Range, {percent(options.alpha)}", lambda line: line[1], span, csv=bounds_of(lambda line: line[1])),
+        bounds_column(f"Range, {percent(options.alpha)}", lambda line: line[1], span),
         Column("s over trials", lambda line: line[1].spread, number, csv="spread"),
         Column(
-            "2 s / sqrt(pi)",
-            lambda line: line[1].theory if line[0] == "own" else None,
-            number_or_dash,
-            csv="theory",
+            "2 s / sqrt(pi)", lambda line: line[1].theory if line[0] == "own" else None, number_or_dash, csv="theory"
         ),
         Column("Predicted |d|", lambda line: predicted.get(line[0]), number, csv="predicted"),
         Column("Trials", lambda line: line[1].n, csv="n"),
