@@ -1,6 +1,6 @@
 """Files that mean harm: each ends in a right result or one clear line, and no code in them ever runs.
 
-Here: run folders. Words: launch/test_hostile_words.py; archives, images and pickles of the original:
+Here: run folders. Words: launch/test_hostile_arguments.py; archives, images and pickles of the original:
 data/test_archive.py, test_images.py, test_layout.py, test_cifar10.py.
 HYBRIDSEP_SOAK=20 tries twenty times as many cases.
 """

@@ -77,15 +77,9 @@ def _prepared(override: str, *, sweep: bool) -> str:
     name = head.lstrip("+~")
     sign, key = head.removesuffix(name), name.partition("@")[0]
     kind, is_group = kind_of(Config, key.split(".")), key in groups() or key.startswith("hydra/")
-    if sign == "~":
-        if key in _OPTIONAL:
-            raise ConfigError(f"{override}: there is none unless you type {key}=NAME")
-        if kind is not None or is_group:
-            raise ConfigError(f"{override}: {key} cannot be left out; type {key}=VALUE")
+    if sign == "~" and kind is None and not is_group:
         return override
-    if not equals or not key:
-        raise ConfigError(f"{override!r} is not key=value: {_meant_by(override) or _HELP}")
-    _check_group(override, sign, key, text, is_group)
+    _check_shape(override, sign, key, text if equals else None)
     if key == "hydra.searchpath":
         for place in re.findall(r"file://([^],'\"]+)", text):
             check_own_files(Path(place))
@@ -99,28 +93,37 @@ def _prepared(override: str, *, sweep: bool) -> str:
         if kind is not None or is_group:
             raise refuse(key, text, _allowed(key)) from None
         reason = " ".join(str(error).split()).partition(" See https")[0]
-        as_text = f"; as text it is {_for_shell(quoted)}" if plain and key else ""
+        as_text = f"; as text it is {_for_shell(quoted)}" if plain else ""
         raise ConfigError(f"{override} cannot be read ({reason}){as_text}") from None
     if kind is None and not sign and not is_group and not key.startswith("hydra"):
         # Hydra would ask for a + before a key that no file has, a constructor's or a mistyped one: `resolve` knows.
-        override = f"++{override}"
+        return f"++{override}"
     values = value.list if isinstance(value, ChoiceSweep) else [value]
     if is_group and any(one is None or isinstance(one, list | dict) for one in values):
         several = next((one for one in values if isinstance(one, list) and len(one) > 1), [])
         order = f"; -m {key}={','.join(map(str, several))} does one after the other" if several else ""
         raise refuse(key, text, _allowed(key) + order)
-    if key == "trial" and isinstance(value, RangeSweep) and not sweep:
-        return quoted
     if is_text and isinstance(value, ChoiceSweep) and not all(isinstance(one, str) for one in values):
         return f"{sign}{name}={re.sub(r'[^,()]+', _quoted_number, text)}"
-    return quoted if is_text and isinstance(value, int | float) else override
+    one_range = key == "trial" and isinstance(value, RangeSweep) and not sweep
+    return quoted if one_range or (is_text and isinstance(value, int | float)) else override
 
 
-def _check_group(override: str, sign: str, key: str, text: str, is_group: bool) -> None:
+def _check_shape(override: str, sign: str, key: str, text: str | None) -> None:
+    """Raise ConfigError for an override that has no value, or a sign or a path that its key cannot have."""
+    if sign == "~":
+        there = (
+            f"there is none unless you type {key}=NAME"
+            if key in _OPTIONAL
+            else f"it cannot be left out; type {key}=VALUE"
+        )
+        raise ConfigError(f"{override}: {there}")
+    if text is None or not key:
+        raise ConfigError(f"{override!r} is not key=value: {_meant_by(override) or _HELP}")
     group, _, name = key.rpartition("/")
     if group in groups() and (config_dir() / key).is_dir():
         raise ConfigError(f"{override}: type {group}={name}/{text}")
-    if sign and is_group:
+    if sign and (key in groups() or key.startswith("hydra/")):
         raise ConfigError(f"{override}: type {key}={text}, without {sign}")
 
 
