@@ -137,7 +137,7 @@ class Claim:
 
 @dataclass
 class OpenPoint:
-    """Something the paper leaves open (PROTOCOL.md): our choice, and the configuration keys that say it.
+    """Something the paper leaves open (docs/protocol.md): our choice, and the configuration keys that say it.
 
     The choice is what experiment=figure4 composes for the baseline; `default` is for a key that it leaves to the data.
     """
