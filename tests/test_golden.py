@@ -107,11 +107,14 @@ def logits(tmp_path_factory):
     return trained(tmp_path_factory.mktemp("golden"))
 
 
+def close(logits: np.ndarray, golden: np.ndarray) -> bool:
+    # Other machines sum in another order; four steps carry that no further than the third digit.
+    return np.allclose(logits.astype(np.float32), golden.astype(np.float32), rtol=0.02, atol=0.02)
+
+
 @pytest.mark.parametrize("row", _ROWS)
 def test_a_tiny_training(logits, row):
-    wanted = np.load(GOLDEN / "logits.npz")[row].astype(np.float32)
-    # Other machines sum in another order; four steps carry that no further than the third digit.
-    np.testing.assert_allclose(logits[row].astype(np.float32), wanted, rtol=0.02, atol=0.02)
+    assert close(logits[row], np.load(GOLDEN / "logits.npz")[row])
 
 
 def test_the_same_bits_on_the_same_machine(logits):
@@ -128,7 +131,12 @@ if __name__ == "__main__":
     (GOLDEN / "configurations.json").write_text(json.dumps(composed(), indent=1) + "\n")
     with tempfile.TemporaryDirectory() as folder:
         fresh = trained(Path(folder))
-    np.savez_compressed(GOLDEN / "logits.npz", **fresh)
+    # What still agrees stays as it is, so that a new module changes no other row.
+    stored = dict(np.load(GOLDEN / "logits.npz")) if (GOLDEN / "logits.npz").exists() else {}
+    stored = {
+        row: stored[row] if row in stored and close(logits, stored[row]) else logits for row, logits in fresh.items()
+    }
+    np.savez_compressed(GOLDEN / "logits.npz", **stored)
     place = GOLDEN / "bits.json"
     bits = json.loads(place.read_text()) if place.exists() else {}
     place.write_text(json.dumps({**bits, machine(): digests(fresh)}, indent=1, sort_keys=True) + "\n")

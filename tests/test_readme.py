@@ -68,6 +68,13 @@ def test_every_experiment_is_in_the_table_of_experiments():
     assert {name for line in lines for name in re.findall(r"`(\w+)`", line)} == files
 
 
+def test_links_lead_to_files():
+    documents = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), ROOT / "results/README.md"]
+    links = [(file, link) for file in documents for link in re.findall(r"\]\(([^)#]+)", file.read_text())]
+    assert len(documents) > 10
+    assert not [(file.name, link) for file, link in links if ":" not in link and not (file.parent / link).exists()]
+
+
 def test_the_readme_is_short():
     assert len(README.splitlines()) <= 150
 

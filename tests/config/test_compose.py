@@ -78,11 +78,6 @@ def test_every_dataset_composes(compose, name):
     config.resolve(compose(f"data={name}", *["data.path=somewhere/cifar10-jpeg.tar.xz"] * takes_path))
 
 
-def test_every_file_begins_with_a_comment():
-    for path in config.config_dir().rglob("*.yaml"):
-        assert path.read_text().startswith("#"), path
-
-
 def test_names_of_datasets(compose):
     composed = compose("data=cifar10_jpeg", "data.path=a/cifar10-jpeg.tar.xz", "size=small", "schedule=cpu")
     assert (composed.data.name, composed.study) == ("cifar10-jpeg", "cifar10-jpeg-small-12ep")
