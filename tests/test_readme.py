@@ -73,6 +73,10 @@ def test_links_lead_to_files():
     links = [(file, link) for file in documents for link in re.findall(r"\]\(([^)#]+)", file.read_text())]
     assert len(documents) > 10
     assert not [(file.name, link) for file, link in links if ":" not in link and not (file.parent / link).exists()]
+    # A promise names the test that shows it.
+    tests = {path.relative_to(ROOT).as_posix() for path in (*ROOT.glob("scripts/*.py"), *ROOT.glob("tests/**/*.py"))}
+    shown = {name for file in documents for name in re.findall(r"\b(?:\w+/)*test_\w+\.py\b", file.read_text())}
+    assert shown and not [name for name in shown if not any(f"/{path}".endswith(f"/{name}") for path in tests)]
 
 
 def test_the_readme_is_short():
