@@ -229,13 +229,7 @@ def _row(
     if row == runset.baseline:
         change, mean_absolute = Difference(pairs=len(values)), 0.0 if runs else None
     else:
-        change = of_errors(
-            errors[row],
-            errors.get(runset.baseline, {}),
-            options,
-            bootstrap_rng=stream(options.seed, "bootstrap", runset.table, row),
-            permutation_rng=stream(options.seed, "permutation", runset.table, row),
-        )
+        change = _difference(runset, row, errors[row], errors.get(runset.baseline, {}), options)
         mean_absolute = change.absolute.mean_absolute if change.absolute else None
     return RowResult(
         row=row,
@@ -257,18 +251,11 @@ def _row(
     )
 
 
-def of_errors(
-    row: Errors,
-    baseline: Errors,
-    options: AnalysisOptions,
-    *,
-    bootstrap_rng: np.random.Generator,
-    permutation_rng: np.random.Generator,
-) -> Difference:
+def _difference(runset: RunSet, name: str, row: Errors, baseline: Errors, options: AnalysisOptions) -> Difference:
     """Return the difference of one row's errors from the baseline's by trial, before what the table adds."""
     samples, differences = samples_of(row, baseline, options.pairing)
-    alpha, resamples = options.alpha, options.resamples
-    paired = options.pairing == "paired"
+    alpha, resamples, paired = options.alpha, options.resamples, options.pairing == "paired"
+    rng, permutation_rng = (stream(options.seed, what, runset.table, name) for what in ("bootstrap", "permutation"))
     test = difference.difference_test(samples, alpha, resamples=resamples, rng=permutation_rng)
     both = [trial for trial in row if trial in baseline]
     of_row, of_baseline = np.array([[row[t], baseline[t]] for t in both]).reshape(-1, 2).T
@@ -278,7 +265,7 @@ def of_errors(
         absolute=difference.absolute(differences),
         sd=float(samples[0].std(ddof=1)) if paired and len(both) > 1 else None,
         interval=interval_of(samples, alpha),
-        bootstrap=difference.bootstrap_interval(samples, alpha, resamples=resamples, rng=bootstrap_rng),
+        bootstrap=difference.bootstrap_interval(samples, alpha, resamples=resamples, rng=rng),
         welch=difference.welch_interval(of_row, of_baseline, alpha),
         permutation=test.permutation,
         p=test.p,
