@@ -17,7 +17,6 @@ from hybridsep.runs.seeds import stream
 from hybridsep.statistics import agreement, difference, noise, power
 from hybridsep.statistics.agreement import McNemar
 from hybridsep.statistics.difference import Absolute, Equivalence, Interval, PairingGain, PermutationTest
-from hybridsep.statistics.machines import MachineEffect
 from hybridsep.statistics.many_to_one import ManyToOne, many_to_one
 from hybridsep.statistics.noise import MIN_TRIALS, NoiseFloor
 
@@ -115,7 +114,6 @@ class Comparison:
     predicted: power.IndependentErrors | None
     seed_disagreement: agreement.Disagreement
     distances: Distances | None
-    machines: list[MachineEffect]
     trials: list[TrialResult]
 
     @property
@@ -151,7 +149,6 @@ def compare(runset: RunSet, options: AnalysisOptions) -> Comparison:
         ),
         distances=distances.measure(runset, options),
         trials=[trial for row in runset.rows for trial in trials[row]],
-        machines=runset.machine_effects(),
     )
 
 
@@ -285,9 +282,8 @@ def in_table(rows: Sequence[RowResult], floors: Mapping[int, NoiseFloor], alpha:
     results = []
     for row, p, p_same in zip(rows, corrected, same, strict=True):
         equivalence = Equivalence(p_same, None if p_same is None else p_same < alpha)
-        floor = floors.get(row.difference.pairs)
-        if floor is not None and (floor.too_few or row.is_baseline or row.difference.pairs < MIN_TRIALS):
-            floor = None
+        floor = None if row.is_baseline or row.difference.pairs < MIN_TRIALS else floors.get(row.difference.pairs)
+        floor = None if floor is None or floor.too_few else floor
         beyond = None
         if floor and floor.high is not None and row.mean_absolute is not None and not row.spec.same_start:
             beyond = row.mean_absolute > floor.high
