@@ -66,7 +66,7 @@ if [ ! -e "$state/options" ]; then
     say "CANARY: trained, but $eager of 2 trials captured no graph, so without graphs"
     echo "cuda_graph=false" >"$state/options"
   else
-    say "CANARY: trained; $(grep -q '"gpu":' "$state"/canary/runs/canary/*/trial-00/record.json && echo captured || echo "no GPU, so nothing to capture")"
+    say "CANARY: trained; $(grep -q '"gpu": "' "$state"/canary/runs/canary/*/trial-00/record.json && echo captured || echo "no GPU, so nothing to capture")"
     : >"$state/options"
   fi
 fi

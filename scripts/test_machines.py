@@ -15,13 +15,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 COPIED = ("src", "conf", "tests", "pyproject.toml", "README.md")
-# Six rows from training to their table; then every kind of command and error, and what the machine is asked.
+# Six rows from training to their table; then every kind of command and error, and what the machine is words.
 STUDY = ("tests/launch/test_run.py::test_a_study_of_six_rows_from_training_to_its_table",)
 COMMANDS = ("tests/launch/test_run.py", "tests/runs/test_machine.py")
 
@@ -109,30 +108,20 @@ LINES = (
         environment={"TERM": "dumb"},
         prefix=("setsid", "--wait"),
     ),
-    Line("python3.12", "Python 3.12", "import sys; ok = sys.version_info[:2] == (3, 12)", python="python3.12"),
-    Line("python3.13", "Python 3.13", "import sys; ok = sys.version_info[:2] == (3, 13)", python="python3.13"),
     Line(
         "torch2.11",
-        "the oldest torch",
-        "import torch; ok = torch.__version__.startswith('2.11.')",
+        "the oldest torch, Python 3.12",
+        "import sys, torch; ok = torch.__version__.startswith('2.11.') and sys.version_info[:2] == (3, 12)",
         python="python3.12",
         packages=("torch==2.11.*", "torchvision==0.26.*"),
         tests=(*COMMANDS, "tests/train/test_graph.py"),
     ),
     Line(
         "torch2.15",
-        "the newest torch",
-        "import torch; ok = torch.__version__.startswith('2.15.')",
-        python="python3.12",
+        "the newest torch, Python 3.13",
+        "import sys, torch; ok = torch.__version__.startswith('2.15.') and sys.version_info[:2] == (3, 13)",
+        python="python3.13",
         packages=("torch==2.15.*", "torchvision==0.29.*"),
-        tests=(*COMMANDS, "tests/train/test_graph.py"),
-    ),
-    Line(
-        "torch2.14",
-        "torch 2.14",
-        "import torch; ok = torch.__version__.startswith('2.14.')",
-        python="python3.12",
-        packages=("torch==2.14.*", "torchvision==0.29.*"),
         tests=(*COMMANDS, "tests/train/test_graph.py"),
     ),
 )
@@ -162,7 +151,7 @@ def run(line: Line, place: Path) -> None:
     if line.user:
         if not shutil.which("runuser"):
             raise Skipped("there is no runuser")
-        give_to(line.user, place)
+        subprocess.run(["chown", "-R", line.user, place], check=True)
         variables |= {"HOME": str(place), "TMPDIR": str(place), "USER": line.user}
         prefix = ["runuser", "-u", line.user, "--", *prefix]
         if subprocess.run([*prefix, python, "-c", ""], capture_output=True, cwd=root).returncode:
@@ -196,10 +185,6 @@ def environment_with(line: Line, place: Path) -> Path:
     return python
 
 
-def give_to(user: str, place: Path) -> None:
-    subprocess.run(["chown", "-R", user, place], check=True)
-
-
 def path_without(program: str, folder: Path) -> str:
     """Return a PATH of one folder with links to every program but one."""
     folder.mkdir()
@@ -212,10 +197,10 @@ def path_without(program: str, folder: Path) -> str:
     return str(folder)
 
 
-def outcome(line: Line, runner: Callable[[Line, Path], None]) -> str:
+def outcome(line: Line) -> str:
     with tempfile.TemporaryDirectory(prefix="machine-", ignore_cleanup_errors=True) as place:
         try:
-            runner(line, Path(place))
+            run(line, Path(place))
         except Skipped as why:
             return f"skipped: {why}"
         except AssertionError as why:
@@ -227,17 +212,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="LINE", help=", ".join(line.name for line in LINES))
     parser.add_argument("--quick", action="store_true", help="only the lines that take seconds")
-    asked = parser.parse_args()
-    unknown = set(asked.names) - {line.name for line in LINES}
+    words = parser.parse_args()
+    unknown = set(words.names) - {line.name for line in LINES}
     if unknown:
         parser.error(f"no line is called {', '.join(sorted(unknown))}; there are {', '.join(x.name for x in LINES)}")
-    chosen = [x for x in LINES if (x.name in asked.names or not asked.names) and (x.quick or not asked.quick)]
+    chosen = [x for x in LINES if (x.name in words.names or not words.names) and (x.quick or not words.quick)]
     rows = []
     for line in chosen:
         began = time.monotonic()
-        said = outcome(line, run)
-        rows.append(f"| `{line.name}` | {line.condition} | {said} | {time.monotonic() - began:.0f} |")
-        print(f"{line.name}: {said}", file=sys.stderr, flush=True)
+        result = outcome(line)
+        rows.append(f"| `{line.name}` | {line.condition} | {result} | {time.monotonic() - began:.0f} |")
+        print(f"{line.name}: {result}", file=sys.stderr, flush=True)
     print("\n".join(["| line | condition | outcome | seconds |", "|---|---|---|--:|", *rows]))
     sys.exit(any("FAILED" in row for row in rows))
 

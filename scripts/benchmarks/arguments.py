@@ -5,7 +5,7 @@ import shlex
 import sys
 from collections.abc import Callable, Sequence
 
-from hybridsep.bench.session import Session
+from hybridsep.bench.output import Session
 from hybridsep.errors import UserError
 
 ROWS = ("separable", "inception", "resnext", "reformulated_inception", "separable_equivalent", "hybrid")

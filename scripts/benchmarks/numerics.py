@@ -1,7 +1,7 @@
 """`make bench-numerics`: what bfloat16 autocast changes against float32, per module, on the same weights and batch."""
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -14,13 +14,58 @@ from hybridsep.bench.workloads import RowWorkloads, TrialLoop
 from hybridsep.config import Config
 from hybridsep.data import Dataset
 from hybridsep.data.batches import normalise
-from hybridsep.report.table import Column, Table, build, number
+from hybridsep.report.table import Column, Table, build, number, thousandths
 from hybridsep.train import precision
 from hybridsep.train.step import DeviceData
 from scripts.benchmarks import arguments
 
 _NUDGE = 1e-6  # relative change of every initial weight in a third training, for comparison
 _LAST = 10  # steps whose mean loss tells where a short training has arrived
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What bfloat16 changes in one training step of a network.
+
+    `logits`: |bfloat16 - float32| / |float32|; `loss`: the same, of the scalar; `gradient_norm`: ratio of the norms;
+    `gradient_cosine`: of all gradients as one vector; `other_batch`: the same between two batches in float32, the size
+    of the noise that SGD lives with.
+    """
+
+    logits: float
+    loss: float
+    gradient_norm: float
+    gradient_cosine: float
+    other_batch: float
+
+
+@dataclass(frozen=True)
+class Row:
+    """Differences with the initial weights and after a short training in float32, and where short trainings end.
+
+    Of that training, the same one in bfloat16, and one in float32 whose initial weights were nudged by about 1e-6 of
+    themselves: the `loss` at the end, and the `distance` of the last two's weights from the first's, by the distance
+    that these came. Training magnifies any difference: what bfloat16 changes is to be held against what a nudge does.
+    """
+
+    row: str
+    title: str
+    initial: Difference
+    trained: Difference
+    loss: dict[str, float]
+    distance: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Numerics:
+    """All that was measured."""
+
+    size: str
+    batch: int
+    steps: int
+    learning_rate: float
+    native: bool  # bfloat16 on the device
+    rows: list[Row]
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -35,33 +80,19 @@ def main(words: Sequence[str] | None = None) -> None:
     session = arguments.session(given, "scripts.benchmarks.numerics", words)
     configs, device = rows.of_models(given.models, size=given.size, batch=given.batch), session.device
     dataset = rows.dataset(train=given.images)
-    lines = []
+    found = Numerics(given.size, given.batch, given.steps, given.learning_rate, session.bfloat16, [])
     for config in configs:
-        lines.append(measure(config, dataset, device, steps=given.steps, learning_rate=given.learning_rate))
-        cosine = lines[-1]["trained"]["gradient_cosine"]
+        row = measure(config, dataset, device, steps=given.steps, learning_rate=given.learning_rate)
+        found.rows.append(row)
+        cosine = row.trained.gradient_cosine
         output.say(f"{config.row}: cosine of the gradients after {given.steps} steps {cosine:.5f}")
-    found = {
-        "size": given.size,
-        "batch": given.batch,
-        "steps": given.steps,
-        "learning_rate": given.learning_rate,
-        "native": session.bfloat16,
-        "lines": lines,
-    }
     # Numbers of this kind differ little from device to device, but they do.
     labelled = device.type != "cpu" or given.label is not None
     session.write(f"numerics-{given.size}", found, _tables(found), timed=False, labelled=labelled)
 
 
-def measure(
-    config: Config, dataset: Dataset, device: torch.device, *, steps: int, learning_rate: float
-) -> dict[str, Any]:
-    """Return what bfloat16 changes in one network: with its initial weights, and after a short training in float32.
-
-    Also the loss at the end of that training, of the same one in bfloat16, and of one in float32 whose initial weights
-    were nudged by about 1e-6 of themselves; and how far their weights ended from those of the first. Training magnifies
-    any difference, so what bfloat16 changes is to be held against what a nudge changes.
-    """
+def measure(config: Config, dataset: Dataset, device: torch.device, *, steps: int, learning_rate: float) -> Row:
+    """Return what bfloat16 changes in one network."""
     workloads = RowWorkloads(config, dataset, device, learning_rate=learning_rate)
     # As on a GPU, also here: modules as they are drawn, so that the number format is all that differs.
     loops = {
@@ -70,23 +101,14 @@ def measure(
     }
     networks = {name: loop.training.network for name, loop in loops.items()}
     nudge(networks["nudged"])
-    data, batch = workloads.data, workloads.batch
     start = parameters(networks["float32"])
-    initial = compare(networks["float32"], data, batch)
+    initial = compare(networks["float32"], workloads.data, workloads.batch)
     losses = {name: train(loop, steps) for name, loop in loops.items()}
     ends = {name: parameters(network) for name, network in networks.items()}
-    trained = compare(networks["float32"], data, batch)
-    return {
-        "row": config.row,
-        "title": config.model.title,
-        "initial": initial,
-        "trained": trained,
-        "loss": losses,
-        "distance": {
-            name: float((ends[name] - ends["float32"]).norm() / (ends["float32"] - start).norm())
-            for name in ("bfloat16", "nudged")
-        },
-    }
+    trained = compare(networks["float32"], workloads.data, workloads.batch)
+    way = (ends["float32"] - start).norm()
+    distances = {name: float((ends[name] - ends["float32"]).norm() / way) for name in ("bfloat16", "nudged")}
+    return Row(config.row, config.model.title, initial, trained, losses, distances)
 
 
 @torch.no_grad()
@@ -108,24 +130,19 @@ def train(loop: TrialLoop, steps: int) -> float:
     return float(np.mean(losses[-_LAST:]))
 
 
-def compare(network: nn.Module, data: DeviceData, batch: int) -> dict[str, float]:
-    """Return how bfloat16 changes logits, loss and gradient of a network on its first training batch.
-
-    `logits`: |bfloat16 - float32| / |float32|; `loss`: the same, of the scalar; `gradient_norm`: ratio of the norms;
-    `gradient_cosine`: of all gradients as one vector; `other_batch`: the same between two batches in float32, the size
-    of the noise that SGD lives with. BatchNorm's statistics are left as they were.
-    """
+def compare(network: nn.Module, data: DeviceData, batch: int) -> Difference:
+    """Return what bfloat16 changes for a network on its first training batch; its BatchNorm statistics stay."""
     (logits, loss, gradient), (logits16, loss16, gradient16) = (
         outcome(network, data, batch, first=0, number_format=name) for name in ("float32", "bfloat16")
     )
     _, _, other = outcome(network, data, batch, first=batch, number_format="float32")
-    return {
-        "logits": float((logits16 - logits).norm() / logits.norm()),
-        "loss": abs(loss16 - loss) / loss,
-        "gradient_norm": float(gradient16.norm() / gradient.norm()),
-        "gradient_cosine": float(functional.cosine_similarity(gradient16, gradient, dim=0)),
-        "other_batch": float(functional.cosine_similarity(other, gradient, dim=0)),
-    }
+    return Difference(
+        float((logits16 - logits).norm() / logits.norm()),
+        abs(loss16 - loss) / loss,
+        float(gradient16.norm() / gradient.norm()),
+        float(functional.cosine_similarity(gradient16, gradient, dim=0)),
+        float(functional.cosine_similarity(other, gradient, dim=0)),
+    )
 
 
 def outcome(
@@ -141,8 +158,8 @@ def outcome(
     with precision.autocast(images.device, number_format):
         logits = functional_call(network, buffers, (images,)).float()
     loss = functional.cross_entropy(logits, labels)
-    found = torch.autograd.grad(loss, list(network.parameters()))
-    return logits.detach(), float(loss.detach()), torch.cat([part.double().flatten() for part in found])
+    gradients = torch.autograd.grad(loss, list(network.parameters()))
+    return logits.detach(), float(loss.detach()), torch.cat([part.double().flatten() for part in gradients])
 
 
 def parameters(network: nn.Module) -> Tensor:
@@ -150,41 +167,44 @@ def parameters(network: nn.Module) -> Tensor:
     return torch.cat([parameter.detach().double().flatten() for parameter in network.parameters()])
 
 
-def _tables(record: dict[str, Any]) -> list[Table]:
-    moments = {"initial": "at the start", "trained": f"after {record['steps']} steps"}
-    lines = [(line["row"], moment, line[moment]) for line in record["lines"] for moment in moments]
-    columns: list[Column[tuple[str, str, dict[str, float]]]] = [
+def _tables(found: Numerics) -> list[Table]:
+    lines = [
+        (row.row, when, difference)
+        for row in found.rows
+        for when, difference in (("at the start", row.initial), (f"after {found.steps} steps", row.trained))
+    ]
+    columns: list[Column[tuple[str, str, Difference]]] = [
         Column("Row", lambda line: line[0], wide=True),
-        Column("Weights", lambda line: moments[line[1]], wide=True),
-        Column("Logits", lambda line: line[2]["logits"], "{:.1e}".format),
-        Column("Loss", lambda line: line[2]["loss"], "{:.1e}".format),
-        Column("Norm", lambda line: line[2]["gradient_norm"], "{:.4f}".format),
-        Column("Cosine", lambda line: line[2]["gradient_cosine"], "{:.5f}".format),
-        Column("Other batch", lambda line: line[2]["other_batch"], "{:.3f}".format),
+        Column("Weights", lambda line: line[1], wide=True),
+        Column("Logits", lambda line: line[2].logits, "{:.1e}".format),
+        Column("Loss", lambda line: line[2].loss, "{:.1e}".format),
+        Column("Norm", lambda line: line[2].gradient_norm, "{:.4f}".format),
+        Column("Cosine", lambda line: line[2].gradient_cosine, "{:.5f}".format),
+        Column("Other batch", lambda line: line[2].other_batch, "{:.3f}".format),
     ]
     notes = [
         "The same weights and the same batch in float32 and under bfloat16 autocast (weights, BatchNorm's statistics"
         " and the loss stay in float32), in training mode. Logits and loss: relative difference. Norm: of the gradient,"
         " bfloat16 by float32. Cosine: between the two gradients. Other batch: the cosine between the gradients of two"
-        f" batches, both in float32, for comparison. The {record['steps']} steps were in float32.",
+        f" batches, both in float32, for comparison. The {found.steps} steps were in float32.",
     ]
-    ends: list[Column[dict[str, Any]]] = [
-        Column("Row", lambda line: line["row"], wide=True),
-        Column("Loss, float32", lambda line: line["loss"]["float32"], "{:.3f}".format),
-        Column("Loss, nudged", lambda line: line["loss"]["nudged"], "{:.3f}".format),
-        Column("Loss, bfloat16", lambda line: line["loss"]["bfloat16"], "{:.3f}".format),
-        Column("Distance, nudged", lambda line: line["distance"]["nudged"], number),
-        Column("Distance, bfloat16", lambda line: line["distance"]["bfloat16"], number),
+    ends: list[Column[Row]] = [
+        Column("Row", lambda row: row.row, wide=True),
+        Column("Loss, float32", lambda row: row.loss["float32"], thousandths),
+        Column("Loss, nudged", lambda row: row.loss["nudged"], thousandths),
+        Column("Loss, bfloat16", lambda row: row.loss["bfloat16"], thousandths),
+        Column("Distance, nudged", lambda row: row.distance["nudged"], number),
+        Column("Distance, bfloat16", lambda row: row.distance["bfloat16"], number),
     ]
     note = (
-        f"{record['steps']} steps at learning rate {record['learning_rate']:g} from the same start on the same batches,"
+        f"{found.steps} steps at learning rate {found.learning_rate:g} from the same start on the same batches,"
         f" one training each. Nudged: in float32, every initial weight changed by about {_NUDGE:g} of itself, because"
         f" training magnifies any difference. Loss: mean of the last {_LAST} training steps. Distance: between the"
         " weights at the end and those of float32, by the distance that these came from the start."
     )
     return [
         build("numerics", "What bfloat16 changes", columns, lines, notes=notes),
-        build("trained", "A short training in either format", ends, record["lines"], notes=[note]),
+        build("trained", "A short training in either format", ends, found.rows, notes=[note]),
     ]
 
 

@@ -7,45 +7,28 @@ Python takes to launch the operations one by one stands beside it.
 
 import functools
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import astuple, dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
+from hybridsep import config as configuration
 from hybridsep.bench import output, rows, variants
 from hybridsep.bench.workloads import RowWorkloads
 from hybridsep.config import Config
 from hybridsep.data import Dataset
+from hybridsep.errors import ConfigError
 from hybridsep.networks.cost import cost_of
 from hybridsep.report import table
-from hybridsep.report.table import Column, Table, count, number
+from hybridsep.report.table import Column, Table, count, number, thousandths
 from hybridsep.train import build
 from hybridsep.train.step import evaluation_batch, logits_of
 from scripts.benchmarks import arguments
+from scripts.benchmarks.traffic import Traffic, traffic
 
 _BYTES = 2  # of a bfloat16 value
 _PARAMETER_BYTES = 24
-
-# Kernels that read an argument once more than once, by the argument's place: batch normalisation first sums, then
-# normalises (forward: the input; backward: the gradient and the input); a convolution's backward pass reads the
-# gradient for the input's gradient and again for the weight's.
-_AGAIN = {
-    "native_batch_norm": (0,),
-    "_native_batch_norm_legit": (0,),
-    "_batch_norm_with_update": (0,),
-    "cudnn_batch_norm": (0,),
-    "native_batch_norm_backward": (0, 1),
-    "batch_norm_backward": (0, 1),
-    "cudnn_batch_norm_backward": (0, 1),
-    "convolution_backward": (0,),
-}
-_ONLY_WRITE = ("zero_", "fill_", "copy_", "bernoulli_", "normal_", "uniform_")
-_SELECT = ("index_select", "index")  # read as much as they write, not all they are given
-_PRODUCTS = ("convolution", "addmm", "mm", "bmm")
 
 
 @dataclass(frozen=True)
@@ -85,21 +68,15 @@ class Requirements:
     macs: int
     params: int
 
-    def training_bytes(self, batch: int) -> int:
-        """Bytes of one training step."""
-        return batch * _BYTES * (5 * self.activations + 3 * self.images) + _PARAMETER_BYTES * self.params
+    def training(self, batch: int) -> tuple[int, int]:
+        """Bytes and operations of one training step."""
+        moved = batch * _BYTES * (5 * self.activations + 3 * self.images) + _PARAMETER_BYTES * self.params
+        return moved, 6 * self.macs * batch
 
-    def training_flops(self, batch: int) -> int:
-        """Operations of one training step."""
-        return 6 * self.macs * batch
-
-    def evaluation_bytes(self, batch: int) -> int:
-        """Bytes of evaluating one batch."""
-        return batch * _BYTES * 2 * (self.activations + self.images) + 4 * self.params
-
-    def evaluation_flops(self, batch: int) -> int:
-        """Operations of evaluating one batch."""
-        return 2 * self.macs * batch
+    def evaluation(self, batch: int) -> tuple[int, int]:
+        """Bytes and operations of evaluating one batch."""
+        moved = batch * _BYTES * 2 * (self.activations + self.images) + 4 * self.params
+        return moved, 2 * self.macs * batch
 
 
 @dataclass(frozen=True)
@@ -152,6 +129,16 @@ class Line:
     chips: list[OnChip]
 
 
+@dataclass(frozen=True)
+class Roofline:
+    """All that was counted."""
+
+    size: str
+    batch: int
+    lines: list[Line]
+    chips: tuple[Chip, ...] = CHIPS
+
+
 def requirements(config: Config, *, classes: int, height: int) -> Requirements:
     """Return those of the network of a configuration, for images of `height` pixels before the crop."""
     side = config.augmentation.crop or height
@@ -161,73 +148,6 @@ def requirements(config: Config, *, classes: int, height: int) -> Requirements:
         activations = traffic(lambda: network(torch.empty(1, 3, side, side))).products
     cost = cost_of(network, side, side)
     return Requirements(activations, 3 * side * side, cost.macs, cost.params)
-
-
-@dataclass
-class Traffic:
-    """Bytes that operations read and write when nothing is fused: each reads its arguments and writes its results.
-
-    Views move nothing. `launches` counts operations that move data; some launch more than one kernel. `products` counts
-    the values that convolutions and matrix products put out.
-    """
-
-    read: int = 0
-    written: int = 0
-    launches: int = 0
-    products: int = 0
-
-
-def traffic(call: Callable[[], object]) -> Traffic:
-    """Return what the operations of `call` move. It runs in this thread, on any device."""
-    with _Counting() as counting:
-        call()
-    return counting.found
-
-
-class _Counting(TorchDispatchMode):
-    def __init__(self):
-        super().__init__()
-        self.found = Traffic()
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        result = func(*args, **(kwargs or {}))
-        schema = func._schema
-        if _is_view(schema):
-            return result
-        name = schema.name.split("::")[1]
-        written = _tensors(result)
-        if name in _PRODUCTS:
-            self.found.products += sum(tensor.numel() for tensor in written)
-        places = {tensor.untyped_storage()._cdata for tensor in written}
-        given = dict(zip((argument.name for argument in schema.arguments), args, strict=False)) | (kwargs or {})
-        read = 0
-        for place, argument in enumerate(each for each in schema.arguments if each.name in given):
-            tensors = _tensors(given[argument.name])
-            changed = argument.alias_info is not None and argument.alias_info.is_write
-            if changed:
-                written += [tensor for tensor in tensors if tensor.untyped_storage()._cdata not in places]
-            if not (changed and name in _ONLY_WRITE):
-                read += (2 if place in _AGAIN.get(name, ()) else 1) * sum(map(_bytes, tensors))
-        put_out = sum(map(_bytes, written))
-        if put_out:
-            self.found.read += min(read, 2 * put_out) if name in _SELECT else read
-            self.found.written += put_out
-            self.found.launches += 1
-        return result
-
-
-def _is_view(schema: Any) -> bool:
-    infos = [returned.alias_info for returned in schema.returns]
-    return bool(infos) and all(info is not None and not info.is_write for info in infos)
-
-
-def _tensors(tree: Any) -> list[Tensor]:
-    return [leaf for leaf in tree_leaves(tree) if isinstance(leaf, Tensor)]
-
-
-def _bytes(tensor: Tensor) -> int:
-    """Return the bytes behind a tensor; one expanded from fewer values stands on those."""
-    return min(tensor.numel() * tensor.element_size(), tensor.untyped_storage().nbytes())
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -245,7 +165,7 @@ def main(words: Sequence[str] | None = None) -> None:
     session = arguments.session(given, "scripts.benchmarks.roofline", words)
     lines: list[Line] = []
     for experiment in given.experiments:
-        models, trials = rows.of_experiment(experiment)
+        models, trials = of_experiment(experiment)
         for model in models:
             overrides = [f"experiment={experiment}", f"model={model}", f"size={given.size}"]
             config = rows.compose([*overrides, f"schedule.batch_size={given.batch}"])
@@ -253,12 +173,18 @@ def main(words: Sequence[str] | None = None) -> None:
             lines.append(line(config, experiment=experiment, trials=trials, **images))
             hours = lines[-1].chips[0].hours
             output.say(f"{experiment}, {config.row}: {hours.floor:.2f} to {hours.unfused:.2f} h for {trials} trials")
-    found = {"size": given.size, "batch": given.batch, "chips": list(map(asdict, CHIPS))}
+    roofline = Roofline(given.size, given.batch, lines)
     # Counted, so the numbers are no machine's.
-    tables = _tables(lines, session.command, size=given.size, batch=given.batch)
-    session.write(
-        f"floor-{given.size}", found | {"lines": list(map(asdict, lines))}, tables, timed=False, labelled=False
-    )
+    tables = _tables(roofline, session.command)
+    session.write(f"floor-{given.size}", roofline, tables, timed=False, labelled=False)
+
+
+def of_experiment(experiment: str) -> tuple[list[str], int]:
+    """Return `(rows, trials of each)` that an experiment's file sweeps over. Raises ConfigError."""
+    swept: Any = rows.composed([f"experiment={experiment}"], hydra_too=True).hydra.sweeper.params or {}
+    if "model" not in swept:
+        raise ConfigError(f"experiment={experiment} is not allowed: it names no models; figure4 does")
+    return str(swept.model).split(","), len(configuration.parse_trials(swept.get("trial", 0)))
 
 
 def line(config: Config, *, experiment: str, trials: int, train_images: int, test_images: int) -> Line:
@@ -267,37 +193,37 @@ def line(config: Config, *, experiment: str, trials: int, train_images: int, tes
     at_once = evaluation_batch(torch.device("cuda"))
     # Two steps an epoch, so that the second one draws no plan.
     dataset = rows.dataset(train=max(10, 2 * batch), test=at_once)
-    least = requirements(config, classes=len(dataset.classes), height=dataset.train_images.shape[1])
+    needs = requirements(config, classes=len(dataset.classes), height=dataset.train_images.shape[1])
     training, evaluating = unfused(config, dataset)
     steps, evaluations = train_images // batch, test_images / at_once
     chips = []
     for chip in CHIPS:
-        step = seconds(chip, floor_bytes=least.training_bytes(batch), flops=least.training_flops(batch), real=training)
-        evaluation = seconds(
-            chip, floor_bytes=least.evaluation_bytes(at_once), flops=least.evaluation_flops(at_once), real=evaluating
+        step, evaluation = (
+            seconds(chip, needs.training(batch), training),
+            seconds(chip, needs.evaluation(at_once), evaluating),
         )
         hours = (step * steps + evaluation * evaluations) * (trials * epochs / 3600)
         chips.append(OnChip(chip.name, step, hours))
     return Line(
-        experiment=experiment,
-        row=config.row,
-        title=config.model.title,
-        trials=trials,
-        epochs=epochs,
-        steps_per_epoch=steps,
-        params=least.params,
-        activations=least.activations,
-        macs=least.macs,
-        floor_bytes=least.training_bytes(batch),
-        unfused_bytes=training.read + training.written,
-        launches=training.launches,
-        chips=chips,
+        experiment,
+        config.row,
+        config.model.title,
+        trials,
+        epochs,
+        steps,
+        needs.params,
+        needs.activations,
+        needs.macs,
+        needs.training(batch)[0],
+        training.read + training.written,
+        training.launches,
+        chips,
     )
 
 
-def seconds(chip: Chip, *, floor_bytes: int, flops: int, real: Traffic) -> Times:
-    """Return the seconds of one step on the chip."""
-    memory, matrix = floor_bytes / chip.bytes_per_second, flops / chip.flops_per_second
+def seconds(chip: Chip, needs: tuple[int, int], real: Traffic) -> Times:
+    """Return the seconds of one step on the chip that needs so many bytes and operations, and moves `real`."""
+    memory, matrix = needs[0] / chip.bytes_per_second, needs[1] / chip.flops_per_second
     return Times(
         memory=memory,
         matrix=matrix,
@@ -323,23 +249,16 @@ def unfused(config: Config, dataset: Dataset) -> list[Traffic]:
         return [traffic(call) for call in (lambda: loop.run(1), evaluate)]
 
 
-def _giga(value: float) -> str:
-    return number(value / 1e9)
-
-
-def _milli(value: float | None) -> str:
-    return "" if value is None else number(1e3 * value, 3)
-
-
-def _tables(lines: Sequence[Line], command: str, *, size: str, batch: int) -> list[Table]:
+def _tables(roofline: Roofline, command: str) -> list[Table]:
+    lines = roofline.lines
     needs: list[Column[Line]] = [
         Column("Experiment", lambda line: line.experiment, wide=True, place="files"),
         Column("Row", lambda line: line.row, wide=True),
         Column("Params", lambda line: line.params, count),
         Column("Activations", lambda line: line.activations, count),
         Column("MACs", lambda line: line.macs, count),
-        Column("GB, floor", lambda line: line.floor_bytes, _giga),
-        Column("GB, unfused", lambda line: line.unfused_bytes, _giga),
+        Column("GB, floor", lambda line: line.floor_bytes / 1e9, number),
+        Column("GB, unfused", lambda line: line.unfused_bytes / 1e9, number),
         Column("Launches", lambda line: line.launches),
     ]
     example = lines[0]
@@ -350,8 +269,8 @@ def _tables(lines: Sequence[Line], command: str, *, size: str, batch: int) -> li
             f"{chip.name}: {chip.bytes_per_second / 1e12:g} TB/s, {chip.flops_per_second / 1e12:g} TFLOP/s in bfloat16."
             for chip in CHIPS
         ),
-        f"A row: {example.trials} trials x {example.epochs} epochs x {example.steps_per_epoch} steps of {batch} images,"
-        f" and an evaluation of the test images after each epoch. Size {size}.",
+        f"A row: {example.trials} trials x {example.epochs} epochs x {example.steps_per_epoch} steps of"
+        f" {roofline.batch} images, and an evaluation of the test images after each epoch. Size {roofline.size}.",
     )
     title = "What one image and one training step need"
     times = [_times(lines, place, chip) for place, chip in enumerate(CHIPS)]
@@ -359,32 +278,38 @@ def _tables(lines: Sequence[Line], command: str, *, size: str, batch: int) -> li
 
 
 @dataclass(frozen=True)
-class _RowOnChip:
-    """A row on one chip, or all rows of an experiment, which have no step."""
+class _Time:
+    """Times of a row of an experiment on a chip, or of all its rows."""
 
     experiment: str
     row: str
+    step: Times | None
     hours: Times
-    step: Times | None = None
 
 
 def _times(lines: Sequence[Line], place: int, chip: Chip) -> Table:
-    rows_on_chip = []
+    times: list[_Time] = []
     for experiment in dict.fromkeys(line.experiment for line in lines):
-        on_chip = [(line.row, line.chips[place]) for line in lines if line.experiment == experiment]
-        rows_on_chip += [_RowOnChip(experiment, row, each.hours, each.step) for row, each in on_chip]
-        total = functools.reduce(Times.__add__, (each.hours for _, each in on_chip))
-        rows_on_chip.append(_RowOnChip(experiment, f"{experiment}, all rows", total))
-    columns: list[Column[_RowOnChip]] = [
-        Column("Experiment", lambda line: line.experiment, wide=True, place="files"),
-        Column("Row", lambda line: line.row, wide=True),
-        Column("Memory, ms", lambda line: line.step.memory if line.step else None, _milli),
-        Column("Matrix, ms", lambda line: line.step.matrix if line.step else None, _milli),
-        Column("Launch, ms", lambda line: line.step.launching if line.step else None, _milli),
-        Column("Floor, h", lambda line: line.hours.floor, number),
-        Column("Sum, h", lambda line: line.hours.sum, number),
-        Column("Unfused, h", lambda line: line.hours.unfused, number),
-        Column("Launch, h", lambda line: line.hours.launching, number),
+        rows_of_it = [line for line in lines if line.experiment == experiment]
+        on_chip = [line.chips[place] for line in rows_of_it]
+        for line, here in zip(rows_of_it, on_chip, strict=True):
+            times.append(_Time(experiment, line.row, here.step, here.hours))
+        total = functools.reduce(Times.__add__, (here.hours for here in on_chip))
+        times.append(_Time(experiment, f"{experiment}, all rows", None, total))
+
+    def milliseconds(part: Callable[[Times], float]) -> Callable[[_Time], str]:
+        return lambda time: thousandths(1e3 * part(time.step)) if time.step else ""
+
+    columns: list[Column[_Time]] = [
+        Column("Experiment", lambda time: time.experiment, wide=True, place="files"),
+        Column("Row", lambda time: time.row, wide=True),
+        Column("Memory, ms", milliseconds(lambda step: step.memory)),
+        Column("Matrix, ms", milliseconds(lambda step: step.matrix)),
+        Column("Launch, ms", milliseconds(lambda step: step.launching)),
+        Column("Floor, h", lambda time: time.hours.floor, number),
+        Column("Sum, h", lambda time: time.hours.sum, number),
+        Column("Unfused, h", lambda time: time.hours.unfused, number),
+        Column("Launch, h", lambda time: time.hours.launching, number),
     ]
     notes = (
         "Floor: every convolution's output written and read once forward, read once more backward, its gradient written"
@@ -398,8 +323,9 @@ def _times(lines: Sequence[Line], place: int, chip: Chip) -> Table:
         " one; a captured graph takes that away.",
     )
     last = place == len(CHIPS) - 1
-    name = chip.name.split()[-1].lower()
-    return table.build(name, f"Times on {chip.name}", columns, rows_on_chip, notes=notes if last else ())
+    return table.build(
+        chip.name.split()[-1].lower(), f"Times on {chip.name}", columns, times, notes=notes if last else ()
+    )
 
 
 if __name__ == "__main__":

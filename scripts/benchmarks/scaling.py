@@ -10,8 +10,8 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from tests import made_runs
 
@@ -34,6 +34,33 @@ print(json.dumps([seconds, processor, peak, os.waitstatus_to_exitcode(status)]))
 """
 
 
+@dataclass(frozen=True)
+class Usage:
+    """What a command took from its start to its end; `peak_bytes` is its largest resident set."""
+
+    seconds: float
+    processor_seconds: float
+    peak_bytes: int
+
+
+@dataclass(frozen=True)
+class Line:
+    """A command, over what it was repeated, and with how much of it."""
+
+    command: str
+    over: str
+    value: int
+    size: str  # that value in words
+    usage: Usage
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """All that was measured."""
+
+    lines: list[Line]
+
+
 def main(words: Sequence[str] | None = None) -> None:
     """Measure every command once, print the table and write it. Raises ConfigError, RecordError."""
     parser = arguments.parser("Time and memory of whole commands.", models=False)
@@ -47,13 +74,13 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--images", type=arguments.positive, default=10_000, help="test images in each folder")
     given = parser.parse_args(words)
     session = arguments.session(given, "scripts.benchmarks.scaling", words)
+    lines = []
     with tempfile.TemporaryDirectory() as folder:
-        lines = []
-        for line in _measured(given, Path(folder)):
-            output.say(f"{line['command']}, {line['size']}: {line['seconds']:.1f} s, {byte_count(line['peak_bytes'])}")
+        for line in _measurements(given, Path(folder)):
+            usage = line.usage
+            output.say(f"{line.command}, {line.size}: {usage.seconds:.1f} s, {byte_count(usage.peak_bytes)}")
             lines.append(line)
-    found = {"lines": lines}
-    session.write("scaling", found, [_table(found)])
+    session.write("scaling", Scaling(lines), [_table(lines)])
 
 
 def shape(text: str) -> tuple[int, int, int]:
@@ -64,23 +91,20 @@ def shape(text: str) -> tuple[int, int, int]:
     return studies, rows, trials
 
 
-def measure(words: list[str]) -> dict[str, Any]:
-    """Run `python WORDS` and return its seconds, processor seconds, peak resident bytes and what it said if it failed.
-
-    Raises ConfigError, with the last line that it said, when it fails.
-    """
+def measure(words: list[str]) -> Usage:
+    """Run `python WORDS` and return what it took. Raises ConfigError, with its last line, when it fails."""
     called = subprocess.run(
         [sys.executable, "-S", "-c", _WAIT, sys.executable, *words], capture_output=True, text=True, check=True
     )
     # The command's own output comes first.
     seconds, processor, peak, status = json.loads(called.stdout.splitlines()[-1])
     if status:
-        said = (called.stderr.strip() or called.stdout.strip()).splitlines()[-1]
-        raise ConfigError(f"python {' '.join(words)} ended with status {status}: {said}")
-    return {"seconds": seconds, "processor_seconds": processor, "peak_bytes": peak}
+        message = (called.stderr.strip() or called.stdout.strip()).splitlines()[-1]
+        raise ConfigError(f"python {' '.join(words)} ended with status {status}: {message}")
+    return Usage(seconds, processor, peak)
 
 
-def _measured(given: argparse.Namespace, folder: Path) -> Iterator[dict[str, Any]]:
+def _measurements(given: argparse.Namespace, folder: Path) -> Iterator[Line]:
     training = [
         "data=synthetic",
         "size=tiny",
@@ -92,38 +116,32 @@ def _measured(given: argparse.Namespace, folder: Path) -> Iterator[dict[str, Any
         f"threads={given.threads or 'null'}",
     ]
 
-    def train(place: str, trials: int, *words: str) -> dict[str, Any]:
+    def train(place: str, trials: int, *words: str) -> Usage:
         places = [f"results={folder / place}", f"data_dir={folder / 'data'}", f"trial=0..{trials - 1}"]
         return measure(["-m", "hybridsep.run", *training, *places, *words])
 
     for trials in given.trials:
-        found = train(f"trials{trials}", trials)
-        yield {"command": "run", "over": "trials", "size": f"{trials} trials", "value": trials, **found}
+        yield Line("run", "trials", trials, f"{trials} trials", train(f"trials{trials}", trials))
     for factor in given.widths:
         widths = ",".join(str(width * factor) for width in _WIDTHS)
-        found = train(f"width{factor}", _TRIALS_OF_A_WIDTH, f"size.widths=[{widths}]")
-        said = f"widths x {factor}, {_TRIALS_OF_A_WIDTH} trials"
-        yield {"command": "run", "over": "widths", "size": said, "value": factor, **found}
+        usage = train(f"width{factor}", _TRIALS_OF_A_WIDTH, f"size.widths=[{widths}]")
+        yield Line("run", "widths", factor, f"widths x {factor}, {_TRIALS_OF_A_WIDTH} trials", usage)
     for studies, rows, trials in given.folders:
         results = folder / f"report{studies}x{rows}x{trials}"
         count = made_runs.fill(results, studies=studies, rows=rows, trials=trials, images=given.images)
-        found = measure(["-m", "hybridsep.report", f"results={results}"])
-        said = f"{count} runs ({studies} studies x {rows} rows x {trials} trials)"
-        yield {"command": "report", "over": "runs", "size": said, "value": count, **found}
+        usage = measure(["-m", "hybridsep.report", f"results={results}"])
+        yield Line("report", "runs", count, f"{count} runs ({studies} studies x {rows} rows x {trials} trials)", usage)
 
 
-def _table(record: dict[str, Any]) -> Table:
-    first: dict[str, float] = {}
-    lines = [
-        {**line, "ratio": line["seconds"] / first.setdefault(line["over"], line["seconds"])} for line in record["lines"]
-    ]
-    columns: list[Column[dict[str, Any]]] = [
-        Column("Command", lambda line: line["command"], wide=True),
-        Column("Over", lambda line: line["size"], wide=True),
-        Column("Seconds", lambda line: line["seconds"], tenth),
-        Column("Of processor", lambda line: line["processor_seconds"], tenth),
-        Column("Ratio", lambda line: line["ratio"], times),
-        Column("Peak memory", lambda line: line["peak_bytes"], byte_count),
+def _table(lines: Sequence[Line]) -> Table:
+    first = {line.over: line.usage.seconds for line in reversed(lines)}
+    columns: list[Column[Line]] = [
+        Column("Command", lambda line: line.command, wide=True),
+        Column("Over", lambda line: line.size, wide=True),
+        Column("Seconds", lambda line: line.usage.seconds, tenth),
+        Column("Of processor", lambda line: line.usage.processor_seconds, tenth),
+        Column("Ratio", lambda line: line.usage.seconds / first[line.over], times),
+        Column("Peak memory", lambda line: line.usage.peak_bytes, byte_count),
     ]
     notes = [
         "Whole commands, from start to end, once each (n = 1): imports, data, training or reading, files. Ratio: to the"

@@ -5,9 +5,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import dataclass
 
-from hybridsep.bench.timing import Spread, spread
+from hybridsep.bench.timing import spread
 from hybridsep.errors import ConfigError
 from hybridsep.report.table import Column, Table, around, build
 from scripts.benchmarks import arguments, scaling
@@ -27,6 +27,13 @@ _ONE_STEP = (
 _HELPS = ("run", "report", "bench")
 
 
+@dataclass(frozen=True)
+class Startup:
+    """Seconds of each command in every round."""
+
+    seconds: dict[str, list[float]]
+
+
 def main(words: Sequence[str] | None = None) -> None:
     """Start every command, print the table and write it. Raises ConfigError, RecordError."""
     parser = arguments.parser("How long the commands take to start.", models=False)
@@ -34,30 +41,27 @@ def main(words: Sequence[str] | None = None) -> None:
     given = parser.parse_args(words)
     session = arguments.session(given, "scripts.benchmarks.startup", words)
     # Before the session takes a GPU, which is then not there for the processes that are started.
-    starts = measure(device=given.device, starts=given.starts)
-    record = {"starts": [{"what": what, "seconds": asdict(seconds)} for what, seconds in starts.items()]}
-    session.write("startup", record, [_table(starts)])
+    found = measure(device=given.device, starts=given.starts)
+    session.write("startup", found, [_table(found)])
 
 
-def measure(*, device: str, starts: int) -> dict[str, Spread]:
-    """Return the seconds that each start takes; in every round each command is started once.
+def measure(*, device: str, starts: int) -> Startup:
+    """Start each command once in every round; the first round, which fills the page cache, is not counted.
 
-    The first round, which fills the page cache, is not counted. Raises ConfigError when a command fails.
+    Raises ConfigError when a command fails.
     """
-    found: dict[str, list[float]] = {}
+    seconds: dict[str, list[float]] = {}
     for number in range(starts + 1):
         taken = {
-            f"{module} --help": scaling.measure(["-m", f"hybridsep.{module}", "--help"])["seconds"] for module in _HELPS
+            f"{module} --help": scaling.measure(["-m", f"hybridsep.{module}", "--help"]).seconds for module in _HELPS
         }
-        first, whole = _training(device)
-        taken |= {"run, to the first step": first, "run, a trial of one step, to its end": whole}
-        for what, seconds in taken.items():
-            if number:
-                found.setdefault(what, []).append(seconds)
-    return {what: spread(seconds) for what, seconds in found.items()}
+        taken["run, to the first step"], taken["run, a trial of one step, to its end"] = training(device)
+        for command, value in taken.items():
+            seconds.setdefault(command, []).extend([value] if number else [])
+    return Startup(seconds)
 
 
-def _training(device: str) -> tuple[float, float]:
+def training(device: str) -> tuple[float, float]:
     """Return the seconds until the run program says that it begins to train, and until it has ended."""
     first = None
     with tempfile.TemporaryDirectory() as folder:
@@ -76,13 +80,14 @@ def _training(device: str) -> tuple[float, float]:
     return first, whole
 
 
-def _table(starts: dict[str, Spread]) -> Table:
-    columns: list[Column[tuple[str, Spread]]] = [
+def _table(found: Startup) -> Table:
+    columns: list[Column[tuple[str, list[float]]]] = [
         Column("Command", lambda line: line[0], wide=True),
-        Column("Seconds", lambda line: line[1], lambda seconds: around(seconds.median, seconds.iqr)),
+        Column("Seconds", lambda line: spread(line[1]), lambda seconds: around(seconds.median, seconds.iqr)),
     ]
-    note = f"Median ± half the interquartile range of {next(iter(starts.values())).n} starts, files in the page cache."
-    return build("starts", "Start-up", columns, list(starts.items()), notes=[note])
+    lines = list(found.seconds.items())
+    note = f"Median ± half the interquartile range of {len(lines[0][1])} starts, files in the page cache."
+    return build("starts", "Start-up", columns, lines, notes=[note])
 
 
 if __name__ == "__main__":

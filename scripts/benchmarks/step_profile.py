@@ -5,8 +5,8 @@ captured graph replays; on a CPU the own time of the operations.
 """
 
 import os
-from collections.abc import Sequence
-from operator import itemgetter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -38,6 +38,26 @@ KINDS = (*(direction for kind in _CONVOLUTIONS for direction in _both(kind)), *_
 _FILLING = 3  # profiled steps that do not count
 
 
+@dataclass(frozen=True)
+class Row:
+    """Milliseconds of a step of one model, and the `shares` of `KINDS` in it."""
+
+    row: str
+    title: str
+    milliseconds: float
+    shares: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Profile:
+    """All that was measured."""
+
+    size: str
+    batch: int
+    steps: int
+    rows: list[Row]
+
+
 def main(words: Sequence[str] | None = None) -> None:
     """Profile every model, print the table and write it. Raises ConfigError, RecordError."""
     parser = arguments.parser("Where the time of a training step goes, per kind of operation.")
@@ -50,23 +70,19 @@ def main(words: Sequence[str] | None = None) -> None:
     configs = rows.of_models(given.models, size=given.size, batch=given.batch)
     dataset = rows.dataset(train=max(10, 4 * given.batch))
     variant = variants.ours(bfloat16=session.bfloat16, fast=session.device.type == "cpu")
-    lines = []
+    found = Profile(given.size, given.batch, given.steps, [])
     for config in configs:
         loop = RowWorkloads(config, dataset, session.device).trial(variant)
-        found = shares(loop, session.device, steps=given.steps, untimed=given.untimed)
-        lines.append({"row": config.row, "title": config.model.title, **found})
-        output.say(f"{config.row}: {lines[-1]['milliseconds']:.1f} ms a step")
-    found = {
-        "size": given.size,
-        "batch": given.batch,
-        "steps": given.steps,
-        "lines": lines,
-    }
+        spent = milliseconds(loop, session.device, steps=given.steps, untimed=given.untimed)
+        total = sum(spent.values())
+        shares = {kind: part / total for kind, part in spent.items()}
+        found.rows.append(Row(config.row, config.model.title, total, shares))
+        output.say(f"{config.row}: {total:.1f} ms a step")
     session.write(f"profile-{given.size}", found, [_table(found)])
 
 
-def shares(loop: Workload, device: torch.device, *, steps: int, untimed: int) -> dict[str, Any]:
-    """Return `milliseconds` of a step and the shares of `KINDS` in it, over `steps` steps.
+def milliseconds(loop: Workload, device: torch.device, *, steps: int, untimed: int) -> dict[str, float]:
+    """Return the milliseconds of each of `KINDS` in a step, over `steps` steps.
 
     `untimed` ones, which fill memory and caches, come before, and a few that make room for the profiler's own notes.
     """
@@ -93,11 +109,7 @@ def shares(loop: Workload, device: torch.device, *, steps: int, untimed: int) ->
             operations = [event for event in events if event.device_type == DeviceType.CPU]
             for event in operations:
                 spent[kind_of(event.key, event.input_shapes)] += getattr(event, measure)
-    total = sum(spent.values())
-    return {
-        "milliseconds": total / steps / 1e3,
-        "shares": {kind: spent[kind] / total for kind in KINDS},
-    }
+    return {kind: microseconds / steps / 1e3 for kind, microseconds in spent.items()}
 
 
 def kind_of(name: str, shapes: Sequence[Any]) -> str:
@@ -116,28 +128,26 @@ def _convolution(in_chs: int, weight: Sequence[int]) -> str:
     return "1x1" if weight[2] == 1 else "3x3"
 
 
-def _table(record: dict[str, Any]) -> Table:
-    lines = []
-    for line in record["lines"]:
-        shares = line["shares"]
-        together = {kind: sum(shares[part] for part in _both(kind)) for kind in _CONVOLUTIONS}
-        together["backward"] = sum(shares[_both(kind)[1]] for kind in _CONVOLUTIONS)
-        lines.append({**line, **shares, **together})
-    names = {"activation": "Act", "pooling": "Pool", "optimiser": "SGD"}
-    kinds = (*_CONVOLUTIONS, "backward", *_OTHERS, "rest")
-    columns: list[Column[dict[str, Any]]] = [
-        Column("Row", lambda line: line["row"], wide=True),
-        Column("ms", lambda line: line["milliseconds"], tenth),
-        *(Column[dict[str, Any]](names.get(kind, kind.capitalize()), itemgetter(kind), percentage) for kind in kinds),
+def _table(found: Profile) -> Table:
+    def share(*kinds: str) -> Callable[[Row], float]:
+        return lambda row: sum(row.shares[kind] for kind in kinds)
+
+    headings = {"activation": "Act", "pooling": "Pool", "optimiser": "SGD"}
+    columns: list[Column[Row]] = [
+        Column("Row", lambda row: row.row, wide=True),
+        Column("ms", lambda row: row.milliseconds, tenth),
+        *(Column(kind.capitalize(), share(*_both(kind)), percentage) for kind in _CONVOLUTIONS),
+        Column("Backward", share(*(_both(kind)[1] for kind in _CONVOLUTIONS)), percentage),
+        *(Column(headings.get(kind, kind.capitalize()), share(kind), percentage) for kind in (*_OTHERS, "rest")),
     ]
     notes = [
-        f"Shares of the operations' own time in {record['steps']} steps of one trial, by torch.profiler. It adds to the"
+        f"Shares of the operations' own time in {found.steps} steps of one trial, by torch.profiler. It adds to the"
         " time of each, so this is good for shares and not for speed (`bench throughput`). Depthwise to 3x3: forward"
         " and backward of convolutions; Inception's average pooling is carried out as a depthwise one on a CPU."
         " Backward: of all convolutions together. Pool: with the clearing of its gradient. Copies: casts to bfloat16,"
         " changes of layout, concatenation.",
     ]
-    return build("profile", "Where the time of a step goes", columns, lines, notes=notes)
+    return build("profile", "Where the time of a step goes", columns, found.rows, notes=notes)
 
 
 if __name__ == "__main__":

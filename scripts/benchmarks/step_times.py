@@ -7,8 +7,7 @@ graphs. It stops when its seconds are over and keeps what it has. The last line 
 import statistics
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field, replace
 
 import torch
 
@@ -17,7 +16,6 @@ from hybridsep.bench import output, rows, variants
 from hybridsep.bench.timing import time_block
 from hybridsep.bench.workloads import RowWorkloads
 from hybridsep.errors import ConfigError
-from hybridsep.modules.fast import has_fast
 from hybridsep.report.table import Column, Table, build, percentage, thousandths, whole
 from scripts.benchmarks import arguments, gpu, roofline
 
@@ -58,7 +56,7 @@ class StepTime:
 
 
 @dataclass(frozen=True)
-class Measured:
+class StepTimes:
     """Step times so far. `floors`: the least milliseconds of a step, by what the GPU was measured to reach."""
 
     size: str
@@ -67,11 +65,6 @@ class Measured:
     floors: dict[str, float] = field(default_factory=dict)
     times: list[StepTime] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
-
-    def as_json(self) -> dict[str, Any]:
-        """Return what the record says."""
-        times = [asdict(each) | {"name": each.way.name, "median": each.median} for each in self.times]
-        return asdict(self) | {"times": times}
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -95,13 +88,12 @@ def main(words: Sequence[str] | None = None) -> None:
     data = rows.dataset(train=max(2048, 2 * given.batch))
     workloads = {config.row: RowWorkloads(config, data, device) for config in configs}
     reached = gpu.reached(device) if on_gpu else None
-    found = Measured(given.size, given.batch, reached)
+    found = StepTimes(given.size, given.batch, reached)
     if reached:
         for config in configs:
             least = roofline.requirements(config, classes=len(data.classes), height=data.train_images.shape[1])
-            needs = least.training_bytes(given.batch), least.training_flops(given.batch)
-            found.floors[config.row] = 1e3 * reached.floor(*needs)
-    for row, way in ways(workloads, most, device):
+            found.floors[config.row] = 1e3 * reached.floor(*least.training(given.batch))
+    for row, way in ways(workloads, most):
         if time.monotonic() - begun > given.seconds and len(found.times) >= len(workloads):
             break
         try:
@@ -114,8 +106,8 @@ def main(words: Sequence[str] | None = None) -> None:
             continue
         found.times.append(measured)
         output.say(f"{row}, {way.name}: {measured.median:.3f} ms a step and trial")
-        session.write(f"steps-{given.size}", found.as_json(), [_table(found)], missing=["the ways that follow"])
-    session.write(f"steps-{given.size}", found.as_json(), [_table(found)])
+        session.write(f"steps-{given.size}", found, [_table(found)], missing=["the ways that follow"])
+    session.write(f"steps-{given.size}", found, [_table(found)])
     studied = list(workloads)[: given.studied]
     first = {each.row: each.median for each in reversed(found.times) if each.way == Way(most)}
     if missing := [row for row in studied if row not in first]:
@@ -133,13 +125,11 @@ def trials_of(overrides: Sequence[str]) -> int:
     return len(configuration.parse_trials(asked[-1])) if asked else 10
 
 
-def ways(workloads: dict[str, RowWorkloads], most: int, device: torch.device) -> Iterator[tuple[str, Way]]:
+def ways(workloads: dict[str, RowWorkloads], most: int) -> Iterator[tuple[str, Way]]:
     """Return what is measured, what a study has to know first: every row as it trains today, then one change each."""
     yield from ((row, Way(most)) for row in workloads)
     for row, workload in workloads.items():
-        with torch.device("meta"):  # only its layers are asked for
-            network = workload.build()
-        if has_fast(network, device):
+        if workload.has_fast:
             yield row, Way(most, fast=True)
     yield from ((row, Way(most, deterministic=False)) for row in workloads)
     for at_once in (1, 4):
@@ -172,29 +162,24 @@ def epochs_that_fit(seconds: float, epoch: float, *, rows: int) -> int:
     return max(1, int((seconds - _SECONDS_OF_A_ROW * rows) * _IN_HAND / epoch))
 
 
-def _table(found: Measured) -> Table:
-    floor = found.floors
+def _table(found: StepTimes) -> Table:
+    def blocks(each: StepTime) -> str:
+        return f"{thousandths(min(each.milliseconds))} to {thousandths(max(each.milliseconds))}"
+
     columns: list[Column[StepTime]] = [
         Column("Row", lambda each: each.row, wide=True),
         Column("Way", lambda each: each.way.name, wide=True),
         Column("ms a step", lambda each: each.median, thousandths),
-        Column(
-            "Blocks", lambda each: f"{thousandths(min(each.milliseconds))} to {thousandths(max(each.milliseconds))}"
-        ),
+        Column("Blocks", blocks),
         Column("Images/s", lambda each: 1e3 * found.batch / each.median, whole),
-    ]
-    floors: list[Column[StepTime]] = [
-        Column("Floor, ms", lambda each: floor.get(each.row), lambda ms: thousandths(ms) if ms else ""),
-        Column(
-            "Of it",
-            lambda each: floor[each.row] / each.median if each.row in floor else None,
-            lambda share: percentage(share) if share else "",
-        ),
     ]
     notes = ["ms a step: of one trial, median of five blocks. Deterministic kernels unless another way is named."]
     if found.reached:
         copy, product = found.reached.bytes_per_second / 1e12, found.reached.flops_per_second / 1e12
-        columns += floors
+        columns += [
+            Column("Floor, ms", lambda each: found.floors[each.row], thousandths),
+            Column("Of it", lambda each: found.floors[each.row] / each.median, percentage),
+        ]
         notes.append(
             "Floor: the larger of the bytes that a step needs (scripts/benchmarks/roofline.py) at the rate of a 1 GiB"
             f" copy, {copy:.2f} TB/s, and its operations at that of an 8192-wide product, {product:.0f} TFLOP/s, both"

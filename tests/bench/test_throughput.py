@@ -7,7 +7,7 @@ import pytest
 from hybridsep.bench import throughput
 from hybridsep.bench.__main__ import main
 from hybridsep.bench.throughput_tables import Row, Way, compared
-from hybridsep.bench.variants import ablation
+from hybridsep.bench.variants import Variant, ablation
 
 HERE = {"gpu": False, "bfloat16": True, "glibc": True, "fast": False, "compiled": False}
 MISSING_ON_A_GPU = {"+ freed memory kept"}
@@ -19,24 +19,24 @@ def test_throughput_and_its_files(tmp_path, capsys):
     assert main(["throughput", *words]) == 0, capsys.readouterr().err
     record = json.loads((tmp_path / "bench/throughput-tiny-cpu.json").read_text())
     assert record["machine"]["threads"] == 1 and record["versions"]["torch"] and record["busy_elsewhere"] >= 0
-    ways = {way["name"]: way for way in record["models"][0]["ways"]}
+    ways = {way["variant"]["name"]: way for way in record["models"][0]["ways"]}
     assert list(ways) == [variant.name for variant in ablation(at_once=record["at_once"], **HERE)]
     for name, way in ways.items():
         if "CUDA" in name:
-            assert way["missing"] == "needs a GPU"
-        elif not way["missing"]:
-            assert way["images_per_second"]["n"] == 2 and way["memory_bytes"] > 4 * record["models"][0]["params"]
-    assert ways["usual loop"]["ratio"] == {"median": 1.0, "iqr": 0.0, "n": 2}
-    assert 0 < ways["usual loop"]["data_share"]["median"] < 1
+            assert way["variant"]["missing"] == "needs a GPU"
+        elif not way["variant"]["missing"]:
+            assert len(way["rates"]) == 2 and way["memory_bytes"] > 4 * record["models"][0]["params"]
+    assert ways["usual loop"]["ratios"] == [1.0, 1.0]
+    assert 0 < min(ways["usual loop"]["data_shares"]) <= max(ways["usual loop"]["data_shares"]) < 1
     text = (tmp_path / "bench/throughput-tiny-cpu.md").read_text()
     assert f"`python -m hybridsep.bench throughput {' '.join(words)}`" in text and text.count("needs a GPU") == 1
 
 
 def test_a_row_is_kept_as_soon_as_it_is_measured(tmp_path, capsys, monkeypatch):
-    def measure(config, *_, **__):
-        if config.row == "resnext":
+    def measure(workloads, *_):
+        if workloads.config.row == "resnext":
             raise KeyboardInterrupt
-        return measured(config, *_, **__)
+        return measured(workloads, *_)
 
     measured = throughput._measure
     monkeypatch.setattr(throughput, "_measure", measure)
@@ -58,10 +58,10 @@ def test_a_row_is_kept_as_soon_as_it_is_measured(tmp_path, capsys, monkeypatch):
 def test_all_rows_together_are_their_harmonic_mean():
     def row(name, usual, best):
         ways = [
-            Way("usual loop", rounds=usual),
-            Way("ours", rounds=best),
-            Way("compiled", rounds=[1e9, 1e9], aside=True),
-            Way("CUDA graph", missing="needs a GPU"),
+            Way(Variant("usual loop"), usual),
+            Way(Variant("ours"), best),
+            Way(Variant("compiled", standalone=True), [1e9, 1e9]),
+            Way(Variant("CUDA graph", missing="needs a GPU")),
         ]
         return Row(name, name, 1, 1000, ways)
 
@@ -79,7 +79,7 @@ def test_throughput_on_a_gpu(tmp_path, capsys):
     assert main([*words, "throughput.seconds=0.02", f"results={tmp_path}"]) == 0
     (path,) = (tmp_path / "bench").glob("throughput-tiny-*.json")
     record = json.loads(path.read_text())
-    ways = {way["name"]: way for way in record["models"][0]["ways"]}
-    assert {name for name, way in ways.items() if way["missing"]} == MISSING_ON_A_GPU
+    ways = {way["variant"]["name"]: way for way in record["models"][0]["ways"]}
+    assert {name for name, way in ways.items() if way["variant"]["missing"]} == MISSING_ON_A_GPU
     for name in ways.keys() - MISSING_ON_A_GPU:
-        assert ways[name]["ratio"]["median"] > 0 and ways[name]["memory_bytes"] > 0
+        assert min(ways[name]["ratios"]) > 0 and ways[name]["memory_bytes"] > 0

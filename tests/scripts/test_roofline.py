@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 from scripts.benchmarks import roofline
+from scripts.benchmarks.traffic import Traffic, traffic
 from torch import nn
 
 from hybridsep.bench import rows
@@ -20,16 +21,15 @@ def test_needs_of_a_network_counted_by_hand():
     # Stem 54 weights, depthwise 18, pointwise 4, two BatchNorms of 4, head 20 + 10.
     assert found.params == 54 + 18 + 4 + 2 * 4 + 30
     assert found.macs == 16 * (54 + 18 + 4) + 20
-    assert found.training_bytes(2) == 2 * 2 * (5 * 106 + 3 * 48) + 24 * 114
-    assert found.training_flops(2) == 2 * 6 * found.macs
-    assert found.evaluation_bytes(3) == 3 * 2 * 2 * (106 + 48) + 4 * 114
+    assert found.training(2) == (2 * 2 * (5 * 106 + 3 * 48) + 24 * 114, 2 * 6 * found.macs)
+    assert found.evaluation(3) == (3 * 2 * 2 * (106 + 48) + 4 * 114, 3 * 2 * found.macs)
 
 
 def test_bytes_moved_counted_by_hand():
     a, b = torch.ones(1000), torch.ones(1000)
 
     def count(call):
-        found = roofline.traffic(call)
+        found = traffic(call)
         return found.read, found.written, found.launches
 
     assert count(lambda: a + b) == (8000, 4000, 1)
@@ -49,7 +49,7 @@ def test_bytes_moved_counted_by_hand():
 
 def test_seconds_on_a_chip():
     chip = roofline.Chip("made up", bytes_per_second=100.0, flops_per_second=1000.0, seconds_per_launch=0.5)
-    found = roofline.seconds(chip, floor_bytes=200, flops=3000, real=roofline.Traffic(300, 100, 7))
+    found = roofline.seconds(chip, (200, 3000), Traffic(300, 100, 7))
     expected = roofline.Times(memory=2.0, matrix=3.0, floor=3.0, sum=5.0, unfused=7.0, launching=3.5)
     assert found == expected and found + found == found * 2
 

@@ -58,15 +58,16 @@ def test_a_kernel_is_not_counted_beside_the_operation_that_launched_it(monkeypat
 
     monkeypatch.setattr("torch.profiler.profile", Profiler)
     monkeypatch.setattr(torch.cuda, "synchronize", lambda _: None)
-    found = step_profile.shares(timing.Repeated(lambda: None, 1.0), torch.device("cuda"), steps=2, untimed=1)
-    assert found["milliseconds"] == 0.05 and found["shares"]["depthwise, forward"] == 1.0
+    call = timing.Repeated(lambda: None, 1.0)
+    spent = step_profile.milliseconds(call, torch.device("cuda"), steps=2, untimed=1)
+    assert sum(spent.values()) == spent["depthwise, forward"] == 0.05
 
 
 def test_profile_and_its_files(tmp_path):
     words = "--size tiny --models separable resnext --batch 16 --threads 1 --steps 2 --untimed 1".split()
     step_profile.main([*words, "--results", str(tmp_path)])
     record = json.loads((tmp_path / "bench/profile-tiny-cpu.json").read_text())
-    separable, resnext = (line["shares"] for line in record["lines"])
+    separable, resnext = (row["shares"] for row in record["rows"])
     for shares in (separable, resnext):
         assert set(shares) == set(step_profile.KINDS) and sum(shares.values()) == pytest.approx(1)
         assert all(shares[kind] > 0 for kind in ("1x1, forward", "1x1, backward", "norm", "activation", "optimiser"))

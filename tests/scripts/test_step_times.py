@@ -1,9 +1,9 @@
 """Step times in the ways that a study can take, and how many epochs fit."""
 
 import json
+import statistics
 
 import pytest
-import torch
 from scripts.benchmarks import step_times
 from scripts.benchmarks.step_times import Way, epoch_seconds, epochs_that_fit
 
@@ -14,11 +14,11 @@ def test_rows_are_measured_as_they_train_and_the_last_line_says_how_many_epochs_
     words += ["--train-images", "1600", "--results", str(tmp_path), "--models", "separable", "hybrid", "--"]
     step_times.main([*words, "experiment=figure4", "trial=0..2", "data=cifar10_jpeg", "data.path=x"])
     record = json.loads((tmp_path / "bench/steps-tiny-cpu.json").read_text())
-    assert [(time["row"], time["name"]) for time in record["times"]] == [
-        ("separable", "2 at once"),
-        ("hybrid", "2 at once"),
+    assert [(time["row"], time["way"]["at_once"]) for time in record["times"]] == [
+        ("separable", 2),
+        ("hybrid", 2),
     ], "every row as it trains comes first, also when the time is over"
-    medians = [time["median"] for time in record["times"]]
+    medians = [statistics.median(time["milliseconds"]) for time in record["times"]]
     epoch = epoch_seconds(medians, trials=3, steps=100)
     assert epoch == pytest.approx(sum(medians) / 1e3 * 300 * 1.07)
     said = capsys.readouterr().out.splitlines()
@@ -43,18 +43,18 @@ def test_a_failed_way_is_named_and_does_not_take_the_others_along(tmp_path, caps
     step_times.main([*words, "--models", "separable_equivalent", "--", "trial=0"])
     record = json.loads((tmp_path / "bench/steps-tiny-cpu.json").read_text())
     assert record["failed"] == {"separable_equivalent, 1 at once, fast": "RuntimeError: out of something"}
-    names = [time["name"] for time in record["times"]]
-    assert names == ["1 at once", "1 at once, not deterministic"] and record["times"][0]["median"] == 2.0
-    assert "Failed: separable_equivalent, 1 at once, fast" in (tmp_path / "bench/steps-tiny-cpu.md").read_text()
+    text = (tmp_path / "bench/steps-tiny-cpu.md").read_text()
+    ways = [Way(**time["way"]) for time in record["times"]]
+    assert ways == [Way(1), Way(1, deterministic=False)]
+    assert "| separable_equivalent | 1 at once | 2.000 | 1.000 to 4.000 |" in text
+    assert "Failed: separable_equivalent, 1 at once, fast" in text
 
 
 def test_ways_on_a_gpu_begin_with_what_a_study_has_to_know():
     class Row:
-        def __init__(self, network):
-            self.build = lambda: network
+        has_fast = False
 
-    rows = {"a": Row(torch.nn.Linear(1, 1)), "b": Row(torch.nn.Linear(1, 1))}
-    found = list(step_times.ways(rows, 10, torch.device("cuda")))
+    found = list(step_times.ways({"a": Row(), "b": Row()}, 10))
     assert found[:2] == [("a", Way(10)), ("b", Way(10))]
     assert ("a", Way(10, deterministic=False)) in found and {("b", Way(1)), ("b", Way(4))} < set(found)
     assert not any(way.fast for _, way in found), "these have no faster way"

@@ -1,14 +1,18 @@
-"""Where a bench's numbers go: a JSON file with everything, a Markdown file with the tables, and the terminal."""
+"""What every benchmark begins and ends with: the machine that it takes, and the files and tables of its numbers."""
 
 import datetime
+import functools
 import json
 import re
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
+from hybridsep.bench.contention import CpuContention
 from hybridsep.bench.timing import Spread
 from hybridsep.errors import RecordError
 from hybridsep.report import terminal
@@ -16,10 +20,10 @@ from hybridsep.report.render import markdown
 from hybridsep.report.speed import DISTURBED, FORMAT
 from hybridsep.report.table import Table
 from hybridsep.runs import provenance, records
-from hybridsep.runs import record as record_schema
+from hybridsep.runs.record import Git, Machine
+from hybridsep.train import precision
 
 MOST_SPREAD = 0.05  # of the usual loop's rate in a table that is quoted elsewhere
-UNFINISHED = "-unfinished"  # end of the name of files that do not have all rows yet
 _MAKERS = re.compile(r"^(nvidia|amd|intel)[ -]+|geforce |graphics ", re.IGNORECASE)
 
 
@@ -28,35 +32,122 @@ def say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def label(given: str | None, machine: dict[str, Any]) -> str:
-    """Return the end of a file's name: what was given, else `cpu`, else the GPU's model, such as `h200`."""
-    if given:
-        return given
-    name = _MAKERS.sub("", machine.get("gpu") or "cpu").lower()
+class Session:
+    """One command: where its numbers go, its device and threads, and how busy the rest of the machine is meanwhile.
+
+    Device and threads are taken when they are first asked for, because a GPU that this process has is not there for
+    the processes that some commands start first.
+    """
+
+    def __init__(
+        self, *, command: str, results: str, label: str | None = None, device: str = "auto", threads: int | None = None
+    ):
+        self.contention = CpuContention()
+        self.command, self._results, self._label = command, results, label
+        self._asked = device, threads
+
+    @functools.cached_property
+    def _prepared(self) -> tuple[torch.device, int]:
+        device = precision.resolve_device(self._asked[0])
+        return device, precision.prepare(device, self._asked[1])
+
+    @property
+    def device(self) -> torch.device:
+        """The device, prepared for work. Raises ConfigError when it is not there."""
+        return self._prepared[0]
+
+    @property
+    def threads(self) -> int:
+        """CPU threads of this process."""
+        return self._prepared[1]
+
+    @functools.cached_property
+    def bfloat16(self) -> bool:
+        """Whether the device multiplies bfloat16 in hardware."""
+        return precision.native_bfloat16(self.device)
+
+    def write(
+        self,
+        name: str,
+        measurements: Any,
+        tables: Sequence[Table],
+        *,
+        timed: bool = True,
+        usual_loop: Sequence[Spread] = (),
+        labelled: bool = True,
+        missing: Sequence[str] = (),
+    ) -> None:
+        """Write `bench/<name>.json` and `.md` under the results folder, and print the tables. Raises RecordError.
+
+        `measurements` is a dataclass; the JSON file has its fields and where they are from. Where numbers are a
+        machine's, `labelled`, the name gets a dash and `label`. `timed` numbers say how busy the machine was meanwhile,
+        and why they are rough if they are; `usual_loop` has that of every row. While rows are `missing` the files are
+        called `<name>-unfinished`, so that an earlier complete record stays, and nothing is printed. The first table
+        gets the lines of `heading`, if it has none of its own, and the warning.
+        """
+        origin = Origin.here(str(self.device), self.threads)
+        record = {"command": self.command, **asdict(measurements), **asdict(origin)}
+        reasons: list[str] = []
+        if timed:
+            busy = self.contention.cores()
+            reasons = rough(busy, usual_loop)
+            record |= {"busy_elsewhere": busy, "rough": reasons}
+        if missing:
+            record["missing"] = list(missing)
+        heading = [f"`{self.command}`", str(origin)]
+        if size := getattr(measurements, "size", ""):
+            heading.append(f"Size {size}, batch {measurements.batch}, built-in 32x32 images.")
+        first = replace(tables[0], heading=tables[0].heading or heading, warning=warning(reasons, missing))
+        complete = [first, *tables[1:]]
+        if labelled:
+            name = f"{name}-{label(self._label, origin.machine.gpu)}"
+        unfinished = f"{name}-unfinished"
+        path = f"bench/{unfinished if missing else name}"
+        page = "\n".join(map(markdown, complete))
+        write_files(self._results, {f"{path}.json": as_json(record), f"{path}.md": page})
+        if missing:
+            return
+        for suffix in (".json", ".md"):
+            Path(self._results, "bench", unfinished + suffix).unlink(missing_ok=True)
+        screen = terminal.console()
+        for line in filter(None, [first.warning, *first.heading]):
+            screen.print(line, markup=False, soft_wrap=True)
+        for table in complete:
+            terminal.print_table(screen, table)
+        screen.print(f"Written: {Path(self._results, path)}.json and .md", soft_wrap=True)
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where numbers are from; `machine`, `versions` and `git` as in the records of trials."""
+
+    machine: Machine
+    versions: dict[str, str]
+    git: Git
+    measured: str
+    format: int = FORMAT
+
+    @classmethod
+    def here(cls, device: str, threads: int) -> "Origin":
+        """Return what there is to say of this process."""
+        now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+        return cls(provenance.machine(device, threads), provenance.versions(), provenance.git_state(), now)
+
+    def __str__(self) -> str:
+        here = self.machine
+        place = " with ".join(filter(None, [here.gpu, here.processor]))
+        names = ("python", "torch", "torchvision")
+        software = ", ".join(f"{name} {self.versions[name]}" for name in names if name in self.versions)
+        count = f"{here.threads} {'thread' if here.threads == 1 else 'threads'} of {here.cores} cores"
+        return f"{place}, {count}; {software}; measured {self.measured[:10]}."
+
+
+def label(typed: str | None, gpu: str | None) -> str:
+    """Return the end of a file's name: what was typed, else the GPU's model, such as `h200`, else `cpu`."""
+    if typed:
+        return typed
+    name = _MAKERS.sub("", gpu or "cpu").lower()
     return re.sub(r"[^a-z0-9]+", "-", name).strip("-")[:40] or "gpu"
-
-
-def origin(device: str, threads: int) -> dict[str, Any]:
-    """Return what a record says of where it is from: machine, versions, git state, time. Imports torch."""
-    return {
-        "format": FORMAT,
-        "machine": record_schema.as_json(provenance.machine(device, threads)),
-        "versions": provenance.versions(),
-        "git": record_schema.as_json(provenance.git_state()),
-        "measured": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-    }
-
-
-def head(record: dict[str, Any]) -> list[str]:
-    """Return the lines that stand above every table: command, machine, versions."""
-    machine, versions = record["machine"], record["versions"]
-    threads = f"{machine['threads']} {'thread' if machine['threads'] == 1 else 'threads'} of {machine['cores']} cores"
-    place = " with ".join(filter(None, [machine.get("gpu"), machine["processor"]]))
-    software = ", ".join(f"{name} {versions[name]}" for name in ("python", "torch", "torchvision") if name in versions)
-    lines = [f"`{record['command']}`", f"{place}, {threads}; {software}; measured {record['measured'][:10]}."]
-    if "size" in record:
-        lines.append(f"Size {record['size']}, batch {record['batch']}, built-in 32x32 images.")
-    return lines
 
 
 def rough(busy: float | None, usual_loop: Sequence[Spread] = ()) -> list[str]:
@@ -64,26 +155,23 @@ def rough(busy: float | None, usual_loop: Sequence[Spread] = ()) -> list[str]:
     reasons = []
     if busy is not None and busy >= DISTURBED:
         reasons.append(f"other programs kept {busy:.1f} cores busy")
-    spreads = [rates.iqr / rates.median for rates in usual_loop]
-    if spreads and max(spreads) >= MOST_SPREAD:
-        reasons.append(f"the usual loop's rate varied by up to {max(spreads):.0%} (interquartile range by median)")
+    if (most := max((rates.iqr / rates.median for rates in usual_loop), default=0.0)) >= MOST_SPREAD:
+        reasons.append(f"the usual loop's rate varied by up to {most:.0%} (interquartile range by median)")
     return reasons
 
 
-def warning(record: dict[str, Any]) -> str | None:
+def warning(reasons: Sequence[str], missing: Sequence[str]) -> str | None:
     """Return what a reader should be told of numbers that are rough or not complete, or None."""
-    parts = []
-    if record.get("missing"):
-        parts.append(f"Not finished: {', '.join(record['missing'])} not measured.")
-    if record.get("rough"):
-        parts.append(f"Rough numbers, not to be quoted: {'; '.join(record['rough'])}.")
+    parts = [f"Not finished: {', '.join(missing)} not measured."] if missing else []
+    if reasons:
+        parts.append(f"Rough numbers, not to be quoted: {'; '.join(reasons)}.")
     return " ".join(parts) or None
 
 
 def as_json(record: dict[str, Any]) -> str:
     """Return a record as text. Lists of numbers stand on one line: a round's value each would make thousands."""
     text = json.dumps(record, indent=1, sort_keys=True, allow_nan=False, ensure_ascii=False)
-    return re.sub(r"\[[\s\d.,eE+-]+\]", lambda found: re.sub(r"\s+", " ", found[0]), text) + "\n"
+    return re.sub(r"\[[\s\d.,eE+-]+\]", lambda numbers: re.sub(r"\s+", " ", numbers[0]), text) + "\n"
 
 
 def write_files(results: str, files: dict[str, str]) -> None:
@@ -95,28 +183,3 @@ def write_files(results: str, files: dict[str, str]) -> None:
             records.write_atomically(path, text.encode(errors="backslashreplace"))
     except OSError as error:
         raise RecordError(f"results={results} cannot be written: {error}") from None
-
-
-def save(results: str, name: str, record: dict[str, Any], tables: Sequence[Table]) -> list[Table]:
-    """Write `<results>/bench/<name>.json` and `.md` and return the tables. Raises RecordError when that cannot be.
-
-    The first table gets the lines of `head`, if it has none of its own, and the warning.
-    """
-    first = replace(tables[0], heading=tables[0].heading or head(record), warning=warning(record))
-    complete = [first, *tables[1:]]
-    page = "\n".join(markdown(table) for table in complete)
-    write_files(results, {f"bench/{name}.json": as_json(record), f"bench/{name}.md": page})
-    return complete
-
-
-def write(results: str, name: str, record: dict[str, Any], tables: Sequence[Table]) -> None:
-    """Write what is complete, as `save` does, remove what was unfinished of it, and print the tables."""
-    complete = save(results, name, record, tables)
-    for suffix in (".json", ".md"):
-        Path(results, "bench", f"{name}{UNFINISHED}{suffix}").unlink(missing_ok=True)
-    screen = terminal.console()
-    for line in filter(None, [complete[0].warning, *complete[0].heading]):
-        screen.print(line, markup=False, soft_wrap=True)
-    for table in complete:
-        terminal.print_table(screen, table)
-    screen.print(f"Written: {Path(results) / 'bench' / name}.json and .md", soft_wrap=True)

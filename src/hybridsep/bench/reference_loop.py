@@ -22,8 +22,8 @@ from hybridsep.data.augmentation import Augmentation
 from hybridsep.train.precision import autocast
 from hybridsep.train.step import DeviceData
 
-# Begins an endless source of batches (images (B, 3, H, W) float32, labels (B,) int64) on the network's device.
-Batches = Callable[[], Iterator[tuple[Tensor, Tensor]]]
+# Batches (images (B, 3, H, W) float32, labels (B,) int64) on the network's device, without an end.
+Batches = Iterator[tuple[Tensor, Tensor]]
 
 
 class Pictures(torch.utils.data.Dataset):
@@ -50,7 +50,7 @@ def loader_batches(
     mean: list[float],
     std: list[float],
 ) -> Batches:
-    """Return batches of a DataLoader with `workers` processes, which live as long as the iterator."""
+    """Yield batches of a DataLoader with `workers` processes, which live as long as the iterator."""
     # Imported here because only this needs it, and it takes a second.
     from torchvision import transforms
 
@@ -70,34 +70,27 @@ def loader_batches(
         drop_last=True,
         pin_memory=device.type == "cuda",
     )
-
-    def begin() -> Iterator[tuple[Tensor, Tensor]]:
-        while True:
-            for images, labels in loader:
-                yield images.to(device, non_blocking=True), labels.to(device, non_blocking=True)
-
-    return begin
+    while True:
+        for pixels, targets in loader:
+            yield pixels.to(device, non_blocking=True), targets.to(device, non_blocking=True)
 
 
 def device_batches(data: DeviceData, augmentation: Augmentation, *, trial: int, channels_last: bool) -> Batches:
-    """Return batches from the dataset on the device, by our gather, in the order of a trial."""
+    """Yield batches from the dataset on the device, by our gather, in the order of a trial."""
     device = data.train_images.device
     memory_format = torch.channels_last if channels_last else torch.contiguous_format
-
-    def endless() -> Iterator[tuple[Tensor, Tensor]]:
-        for epoch in itertools.count(1):
-            draws = augmentation.draw(trial=trial, epoch=epoch).map(lambda part: part.to(device))
-            for step in range(augmentation.steps):
-                batch = draws.map(lambda part, step=step: part[step])  # type: ignore[misc]
-                images = augmentation.apply(data.train_images, batch, mean=data.mean, std=data.std)
-                yield images.contiguous(memory_format=memory_format), data.train_labels[batch.order]
-
-    batches = endless()
-    return lambda: batches
+    for epoch in itertools.count(1):
+        draws = augmentation.draw(trial=trial, epoch=epoch).map(lambda part: part.to(device))
+        for step in range(augmentation.steps):
+            batch = draws.map(lambda part, step=step: part[step])  # type: ignore[misc]
+            images = augmentation.apply(data.train_images, batch, mean=data.mean, std=data.std)
+            yield images.contiguous(memory_format=memory_format), data.train_labels[batch.order]
 
 
 class ReferenceLoop(Workload):
-    """The tutorial's loop, driven by the host: `work` images a step. `ahead` batches can be made in advance.
+    """The tutorial's loop, driven by the host: `work` images a step. `batches()` begins a source of them.
+
+    `ahead` batches can be made in advance.
 
     `losses` is the sum over the last block. `shares` holds, for each timed block, the part of its time spent waiting
     for batches; with the data on a GPU that is the time to ask for them.
@@ -107,7 +100,7 @@ class ReferenceLoop(Workload):
         self,
         network: nn.Module,
         optimiser: torch.optim.Optimizer,
-        batches: Batches,
+        batches: Callable[[], Batches],
         device: torch.device,
         *,
         batch: int,
@@ -119,7 +112,7 @@ class ReferenceLoop(Workload):
         self._network, self._optimiser, self._batches, self._device = network, optimiser, batches, device
         self._precision, self._label_smoothing = precision, label_smoothing
         self.shares: list[float] = []
-        self._source: Iterator[tuple[Tensor, Tensor]] = iter(())
+        self._source: Batches = iter(())
         self.losses = self._waiting = 0.0
 
     def ready(self) -> None:

@@ -17,7 +17,7 @@ from hybridsep.train import build
 
 def compose(words: Sequence[str]) -> Config:
     """Return the configuration of `python -m hybridsep.run` with these words. Raises ConfigError."""
-    return configuration.resolve(_composed(words))
+    return configuration.resolve(composed(words))
 
 
 def of_models(models: Sequence[str], *, size: str, batch: int) -> list[Config]:
@@ -26,15 +26,8 @@ def of_models(models: Sequence[str], *, size: str, batch: int) -> list[Config]:
     return [compose([f"model={model}", *words]) for model in models]
 
 
-def of_experiment(experiment: str) -> tuple[list[str], int]:
-    """Return `(rows, trials of each)` that an experiment's file sweeps over. Raises ConfigError."""
-    swept: Any = _composed([f"experiment={experiment}"], hydra_too=True).hydra.sweeper.params or {}
-    if "model" not in swept:
-        raise ConfigError(f"experiment={experiment} is not allowed: it names no models; figure4 does")
-    return str(swept.model).split(","), len(configuration.parse_trials(swept.get("trial", 0)))
-
-
-def _composed(words: Sequence[str], *, hydra_too: bool = False) -> Any:
+def composed(words: Sequence[str], *, hydra_too: bool = False) -> Any:
+    """Return what Hydra makes of these words, with its own keys if asked for. Raises ConfigError."""
     configuration.register()
     try:
         with hydra.initialize_config_dir(str(configuration.config_dir()), **configuration.hydra_defaults()):

@@ -44,18 +44,11 @@ _RECORDED = ("model", "size", "augmentation", "schedule", "match", "seed", "spee
 
 
 @dataclass(frozen=True)
-class Kind:
-    """What is timed: training or inference, with so many images at once."""
+class Measurement:
+    """Images per second of each timed block of training or inference, and the most bytes of tensors at once."""
 
     what: str
     batch: int
-
-
-@dataclass(frozen=True)
-class Measurement:
-    """Images per second of each timed block, and the most bytes of tensors at once."""
-
-    kind: Kind
     rates: list[float]
     steps_per_block: int
     peak_bytes: int
@@ -63,12 +56,11 @@ class Measurement:
     def as_json(self) -> dict[str, Any]:
         """Return what the record says of it."""
         rates = asdict(spread(self.rates)) | {"blocks": [round(rate, 3) for rate in self.rates]}
-        sizes = {"steps_per_block": self.steps_per_block, "peak_bytes": self.peak_bytes}
-        return asdict(self.kind) | {"images_per_second": rates} | sizes
+        return {key: value for key, value in asdict(self).items() if key != "rates"} | {"images_per_second": rates}
 
     def __str__(self) -> str:
         rates = spread(self.rates)
-        return f"{self.kind.what} {rate(rates.median, rates.iqr)} images/s (batch {self.kind.batch})"
+        return f"{self.what} {rate(rates.median, rates.iqr)} images/s (batch {self.batch})"
 
 
 class Inference(Workload):
@@ -101,17 +93,23 @@ def measure(config: Config, *, monitor: Monitor, stop: Stop) -> bool:
     config = build.matched(replace(config, precision=decided), classes=settings.classes, height=side, width=side)
     cost = cost_of(build.network_factory(config, classes=settings.classes)(), side, side)
     monitor.say(f"{config.row}: measuring speed on {device}{f' ({note})' if note else ''}")
+    peaks, contention = {}, CpuContention()
+    seconds = settings.seconds_per_measurement / settings.repeats
     try:
-        made = _makers(config, device)
-        contention = CpuContention()
-        seconds = settings.seconds_per_measurement / settings.repeats
-        measurements = _measure(made, device, seconds=seconds, rounds=settings.repeats, stop=stop)
+        makers = _makers(config, device)
+        for key, make in makers.items():
+            if stop.due():
+                raise Stopped
+            peaks[key] = step_bytes(make, device)
+        workloads = {key: make() for key, make in makers.items()}
+        timed = time_in_rounds(workloads, device, seconds=seconds, rounds=settings.repeats, stop=stop.due)
     except torch.OutOfMemoryError:
         batches = f"speed.train_batch={batch} with inference_batches={settings.inference_batches}"
         raise ConfigError(f"{batches} is too large for the memory of {device} with row={config.row}") from None
     except Stopped:
         monitor.say(f"{config.row}: stopped ({stop.reason}), nothing written; the same command measures it anew")
         return False
+    measurements = [Measurement(*key, timed[key].rates, timed[key].steps, peaks[key]) for key in makers]
     record = {
         "study": config.study,
         "row": config.row,
@@ -122,7 +120,7 @@ def measure(config: Config, *, monitor: Monitor, stop: Stop) -> bool:
         "measurements": [each.as_json() for each in measurements],
         "busy_elsewhere": contention.cores(),
         "config": {key: plain(config)[key] for key in _RECORDED},
-        **output.origin(str(device), threads),
+        **asdict(output.Origin.here(str(device), threads)),
     }
     output.write_files(config.results, {f"speed/{record['study']}/{record['row']}.json": output.as_json(record)})
     peak = byte_count(measurements[0].peak_bytes)
@@ -130,8 +128,8 @@ def measure(config: Config, *, monitor: Monitor, stop: Stop) -> bool:
     return True
 
 
-def _makers(config: Config, device: torch.device) -> dict[Kind, Callable[[], Workload]]:
-    """Return what makes each workload; each has a network of its own."""
+def _makers(config: Config, device: torch.device) -> dict[tuple[str, int], Callable[[], Workload]]:
+    """Return what makes each workload, by what it does and its batch; each has a network of its own."""
     number_format, batch = config.precision, config.speed.train_batch
     # The step is that of a training with this batch.
     config = replace(config, schedule=replace(config.schedule, batch_size=batch))
@@ -144,27 +142,8 @@ def _makers(config: Config, device: torch.device) -> dict[Kind, Callable[[], Wor
         batches = evaluation_batches(data.test_images[:count], count, size=side, mean=data.mean, std=data.std)
         return Inference(network, next(batches), number_format)
 
-    inferences = {Kind("inference", count): partial(inference, count) for count in config.speed.inference_batches}
-    return {Kind("training", batch): lambda: row.trial(variant), **inferences}
-
-
-def _measure(
-    makers: dict[Kind, Callable[[], Workload]],
-    device: torch.device,
-    *,
-    seconds: float,
-    rounds: int,
-    stop: Stop,
-) -> list[Measurement]:
-    """Return the measurement of each workload. Raises Stopped when `stop` was due."""
-    peaks = {}
-    for key, make in makers.items():
-        if stop.due():
-            raise Stopped
-        peaks[key] = step_bytes(make, device)
-    workloads = {key: make() for key, make in makers.items()}
-    timed = time_in_rounds(workloads, device, seconds=seconds, rounds=rounds, stop=stop.due)
-    return [Measurement(kind, timed[kind].rates, timed[kind].steps, peaks[kind]) for kind in makers]
+    inferences = {("inference", count): partial(inference, count) for count in config.speed.inference_batches}
+    return {("training", batch): lambda: row.trial(variant), **inferences}
 
 
 def _random_data(config: Config) -> Dataset:

@@ -7,61 +7,45 @@ All wait but the one that is being timed.
 import functools
 import multiprocessing
 import signal
-from collections.abc import Callable
-from multiprocessing.connection import Connection
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
 from hybridsep.bench.contention import own_seconds
 from hybridsep.bench.timing import Workload
 
+_workload: Workload  # of a process that was started for it
+
 
 class SubprocessWorkload(Workload):
-    """The workload that `make(*arguments)` returns in a new process; `shares` are those of the workload, if it has any.
+    """The workload that `make(*arguments)` returns in a new process; `shares` are those of the workload.
 
     `seconds` is the processor time of its process so far. `make` and the arguments must be picklable. An exception
-    there is raised here; a process that died raises RuntimeError.
+    there is raised here; a process that died raises BrokenProcessPool, a RuntimeError.
     """
 
     def __init__(self, make: Callable[..., Workload], *arguments: Any):
-        self._connection, other = _context().Pipe()
-        # No daemon: a DataLoader's workers are processes of it.
-        self._process = _context().Process(target=_serve, args=(other, make, arguments))
-        self._process.start()
-        other.close()
-        self.work: float = self._answer()
-        self.shares: list[float] = []
+        # Its processes are no daemons: a DataLoader's workers are processes of them.
+        self._pool = ProcessPoolExecutor(1, mp_context=_context(), initializer=_begin)
         self.seconds = 0.0
+        try:
+            self.work = self._pool.submit(_make, make, arguments).result()
+        except BaseException:
+            self.close()
+            raise
 
     def ready(self) -> None:
-        self._ask("ready")
+        self._pool.submit(_call, "ready").result()
 
     def run(self, steps: int) -> None:
-        self._ask("run", steps)
+        self._pool.submit(_call, "run", steps).result()
 
     def end(self) -> None:
-        self.shares, self.seconds = self._ask("end")
+        self.shares, self.seconds = self._pool.submit(_call, "end").result()
 
     def close(self) -> None:
         """End the process."""
-        self._connection.close()
-        self._process.join()
-
-    def _ask(self, *question: Any) -> Any:
-        try:
-            self._connection.send(question)
-        except OSError:
-            pass  # it has died, and the answer will say so
-        return self._answer()
-
-    def _answer(self) -> Any:
-        try:
-            answer = self._connection.recv()
-        except (EOFError, OSError):
-            self._process.join()
-            raise RuntimeError(f"a timed process ended with status {self._process.exitcode}") from None
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
+        self._pool.shutdown()
 
 
 @functools.cache
@@ -72,27 +56,19 @@ def _context() -> Any:
     return context
 
 
-def _serve(connection: Connection, make: Callable[..., Workload], arguments: tuple[Any, ...]) -> None:
+def _begin() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that asks ends, and this one with it
     # The workers of the reference loop's DataLoader are started as a user's would be, and counted as this process's.
     multiprocessing.set_start_method(multiprocessing.get_all_start_methods()[0], force=True)
-    workload: Any = None
-    question: tuple[Any, ...] = ()
-    while True:
-        answer: Any = None
-        try:
-            if workload is None:
-                workload = make(*arguments)
-                answer = workload.work
-            else:
-                name, *given = question
-                getattr(workload, name)(*given)
-                if name == "end":
-                    answer = getattr(workload, "shares", []), own_seconds()
-        except Exception as error:
-            answer = error
-        try:
-            connection.send(answer)
-            question = connection.recv()
-        except (EOFError, OSError):
-            return
+
+
+def _make(make: Callable[..., Workload], arguments: tuple[Any, ...]) -> float:
+    global _workload
+    _workload = make(*arguments)
+    return _workload.work
+
+
+def _call(method: str, *arguments: Any) -> tuple[Sequence[float], float]:
+    """Call a method of the workload; return its shares and the processor time of this process."""
+    getattr(_workload, method)(*arguments)
+    return _workload.shares, own_seconds()

@@ -1,55 +1,30 @@
 """What `bench throughput` measures, as its record has it, and the tables of it."""
 
 import statistics
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 from hybridsep.bench.timing import ratios, spread
-from hybridsep.report.table import (
-    Column,
-    Table,
-    around,
-    build,
-    byte_count,
-    count,
-    percentage,
-    rate,
-    times,
-)
+from hybridsep.bench.variants import Variant
+from hybridsep.report.table import Column, Table, around, build, byte_count, count, percentage, rate, times
 
 MOST_DATA_SHARE = 0.03  # of a step's time, by design
 
 
 @dataclass(frozen=True)
 class Way:
-    """One variant of a row, in every round: images/s, their ratio to the usual loop, and the gain over the way before.
+    """A variant in every round: images/s, their ratio to the usual loop, and the gain over the way before.
 
-    A missing one has only what is missing. `data_shares`: parts of the time that go into making batches, where they can
-    be told. `aside`: tried, and not in the ways after it.
+    One that is missing has nothing else. `data_shares`: parts of the time that go into making batches, where they can
+    be told.
     """
 
-    name: str
-    missing: str = ""
-    rounds: list[float] = field(default_factory=list)
+    variant: Variant
+    rates: list[float] = field(default_factory=list)
     ratios: list[float] = field(default_factory=list)
     gains: list[float] = field(default_factory=list)
     memory_bytes: int | None = None
     data_shares: list[float] = field(default_factory=list)
-    graph: bool = False
-    aside: bool = False
-
-    def as_json(self) -> dict[str, Any]:
-        """Return what the record says of it."""
-        series = {
-            "images_per_second": self.rounds,
-            "ratio": self.ratios,
-            "gain": self.gains,
-            "data_share": self.data_shares,
-        }
-        spreads = {name: asdict(spread(values)) if values else None for name, values in series.items()}
-        kept = ("name", "missing", "rounds", "memory_bytes", "graph", "aside")
-        return {key: getattr(self, key) for key in kept} | spreads
 
 
 @dataclass(frozen=True)
@@ -71,8 +46,8 @@ class Row:
     @property
     def best(self) -> Way:
         """The fastest of our ways, without those that were tried aside."""
-        ours = [way for way in self.ways[1:] if not way.missing and not way.aside]
-        return max(ours, key=lambda way: statistics.median(way.rounds))
+        ours = [way for way in self.ways[1:] if way.rates and not way.variant.standalone]
+        return max(ours, key=lambda way: statistics.median(way.rates))
 
 
 @dataclass(frozen=True)
@@ -86,46 +61,39 @@ class Measurements:
     dataset_bytes: int
     models: list[Row] = field(default_factory=list)
 
-    def as_json(self) -> dict[str, Any]:
-        """Return what the record says."""
-        models = [
-            {key: getattr(model, key) for key in ("row", "title", "params", "macs")}
-            | {"ways": [way.as_json() for way in model.ways]}
-            | {"gather_images_per_second": {name: asdict(spread(rates)) for name, rates in model.gather.items()}}
-            for model in self.models
-        ]
-        return asdict(self) | {"models": models}
-
 
 def tables(measured: Measurements) -> list[Table]:
     """Return images/s of every way, and the rows side by side."""
     return [_ablation(measured), compared(measured.models)]
 
 
-def _rate(rates: Sequence[float]) -> str:
-    return rate(spread(rates).median, spread(rates).iqr) if rates else ""
+def rates_text(rates: Sequence[float]) -> str:
+    """Write images/s of every round as median and spread; of no round nothing."""
+    return rate((of := spread(rates)).median, of.iqr) if rates else ""
 
 
-def _ratio(values: Sequence[float]) -> str:
-    return f"x {around(spread(values).median, spread(values).iqr)}" if values else ""
+def ratios_text(values: Sequence[float]) -> str:
+    """Write ratios of every round as median and spread; of no round nothing."""
+    return f"x {around((of := spread(values)).median, of.iqr)}" if values else ""
+
+
+def _median(format: Callable[[float], str]) -> Callable[[Sequence[float]], str]:
+    return lambda values: format(statistics.median(values)) if values else ""
 
 
 def _ablation(measured: Measurements) -> Table:
-    columns: list[Column[tuple[str, Way]]] = [
-        Column("Row", lambda line: line[0], wide=True),
-        Column("Way", lambda line: line[1].name, wide=True),
-        Column("Images/s", lambda line: line[1].rounds, _rate, instead=lambda line: line[1].missing or None),
-        Column("Ratio", lambda line: line[1].ratios, _ratio),
-        Column("Step", lambda line: line[1].gains, lambda gains: times(spread(gains).median) if gains else ""),
-        Column("Memory", lambda line: line[1].memory_bytes, byte_count),
+    columns: list[Column[tuple[Row, Way]]] = [
+        Column("Row", lambda line: line[0].row, wide=True),
+        Column("Way", lambda line: line[1].variant.name, wide=True),
         Column(
-            "Data",
-            lambda line: line[1].data_shares,
-            lambda shares: percentage(spread(shares).median, 1) if shares else "",
+            "Images/s", lambda line: line[1].rates, rates_text, instead=lambda line: line[1].variant.missing or None
         ),
+        Column("Ratio", lambda line: line[1].ratios, ratios_text),
+        Column("Step", lambda line: line[1].gains, _median(times)),
+        Column("Memory", lambda line: line[1].memory_bytes, byte_count),
+        Column("Data", lambda line: line[1].data_shares, _median(lambda value: percentage(value, 1))),
     ]
-    lines = [(model.row, way) for model in measured.models for way in model.ways]
-    rounds, workers = len(measured.models[0].usual.rounds), f"{measured.workers} DataLoader workers"
+    rounds, workers = len(measured.models[0].usual.rates), f"{measured.workers} DataLoader workers"
     notes = [
         f"Median ± half the interquartile range over {rounds} rounds of one block of each. Ratio: to the usual loop,"
         " within each round. Step: to the way before.",
@@ -141,6 +109,7 @@ def _ablation(measured: Measurements) -> Table:
         "Data: of the usual loop, the share of its time spent waiting for batches; of ours, the time of the gather"
         f" alone by that of a step. {_verdict(measured.models)}",
     ]
+    lines = [(model, way) for model in measured.models for way in model.ways]
     return build("throughput", "The usual loop and ours", columns, lines, notes=notes)
 
 
@@ -148,7 +117,7 @@ def _verdict(models: Sequence[Row]) -> str:
     """Say whether the data path keeps to its share in our complete step, the last measured way of one trial."""
     over = []
     for model in models:
-        known = [way.data_shares for way in model.ways if not way.aside and way.data_shares]
+        known = [way.data_shares for way in model.ways if not way.variant.standalone and way.data_shares]
         if statistics.median(known[-1]) > MOST_DATA_SHARE:
             over.append(model.row)
     limit = percentage(MOST_DATA_SHARE)
@@ -156,12 +125,12 @@ def _verdict(models: Sequence[Row]) -> str:
 
 
 @dataclass(frozen=True)
-class _SideBySide:
-    """Images/s of the usual loop and of the best way, round by round."""
+class _Comparison:
+    """One row, or all of them: images/s of the usual loop and of the best way in every round."""
 
     row: str
-    usual: Sequence[float]
-    best: Sequence[float]
+    usual: list[float]
+    best: list[float]
     macs: int | None = None
     way: str = ""
 
@@ -169,18 +138,18 @@ class _SideBySide:
 def compared(models: Sequence[Row]) -> Table:
     """One line for each row: its best way against the usual loop; and one for all of them, as many images each."""
     lines = [
-        _SideBySide(model.row, model.usual.rounds, model.best.rounds, model.macs, model.best.name) for model in models
+        _Comparison(model.row, model.usual.rates, model.best.rates, model.macs, model.best.variant.name)
+        for model in models
     ]
     if len(models) > 1:
-        lines.append(
-            _SideBySide("all rows", _harmonic([line.usual for line in lines]), _harmonic([line.best for line in lines]))
-        )
-    columns: list[Column[_SideBySide]] = [
+        usual, best = _harmonic([line.usual for line in lines]), _harmonic([line.best for line in lines])
+        lines.append(_Comparison("all rows", usual, best))
+    columns: list[Column[_Comparison]] = [
         Column("Row", lambda line: line.row, wide=True),
         Column("MACs", lambda line: line.macs, lambda macs: count(macs) if macs else ""),
-        Column("Usual, images/s", lambda line: line.usual, _rate),
-        Column("Best, images/s", lambda line: line.best, _rate),
-        Column("Ratio", lambda line: ratios(line.best, line.usual), _ratio),
+        Column("Usual, images/s", lambda line: line.usual, rates_text),
+        Column("Best, images/s", lambda line: line.best, rates_text),
+        Column("Ratio", lambda line: ratios(line.best, line.usual), ratios_text),
         Column("Way", lambda line: line.way, wide=True),
     ]
     note = "All rows: the harmonic mean, as a study trains every row on as many images."
@@ -189,4 +158,4 @@ def compared(models: Sequence[Row]) -> Table:
 
 def _harmonic(rates: Sequence[Sequence[float]]) -> list[float]:
     """Return the harmonic mean over the models, round by round."""
-    return [statistics.harmonic_mean(found) for found in zip(*rates, strict=True)]
+    return [statistics.harmonic_mean(of_round) for of_round in zip(*rates, strict=True)]

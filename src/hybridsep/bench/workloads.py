@@ -1,18 +1,21 @@
 """What is timed of one row: the reference loop, our loop in each variant, several trials at once, the data path."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import torch
 
 from hybridsep.bench.memory import step_bytes
-from hybridsep.bench.reference_loop import ReferenceLoop, device_batches, loader_batches, plain_sgd
+from hybridsep.bench.reference_loop import Batches, ReferenceLoop, device_batches, loader_batches, plain_sgd
 from hybridsep.bench.timing import Repeated, Workload
 from hybridsep.bench.variants import Variant
 from hybridsep.config import Config
 from hybridsep.data import Dataset
 from hybridsep.data.augmentation import Augmentation
 from hybridsep.errors import ConfigError
+from hybridsep.modules.fast import has_fast
 from hybridsep.train import build, compiling
 from hybridsep.train.assembly import Training, assemble, initial_network
 from hybridsep.train.concurrent import run_concurrently
@@ -42,8 +45,8 @@ class RowWorkloads:
         mean: list[float] | None = None,
         std: list[float] | None = None,
     ):
-        self._config, self._dataset, self._device = config, dataset, device
-        self._workers, self._learning_rate = workers, learning_rate
+        self.config, self.dataset, self.workers = config, dataset, workers
+        self._device, self._learning_rate = device, learning_rate
         padding = config.augmentation.padding
         self.data = DeviceData.load(dataset, device, padding=padding, mean=mean, std=std)
         self.build = build.network_factory(config, classes=len(dataset.classes))
@@ -55,6 +58,12 @@ class RowWorkloads:
             batch_size=self.batch,
             study_seed=config.seed,
         )
+
+    @property
+    def has_fast(self) -> bool:
+        """Whether the network has modules with a fast way to their function on this device."""
+        with torch.device("meta"):  # only its layers are asked for
+            return has_fast(self.build(), self._device)
 
     def make(self, variant: Variant) -> Workload:
         """Return what does the steps of one variant."""
@@ -69,7 +78,7 @@ class RowWorkloads:
         if variant.compiled:
             compiling.begin_row()
         training = assemble(
-            self._config,
+            self.config,
             data=self.data,
             device=self._device,
             trial=trial,
@@ -120,10 +129,10 @@ class RowWorkloads:
 
     def _refuse(self, reason: str) -> None:
         """Raise ConfigError: what follows a failed capture are eager steps, whose times are not those of a graph."""
-        raise ConfigError(f"model={self._config.row}: no CUDA graph was captured, so none is timed: {reason}")
+        raise ConfigError(f"model={self.config.row}: no CUDA graph was captured, so none is timed: {reason}")
 
     def _reference_loop(self, variant: Variant) -> ReferenceLoop:
-        config, data = self._config, self.data
+        config, data = self.config, self.data
         network, _ = initial_network(
             config,
             self.build,
@@ -132,15 +141,18 @@ class RowWorkloads:
             channels_last=variant.channels_last,
             fast=variant.fast,
         )
+        begin: Callable[[], Batches]
         if variant.data_on_device:
-            batches = device_batches(data, self.augmentation, trial=0, channels_last=variant.channels_last)
+            gathered = device_batches(data, self.augmentation, trial=0, channels_last=variant.channels_last)
+            begin = partial(iter, gathered)  # goes on where the block before ended
         else:
-            batches = loader_batches(
-                self._dataset.train_images,
-                self._dataset.train_labels,
+            begin = partial(
+                loader_batches,
+                self.dataset.train_images,
+                self.dataset.train_labels,
                 self._device,
                 batch=self.batch,
-                workers=self._workers,
+                workers=self.workers,
                 padding=config.augmentation.padding,
                 mean=data.mean.tolist(),
                 std=data.std.tolist(),
@@ -148,10 +160,10 @@ class RowWorkloads:
         return ReferenceLoop(
             network,
             plain_sgd(network, config.schedule, learning_rate=self._learning_rate),
-            batches,
+            begin,
             self._device,
             batch=self.batch,
-            ahead=0 if variant.data_on_device else 2 * self._workers,  # DataLoader's own prefetch factor
+            ahead=0 if variant.data_on_device else 2 * self.workers,  # DataLoader's own prefetch factor
             precision=variant.precision,
             label_smoothing=config.schedule.label_smoothing,
         )

@@ -1,6 +1,6 @@
 """Weight mappings: the weights of one form of a module -> the weights of another form of the same function.
 
-Every mapping but `convert_separable` is differentiable, and linear in each of its arguments. C is the number of input
+Every mapping is differentiable, and linear in each of its arguments. C is the number of input
 channels, C' of output channels, k the kernel size. Weights have PyTorch's layout (out, in / groups, k, k).
 """
 
@@ -91,29 +91,3 @@ def resnext_to_towers(state: State, cardinality: int) -> dict[str, Tensor]:
     result = resnext_to_concatenated(state, cardinality)
     pieces = result.pop("expand.conv.weight").chunk(cardinality, dim=1)
     return result | {f"towers.{index}.expand.conv.weight": piece for index, piece in enumerate(pieces)}
-
-
-def convert_separable(state: State, row: str) -> dict[str, Tensor]:
-    """State of a whole network of `Separable` modules -> state of the same network with the modules of `row`.
-
-    `row` is "separable_equivalent" (the names are the same), "hybrid" (its leading 1x1 becomes the identity) or "dense"
-    (the kernels are composed). Predictions stay what they were, but for rounding; this is true for
-    `intermediate_activation="none"` only, which a state does not show. Works for every network with the slot: the
-    modules are where the names end in `depthwise.weight`. Raises ValueError for another row, and for a state without
-    separable modules or of a network that is already `hybrid`.
-    """
-    rows = ("separable_equivalent", "hybrid", "dense")
-    if row not in rows:
-        raise ValueError(f"row: {row!r} is not a form of the separable convolution; allowed: {', '.join(rows)}")
-    leaf = "depthwise.weight"
-    prefixes = [name.removesuffix(leaf) for name in state if name.endswith(leaf)]
-    if not prefixes or any(f"{prefix}expand.weight" in state for prefix in prefixes):
-        raise ValueError("state: not of a network of separable convolutions")
-    result = {name: tensor.clone() for name, tensor in state.items()}
-    if row == "separable_equivalent":
-        return result
-    for prefix in prefixes:
-        halves = [result.pop(f"{prefix}{half}.weight") for half in ("depthwise", "pointwise")]
-        mapped = separable_to_hybrid(*halves) if row == "hybrid" else {"conv.weight": separable_to_dense(*halves)}
-        result |= {f"{prefix}{name}": tensor for name, tensor in mapped.items()}
-    return result
