@@ -95,16 +95,22 @@ def test_without_a_measurement_few_epochs_are_trained_rather_than_all(lease):
 
 
 @pytest.mark.parametrize(
-    ("canary", "options"),
+    ("canary", "line", "options"),
     [
-        ({"status": "diverged"}, ["cuda_graph=false", "trials_at_once=1"]),
-        ({"status": "finished", "machine": {"cuda_graph": "none: an error"}}, ["cuda_graph=false"]),
-        ({"status": "finished", "machine": {"gpu": "NVIDIA H200"}}, []),
+        ({"status": "diverged"}, "0 of 2 trials finished", ["cuda_graph=false", "trials_at_once=1"]),
+        (
+            {"status": "finished", "machine": {"cuda_graph": "none: an error"}},
+            "2 of 2 trials captured no graph",
+            ["cuda_graph=false"],
+        ),
+        ({"status": "finished", "machine": {"gpu": "NVIDIA H200", "cuda_graph": None}}, "trained; captured", []),
+        ({"status": "finished", "machine": {"gpu": None, "cuda_graph": None}}, "trained; no GPU", []),
     ],
 )
-def test_what_the_canary_shows_decides_how_the_study_is_trained(lease, canary, options):
+def test_what_the_canary_shows_decides_how_the_study_is_trained(lease, canary, line, options):
     status, said, asked = lease("500", "darknet", "experiment=figure6", "trial=0", canary=canary, MEASURE="20")
     assert status == 75, said
+    assert line in said
     assert [word for word in asked[-1] if word in ("cuda_graph=false", "trials_at_once=1")] == options
     assert any(word.startswith("scripts.benchmarks") for each in asked for word in each) == (not options)
     # The experiment's own epochs.
