@@ -35,7 +35,7 @@ def test_help_names_every_key_without_torch():
     called = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert called.returncode == 0, called.stderr
     for command in COMMANDS:
-        assert f"\n    {command.word}" in called.stdout
+        assert f"\n    {command.name}" in called.stdout
     assert "  throughput.rounds=9 " in called.stdout and "# each side is timed once a round" in called.stdout
 
 
