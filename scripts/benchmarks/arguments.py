@@ -32,11 +32,11 @@ def positive(text: str) -> int:
     return value
 
 
-def session(given: argparse.Namespace, module: str, words: Sequence[str] | None) -> Session:
+def session(options: argparse.Namespace, module: str, words: Sequence[str] | None) -> Session:
     """Return the session of a benchmark whose command line, in the record, was `words`; None: that of the process."""
     command = shlex.join(["python", "-m", module, *(sys.argv[1:] if words is None else words)])
     return Session(
-        command=command, results=given.results, label=given.label, device=given.device, threads=given.threads
+        command=command, results=options.results, label=options.label, device=options.device, threads=options.threads
     )
 
 

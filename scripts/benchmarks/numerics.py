@@ -74,21 +74,21 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--steps", type=arguments.positive, default=100, help="of the short training")
     parser.add_argument("--learning-rate", type=float, default=0.05)
     parser.add_argument("--images", type=arguments.positive, default=2048, help="of training; at least two batches")
-    given = parser.parse_args(words)
-    if given.images < 2 * given.batch:
-        parser.error(f"--images {given.images} is too few: at least two batches of --batch {given.batch}")
-    session = arguments.session(given, "scripts.benchmarks.numerics", words)
-    configs, device = rows.of_models(given.models, size=given.size, batch=given.batch), session.device
-    dataset = rows.dataset(train=given.images)
-    found = Numerics(given.size, given.batch, given.steps, given.learning_rate, session.bfloat16, [])
+    options = parser.parse_args(words)
+    if options.images < 2 * options.batch:
+        parser.error(f"--images {options.images} is too few: at least two batches of --batch {options.batch}")
+    session = arguments.session(options, "scripts.benchmarks.numerics", words)
+    configs, device = rows.of_models(options.models, size=options.size, batch=options.batch), session.device
+    dataset = rows.dataset(train=options.images)
+    numerics = Numerics(options.size, options.batch, options.steps, options.learning_rate, session.bfloat16, [])
     for config in configs:
-        row = measure(config, dataset, device, steps=given.steps, learning_rate=given.learning_rate)
-        found.rows.append(row)
+        row = measure(config, dataset, device, steps=options.steps, learning_rate=options.learning_rate)
+        numerics.rows.append(row)
         cosine = row.trained.gradient_cosine
-        output.say(f"{config.row}: cosine of the gradients after {given.steps} steps {cosine:.5f}")
+        output.say(f"{config.row}: cosine of the gradients after {options.steps} steps {cosine:.5f}")
     # Numbers of this kind differ little from device to device, but they do.
-    labelled = device.type != "cpu" or given.label is not None
-    session.write(f"numerics-{given.size}", found, _tables(found), timed=False, labelled=labelled)
+    labelled = device.type != "cpu" or options.label is not None
+    session.write(f"numerics-{options.size}", numerics, _tables(numerics), timed=False, labelled=labelled)
 
 
 def measure(config: Config, dataset: Dataset, device: torch.device, *, steps: int, learning_rate: float) -> Row:
@@ -167,11 +167,11 @@ def parameters(network: nn.Module) -> Tensor:
     return torch.cat([parameter.detach().double().flatten() for parameter in network.parameters()])
 
 
-def _tables(found: Numerics) -> list[Table]:
+def _tables(numerics: Numerics) -> list[Table]:
     lines = [
         (row.row, when, difference)
-        for row in found.rows
-        for when, difference in (("at the start", row.initial), (f"after {found.steps} steps", row.trained))
+        for row in numerics.rows
+        for when, difference in (("at the start", row.initial), (f"after {numerics.steps} steps", row.trained))
     ]
     columns: list[Column[tuple[str, str, Difference]]] = [
         Column("Row", lambda line: line[0], wide=True),
@@ -186,7 +186,7 @@ def _tables(found: Numerics) -> list[Table]:
         "The same weights and the same batch in float32 and under bfloat16 autocast (weights, BatchNorm's statistics"
         " and the loss stay in float32), in training mode. Logits and loss: relative difference. Norm: of the gradient,"
         " bfloat16 by float32. Cosine: between the two gradients. Other batch: the cosine between the gradients of two"
-        f" batches, both in float32, for comparison. The {found.steps} steps were in float32.",
+        f" batches, both in float32, for comparison. The {numerics.steps} steps were in float32.",
     ]
     ends: list[Column[Row]] = [
         Column("Row", lambda row: row.row, wide=True),
@@ -197,14 +197,14 @@ def _tables(found: Numerics) -> list[Table]:
         Column("Distance, bfloat16", lambda row: row.distance["bfloat16"], number),
     ]
     note = (
-        f"{found.steps} steps at learning rate {found.learning_rate:g} from the same start on the same batches,"
+        f"{numerics.steps} steps at learning rate {numerics.learning_rate:g} from the same start on the same batches,"
         f" one training each. Nudged: in float32, every initial weight changed by about {_NUDGE:g} of itself, because"
         f" training magnifies any difference. Loss: mean of the last {_LAST} training steps. Distance: between the"
         " weights at the end and those of float32, by the distance that these came from the start."
     )
     return [
         build("numerics", "What bfloat16 changes", columns, lines, notes=notes),
-        build("trained", "A short training in either format", ends, found.rows, notes=[note]),
+        build("trained", "A short training in either format", ends, numerics.rows, notes=[note]),
     ]
 
 

@@ -159,24 +159,24 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--train-images", type=arguments.positive, default=50_000, help="of one epoch")
     parser.add_argument("--test-images", type=arguments.positive, default=10_000, help="evaluated after each epoch")
     parser.set_defaults(device="cpu")  # where it is counted; a GPU is left to others
-    given = parser.parse_args(words)
-    if given.train_images < given.batch:
-        parser.error(f"--train-images {given.train_images} is not allowed: at least --batch {given.batch}")
-    session = arguments.session(given, "scripts.benchmarks.roofline", words)
+    options = parser.parse_args(words)
+    if options.train_images < options.batch:
+        parser.error(f"--train-images {options.train_images} is not allowed: at least --batch {options.batch}")
+    session = arguments.session(options, "scripts.benchmarks.roofline", words)
     lines: list[Line] = []
-    for experiment in given.experiments:
+    for experiment in options.experiments:
         models, trials = of_experiment(experiment)
         for model in models:
-            overrides = [f"experiment={experiment}", f"model={model}", f"size={given.size}"]
-            config = rows.compose([*overrides, f"schedule.batch_size={given.batch}"])
-            images = {"train_images": given.train_images, "test_images": given.test_images}
+            overrides = [f"experiment={experiment}", f"model={model}", f"size={options.size}"]
+            config = rows.compose([*overrides, f"schedule.batch_size={options.batch}"])
+            images = {"train_images": options.train_images, "test_images": options.test_images}
             lines.append(line(config, experiment=experiment, trials=trials, **images))
             hours = lines[-1].chips[0].hours
             output.say(f"{experiment}, {config.row}: {hours.floor:.2f} to {hours.unfused:.2f} h for {trials} trials")
-    roofline = Roofline(given.size, given.batch, lines)
+    roofline = Roofline(options.size, options.batch, lines)
     # Counted, so the numbers are no machine's.
     tables = _tables(roofline, session.command)
-    session.write(f"floor-{given.size}", roofline, tables, timed=False, labelled=False)
+    session.write(f"floor-{options.size}", roofline, tables, timed=False, labelled=False)
 
 
 def of_experiment(experiment: str) -> tuple[list[str], int]:

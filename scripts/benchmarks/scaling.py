@@ -72,11 +72,11 @@ def main(words: Sequence[str] | None = None) -> None:
     shapes = [(1, 1, 10), (1, 10, 10), (1, 100, 10)]
     parser.add_argument("--folders", type=shape, nargs="+", default=shapes, help="studies x rows x trials of a report")
     parser.add_argument("--images", type=arguments.positive, default=10_000, help="test images in each folder")
-    given = parser.parse_args(words)
-    session = arguments.session(given, "scripts.benchmarks.scaling", words)
+    options = parser.parse_args(words)
+    session = arguments.session(options, "scripts.benchmarks.scaling", words)
     lines = []
     with tempfile.TemporaryDirectory() as folder:
-        for line in _measurements(given, Path(folder)):
+        for line in _measurements(options, Path(folder)):
             usage = line.usage
             output.say(f"{line.command}, {line.size}: {usage.seconds:.1f} s, {byte_count(usage.peak_bytes)}")
             lines.append(line)
@@ -104,31 +104,31 @@ def measure(words: list[str]) -> Usage:
     return Usage(seconds, processor, peak)
 
 
-def _measurements(given: argparse.Namespace, folder: Path) -> Iterator[Line]:
+def _measurements(options: argparse.Namespace, folder: Path) -> Iterator[Line]:
     training = [
         "data=synthetic",
         "size=tiny",
         "schedule=short",
-        f"schedule.epochs={given.epochs}",
-        f"schedule.warmup_epochs={min(1, given.epochs - 1)}",
+        f"schedule.epochs={options.epochs}",
+        f"schedule.warmup_epochs={min(1, options.epochs - 1)}",
         "schedule.batch_size=64",
-        f"device={given.device}",
-        f"threads={given.threads or 'null'}",
+        f"device={options.device}",
+        f"threads={options.threads or 'null'}",
     ]
 
     def train(place: str, trials: int, *words: str) -> Usage:
         places = [f"results={folder / place}", f"data_dir={folder / 'data'}", f"trial=0..{trials - 1}"]
         return measure(["-m", "hybridsep.run", *training, *places, *words])
 
-    for trials in given.trials:
+    for trials in options.trials:
         yield Line("run", "trials", trials, f"{trials} trials", train(f"trials{trials}", trials))
-    for factor in given.widths:
+    for factor in options.widths:
         widths = ",".join(str(width * factor) for width in _WIDTHS)
         usage = train(f"width{factor}", _TRIALS_OF_A_WIDTH, f"size.widths=[{widths}]")
         yield Line("run", "widths", factor, f"widths x {factor}, {_TRIALS_OF_A_WIDTH} trials", usage)
-    for studies, rows, trials in given.folders:
+    for studies, rows, trials in options.folders:
         results = folder / f"report{studies}x{rows}x{trials}"
-        count = made_runs.fill(results, studies=studies, rows=rows, trials=trials, images=given.images)
+        count = made_runs.fill(results, studies=studies, rows=rows, trials=trials, images=options.images)
         usage = measure(["-m", "hybridsep.report", f"results={results}"])
         yield Line("report", "runs", count, f"{count} runs ({studies} studies x {rows} rows x {trials} trials)", usage)
 

@@ -38,11 +38,11 @@ def main(words: Sequence[str] | None = None) -> None:
     """Start every command, print the table and write it. Raises ConfigError, RecordError."""
     parser = arguments.parser("How long the commands take to start.", models=False)
     parser.add_argument("--starts", type=arguments.positive, default=3, help="times that each command is started")
-    given = parser.parse_args(words)
-    session = arguments.session(given, "scripts.benchmarks.startup", words)
+    options = parser.parse_args(words)
+    session = arguments.session(options, "scripts.benchmarks.startup", words)
     # Before the session takes a GPU, which is then not there for the processes that are started.
-    found = measure(device=given.device, starts=given.starts)
-    session.write("startup", found, [_table(found)])
+    startup = measure(device=options.device, starts=options.starts)
+    session.write("startup", startup, [_table(startup)])
 
 
 def measure(*, device: str, starts: int) -> Startup:
@@ -70,22 +70,22 @@ def training(device: str) -> tuple[float, float]:
         command = [sys.executable, "-m", "hybridsep.run", *words]
         with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
             assert process.stderr is not None
-            said = ""
-            for said in process.stderr:
-                if first is None and ": training " in said:
+            line = ""
+            for line in process.stderr:
+                if first is None and ": training " in line:
                     first = time.perf_counter() - begun
         whole = time.perf_counter() - begun
     if process.returncode or first is None:
-        raise ConfigError(f"the run program did not train a step on device={device}: {said.strip()}")
+        raise ConfigError(f"the run program did not train a step on device={device}: {line.strip()}")
     return first, whole
 
 
-def _table(found: Startup) -> Table:
+def _table(startup: Startup) -> Table:
     columns: list[Column[tuple[str, list[float]]]] = [
         Column("Command", lambda line: line[0], wide=True),
         Column("Seconds", lambda line: spread(line[1]), lambda seconds: around(seconds.median, seconds.iqr)),
     ]
-    lines = list(found.seconds.items())
+    lines = list(startup.seconds.items())
     note = f"Median ± half the interquartile range of {len(lines[0][1])} starts, files in the page cache."
     return build("starts", "Start-up", columns, lines, notes=[note])
 

@@ -65,20 +65,20 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--untimed", type=arguments.positive, default=5, help="steps before; they fill memory and caches"
     )
-    given = parser.parse_args(words)
-    session = arguments.session(given, "scripts.benchmarks.step_profile", words)
-    configs = rows.of_models(given.models, size=given.size, batch=given.batch)
-    dataset = rows.dataset(train=max(10, 4 * given.batch))
+    options = parser.parse_args(words)
+    session = arguments.session(options, "scripts.benchmarks.step_profile", words)
+    configs = rows.of_models(options.models, size=options.size, batch=options.batch)
+    dataset = rows.dataset(train=max(10, 4 * options.batch))
     variant = variants.ours(bfloat16=session.bfloat16, fast=session.device.type == "cpu")
-    found = Profile(given.size, given.batch, given.steps, [])
+    profile = Profile(options.size, options.batch, options.steps, [])
     for config in configs:
         loop = RowWorkloads(config, dataset, session.device).trial(variant)
-        spent = milliseconds(loop, session.device, steps=given.steps, untimed=given.untimed)
+        spent = milliseconds(loop, session.device, steps=options.steps, untimed=options.untimed)
         total = sum(spent.values())
         shares = {kind: part / total for kind, part in spent.items()}
-        found.rows.append(Row(config.row, config.model.title, total, shares))
+        profile.rows.append(Row(config.row, config.model.title, total, shares))
         output.say(f"{config.row}: {total:.1f} ms a step")
-    session.write(f"profile-{given.size}", found, [_table(found)])
+    session.write(f"profile-{options.size}", profile, [_table(profile)])
 
 
 def milliseconds(loop: Workload, device: torch.device, *, steps: int, untimed: int) -> dict[str, float]:
@@ -128,7 +128,7 @@ def _convolution(in_chs: int, weight: Sequence[int]) -> str:
     return "1x1" if weight[2] == 1 else "3x3"
 
 
-def _table(found: Profile) -> Table:
+def _table(profile: Profile) -> Table:
     def share(*kinds: str) -> Callable[[Row], float]:
         return lambda row: sum(row.shares[kind] for kind in kinds)
 
@@ -141,13 +141,13 @@ def _table(found: Profile) -> Table:
         *(Column(headings.get(kind, kind.capitalize()), share(kind), percentage) for kind in (*_OTHERS, "rest")),
     ]
     notes = [
-        f"Shares of the operations' own time in {found.steps} steps of one trial, by torch.profiler. It adds to the"
+        f"Shares of the operations' own time in {profile.steps} steps of one trial, by torch.profiler. It adds to the"
         " time of each, so this is good for shares and not for speed (`bench throughput`). Depthwise to 3x3: forward"
         " and backward of convolutions; Inception's average pooling is carried out as a depthwise one on a CPU."
         " Backward: of all convolutions together. Pool: with the clearing of its gradient. Copies: casts to bfloat16,"
         " changes of layout, concatenation.",
     ]
-    return build("profile", "Where the time of a step goes", columns, found.rows, notes=notes)
+    return build("profile", "Where the time of a step goes", columns, profile.rows, notes=notes)
 
 
 if __name__ == "__main__":

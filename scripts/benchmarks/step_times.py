@@ -75,54 +75,54 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--studied", type=int, help="so many of the models, the first ones, are the study's; all")
     parser.add_argument("--train-images", type=arguments.positive, default=50_000, help="of an epoch of the study")
     parser.add_argument("overrides", nargs="*", help="of the run program: experiment=figure6 trial=0 ...")
-    given = parser.parse_args(words)
+    options = parser.parse_args(words)
     begun = time.monotonic()
-    session = arguments.session(given, "scripts.benchmarks.step_times", words)
+    session = arguments.session(options, "scripts.benchmarks.step_times", words)
     device = session.device
     on_gpu = device.type == "cuda"
-    trials = trials_of(given.overrides)
+    trials = trials_of(options.overrides)
     most = min(trials, 10 if on_gpu else 2)
-    small = ["data=synthetic", f"size={given.size}", f"schedule.batch_size={given.batch}"]
-    kept = [word for word in given.overrides if not word.startswith(("trial=", "data", "size=", "model="))]
-    configs = [rows.compose([*kept, f"model={model}", *small]) for model in given.models]
-    data = rows.dataset(train=max(2048, 2 * given.batch))
+    small = ["data=synthetic", f"size={options.size}", f"schedule.batch_size={options.batch}"]
+    kept = [word for word in options.overrides if not word.startswith(("trial=", "data", "size=", "model="))]
+    configs = [rows.compose([*kept, f"model={model}", *small]) for model in options.models]
+    data = rows.dataset(train=max(2048, 2 * options.batch))
     workloads = {config.row: RowWorkloads(config, data, device) for config in configs}
     reached = gpu.reached(device) if on_gpu else None
-    found = StepTimes(given.size, given.batch, reached)
+    results = StepTimes(options.size, options.batch, reached)
     if reached:
         for config in configs:
             least = roofline.requirements(config, classes=len(data.classes), height=data.train_images.shape[1])
-            found.floors[config.row] = 1e3 * reached.floor(*least.training(given.batch))
+            results.floors[config.row] = 1e3 * reached.floor(*least.training(options.batch))
     for row, way in ways(workloads, most):
-        if time.monotonic() - begun > given.seconds and len(found.times) >= len(workloads):
+        if time.monotonic() - begun > options.seconds and len(results.times) >= len(workloads):
             break
         try:
-            measured = measure(row, workloads[row], way, device, bfloat16=session.bfloat16)
+            step_time = measure(row, workloads[row], way, device, bfloat16=session.bfloat16)
         except Exception as error:  # one way's trouble must not take the others' numbers
-            found.failed[f"{row}, {way.name}"] = f"{type(error).__name__}: {error}"[:300]
+            results.failed[f"{row}, {way.name}"] = f"{type(error).__name__}: {error}"[:300]
             output.say(f"{row}, {way.name}: {error}")
             if isinstance(error, ConfigError):
                 break  # a capture that failed: torch before 2.12 then believes that it goes on, and all others fail too
             continue
-        found.times.append(measured)
-        output.say(f"{row}, {way.name}: {measured.median:.3f} ms a step and trial")
-        session.write(f"steps-{given.size}", found, [_table(found)], missing=["the ways that follow"])
-    session.write(f"steps-{given.size}", found, [_table(found)])
-    studied = list(workloads)[: given.studied]
-    first = {each.row: each.median for each in reversed(found.times) if each.way == Way(most)}
+        results.times.append(step_time)
+        output.say(f"{row}, {way.name}: {step_time.median:.3f} ms a step and trial")
+        session.write(f"steps-{options.size}", results, [_table(results)], missing=["the ways that follow"])
+    session.write(f"steps-{options.size}", results, [_table(results)])
+    studied = list(workloads)[: options.studied]
+    first = {each.row: each.median for each in reversed(results.times) if each.way == Way(most)}
     if missing := [row for row in studied if row not in first]:
         print(f"not measured, so nothing is said of epochs: {', '.join(missing)}")
         return
-    steps = given.train_images // given.batch
+    steps = options.train_images // options.batch
     epoch = epoch_seconds([first[row] for row in studied], trials=trials, steps=steps)
     print(f"an epoch of {trials} trials of {len(studied)} rows takes {epoch:.1f} s")
-    print(f"epochs {epochs_that_fit(given.study_seconds, epoch, rows=len(studied))}")
+    print(f"epochs {epochs_that_fit(options.study_seconds, epoch, rows=len(studied))}")
 
 
 def trials_of(overrides: Sequence[str]) -> int:
     """Return the number of trials that the overrides ask for, ten if they say nothing. Raises ConfigError."""
-    asked = [word.partition("=")[2] for word in overrides if word.startswith("trial=")]
-    return len(configuration.parse_trials(asked[-1])) if asked else 10
+    typed = [word.partition("=")[2] for word in overrides if word.startswith("trial=")]
+    return len(configuration.parse_trials(typed[-1])) if typed else 10
 
 
 def ways(workloads: dict[str, RowWorkloads], most: int) -> Iterator[tuple[str, Way]]:
@@ -162,7 +162,7 @@ def epochs_that_fit(seconds: float, epoch: float, *, rows: int) -> int:
     return max(1, int((seconds - _SECONDS_OF_A_ROW * rows) * _IN_HAND / epoch))
 
 
-def _table(found: StepTimes) -> Table:
+def _table(results: StepTimes) -> Table:
     def blocks(each: StepTime) -> str:
         return f"{thousandths(min(each.milliseconds))} to {thousandths(max(each.milliseconds))}"
 
@@ -171,22 +171,22 @@ def _table(found: StepTimes) -> Table:
         Column("Way", lambda each: each.way.name, wide=True),
         Column("ms a step", lambda each: each.median, thousandths),
         Column("Blocks", blocks),
-        Column("Images/s", lambda each: 1e3 * found.batch / each.median, whole),
+        Column("Images/s", lambda each: 1e3 * results.batch / each.median, whole),
     ]
     notes = ["ms a step: of one trial, median of five blocks. Deterministic kernels unless another way is named."]
-    if found.reached:
-        copy, product = found.reached.bytes_per_second / 1e12, found.reached.flops_per_second / 1e12
+    if results.reached:
+        copy, product = results.reached.bytes_per_second / 1e12, results.reached.flops_per_second / 1e12
         columns += [
-            Column("Floor, ms", lambda each: found.floors[each.row], thousandths),
-            Column("Of it", lambda each: found.floors[each.row] / each.median, percentage),
+            Column("Floor, ms", lambda each: results.floors[each.row], thousandths),
+            Column("Of it", lambda each: results.floors[each.row] / each.median, percentage),
         ]
         notes.append(
             "Floor: the larger of the bytes that a step needs (scripts/benchmarks/roofline.py) at the rate of a 1 GiB"
             f" copy, {copy:.2f} TB/s, and its operations at that of an 8192-wide product, {product:.0f} TFLOP/s, both"
             " measured here."
         )
-    notes += [f"Failed: {name}: {reason}" for name, reason in found.failed.items()]
-    return build("steps", "Step times", columns, found.times, notes=notes)
+    notes += [f"Failed: {name}: {reason}" for name, reason in results.failed.items()]
+    return build("steps", "Step times", columns, results.times, notes=notes)
 
 
 if __name__ == "__main__":

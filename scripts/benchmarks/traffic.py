@@ -22,7 +22,7 @@ _AGAIN = {
     "convolution_backward": (0,),
 }
 _ONLY_WRITE = ("zero_", "fill_", "copy_", "bernoulli_", "normal_", "uniform_")
-_SELECT = ("index_select", "index")  # read as much as they write, not all they are given
+_SELECT = ("index_select", "index")  # read as much as they write, not all they get
 _PRODUCTS = ("convolution", "addmm", "mm", "bmm")
 
 
@@ -44,13 +44,13 @@ def traffic(call: Callable[[], object]) -> Traffic:
     """Return what the operations of `call` move. It runs in this thread, on any device."""
     with _Counting() as counting:
         call()
-    return counting.found
+    return counting.traffic
 
 
 class _Counting(TorchDispatchMode):
     def __init__(self):
         super().__init__()
-        self.found = Traffic()
+        self.traffic = Traffic()
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         result = func(*args, **(kwargs or {}))
@@ -60,12 +60,12 @@ class _Counting(TorchDispatchMode):
         name = schema.name.split("::")[1]
         written = _tensors(result)
         if name in _PRODUCTS:
-            self.found.products += sum(tensor.numel() for tensor in written)
+            self.traffic.products += sum(tensor.numel() for tensor in written)
         places = {tensor.untyped_storage()._cdata for tensor in written}
-        given = dict(zip((argument.name for argument in schema.arguments), args, strict=False)) | (kwargs or {})
+        values = dict(zip((argument.name for argument in schema.arguments), args, strict=False)) | (kwargs or {})
         read = 0
-        for place, argument in enumerate(each for each in schema.arguments if each.name in given):
-            tensors = _tensors(given[argument.name])
+        for place, argument in enumerate(each for each in schema.arguments if each.name in values):
+            tensors = _tensors(values[argument.name])
             changed = argument.alias_info is not None and argument.alias_info.is_write
             if changed:
                 written += [tensor for tensor in tensors if tensor.untyped_storage()._cdata not in places]
@@ -73,9 +73,9 @@ class _Counting(TorchDispatchMode):
                 read += (2 if place in _AGAIN.get(name, ()) else 1) * sum(map(_bytes, tensors))
         put_out = sum(map(_bytes, written))
         if put_out:
-            self.found.read += min(read, 2 * put_out) if name in _SELECT else read
-            self.found.written += put_out
-            self.found.launches += 1
+            self.traffic.read += min(read, 2 * put_out) if name in _SELECT else read
+            self.traffic.written += put_out
+            self.traffic.launches += 1
         return result
 
 

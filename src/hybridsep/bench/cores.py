@@ -51,20 +51,20 @@ def run(settings: BenchSettings, session: Session) -> None:
     at_once = options.at_once or (10 if on_gpu else max(2, machine.cores()))
     dataset = rows.dataset(train=max(10, 4 * settings.batch))
     variant = replace(ours(bfloat16=session.bfloat16, fast=not on_gpu), graph=on_gpu)
-    measured: list[Row] = []
+    results: list[Row] = []
     for size in options.sizes:
         for config in rows.of_models(settings.models, size=size, batch=settings.batch):
             row = RowWorkloads(config, dataset, device)
             cost = cost_of(row.build(), row.augmentation.size, row.augmentation.size)
             one, several = (row.make(replace(variant, at_once=count)) for count in (1, at_once))
             timed = time_in_rounds({1: one, 2: several}, device, seconds=options.seconds, rounds=options.rounds)
-            measured.append(Row(config.row, size, cost.params, cost.macs, timed[1].rates, timed[2].rates))
-            output.say(f"{config.row}, size={size}: {at_once} at once {times(measured[-1].gain.median)}")
-    record = Measurements(settings.batch, at_once, measured)
-    session.write("cores", record, [table(measured, at_once=at_once, threads=session.threads)])
+            results.append(Row(config.row, size, cost.params, cost.macs, timed[1].rates, timed[2].rates))
+            output.say(f"{config.row}, size={size}: {at_once} at once {times(results[-1].gain.median)}")
+    record = Measurements(settings.batch, at_once, results)
+    session.write("cores", record, [table(results, at_once=at_once, threads=session.threads)])
 
 
-def table(measured: Sequence[Row], *, at_once: int, threads: int) -> Table:
+def table(results: Sequence[Row], *, at_once: int, threads: int) -> Table:
     """Return one line for each row and size: both ways, their ratio, and the faster."""
     ways = ("one trial", f"{at_once} at once")
 
@@ -82,8 +82,8 @@ def table(measured: Sequence[Row], *, at_once: int, threads: int) -> Table:
     ]
     note = (
         f"One trial has {threads} threads, each of {at_once} at once {max(1, threads // at_once)}."
-        f" Median ± half the interquartile range over {len(measured[0].one)} rounds of one block of each; images/s of"
+        f" Median ± half the interquartile range over {len(results[0].one)} rounds of one block of each; images/s of"
         " all trials together. Ratio: within each round. The same: the ratio differs from 1 by less than half its"
         " interquartile range."
     )
-    return build("cores", "One trial with all cores, or a trial for each core", columns, measured, notes=[note])
+    return build("cores", "One trial with all cores, or a trial for each core", columns, results, notes=[note])

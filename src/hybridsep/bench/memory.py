@@ -69,10 +69,10 @@ class _Storages(TorchDispatchMode):
         self.peak = self._live
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        given = _storages((args, kwargs))
+        inputs = _storages((args, kwargs))
         result = func(*args, **(kwargs or {}))
         for place, storage in _storages(result).items():
-            if place not in given:
+            if place not in inputs:
                 self._live += storage.nbytes()
                 weakref.finalize(storage, self._free, storage.nbytes())
         self.peak = max(self.peak, self._live)
@@ -83,5 +83,5 @@ class _Storages(TorchDispatchMode):
 
 
 def _storages(tree: Any) -> dict[int, torch.UntypedStorage]:
-    found = (leaf.untyped_storage() for leaf in tree_leaves(tree) if isinstance(leaf, Tensor))
-    return {storage.data_ptr(): storage for storage in found}
+    storages = (leaf.untyped_storage() for leaf in tree_leaves(tree) if isinstance(leaf, Tensor))
+    return {storage.data_ptr(): storage for storage in storages}

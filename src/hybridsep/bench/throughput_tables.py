@@ -62,9 +62,9 @@ class Measurements:
     models: list[Row] = field(default_factory=list)
 
 
-def tables(measured: Measurements) -> list[Table]:
+def tables(measurements: Measurements) -> list[Table]:
     """Return images/s of every way, and the rows side by side."""
-    return [_ablation(measured), compared(measured.models)]
+    return [_ablation(measurements), compared(measurements.models)]
 
 
 def rates_text(rates: Sequence[float]) -> str:
@@ -81,7 +81,7 @@ def _median(format: Callable[[float], str]) -> Callable[[Sequence[float]], str]:
     return lambda values: format(statistics.median(values)) if values else ""
 
 
-def _ablation(measured: Measurements) -> Table:
+def _ablation(measurements: Measurements) -> Table:
     columns: list[Column[tuple[Row, Way]]] = [
         Column("Row", lambda line: line[0].row, wide=True),
         Column("Way", lambda line: line[1].variant.name, wide=True),
@@ -93,7 +93,7 @@ def _ablation(measured: Measurements) -> Table:
         Column("Memory", lambda line: line[1].memory_bytes, byte_count),
         Column("Data", lambda line: line[1].data_shares, _median(lambda value: percentage(value, 1))),
     ]
-    rounds, workers = len(measured.models[0].usual.rates), f"{measured.workers} DataLoader workers"
+    rounds, workers = len(measurements.models[0].usual.rates), f"{measurements.workers} DataLoader workers"
     notes = [
         f"Median ± half the interquartile range over {rounds} rounds of one block of each. Ratio: to the usual loop,"
         " within each round. Step: to the way before.",
@@ -102,14 +102,14 @@ def _ablation(measured: Measurements) -> Table:
         " them. The module's fast way: Inception's towers joined, the gradient of the separable equivalent tower by"
         " tower (src/hybridsep/modules/).",
         "Memory: the most bytes of tensors at once in the training process during a step, parameters and momentum"
-        f" included; not the dataset ({byte_count(measured.dataset_bytes)} of pixels, once on the device), not the"
+        f" included; not the dataset ({byte_count(measurements.dataset_bytes)} of pixels, once on the device), not the"
         " batches in the usual loop's workers. On a CPU that of side-by-side trials is one trial's, multiplied.",
         "On a CPU every way runs in a process of its own. Freed memory kept: glibc is told to keep what a step frees"
         " (src/hybridsep/train/allocator.py). Aside: tried, and not in the ways after it.",
         "Data: of the usual loop, the share of its time spent waiting for batches; of ours, the time of the gather"
-        f" alone by that of a step. {_verdict(measured.models)}",
+        f" alone by that of a step. {_verdict(measurements.models)}",
     ]
-    lines = [(model, way) for model in measured.models for way in model.ways]
+    lines = [(model, way) for model in measurements.models for way in model.ways]
     return build("throughput", "The usual loop and ours", columns, lines, notes=notes)
 
 
@@ -117,8 +117,8 @@ def _verdict(models: Sequence[Row]) -> str:
     """Say whether the data path keeps to its share in our complete step, the last measured way of one trial."""
     over = []
     for model in models:
-        known = [way.data_shares for way in model.ways if not way.variant.standalone and way.data_shares]
-        if statistics.median(known[-1]) > MOST_DATA_SHARE:
+        shares = [way.data_shares for way in model.ways if not way.variant.standalone and way.data_shares]
+        if statistics.median(shares[-1]) > MOST_DATA_SHARE:
             over.append(model.row)
     limit = percentage(MOST_DATA_SHARE)
     return f"Above {limit} in our step: {', '.join(over)}." if over else f"At most {limit} in every row of our step."

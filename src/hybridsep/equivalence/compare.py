@@ -84,9 +84,9 @@ def compare(form: Form, weights: Weights, x: Tensor, generator: torch.Generator)
     """
     weights = {name: weight.clone().requires_grad_() for name, weight in weights.items()}
     mapped = form.mapping(weights)
-    own = {name: weight.detach().clone().requires_grad_() for name, weight in mapped.items()}
+    right_weights = {name: weight.detach().clone().requires_grad_() for name, weight in mapped.items()}
     left, at_left = _gradients(form.left, weights, x, generator.clone_state())
-    right, at_right = _gradients(form.right, own, x, generator.clone_state())
+    right, at_right = _gradients(form.right, right_weights, x, generator.clone_state())
     # What the mapping makes of nothing (the identity of a leading 1x1) has no weight to answer to.
     pairs = [pair for pair in zip(mapped.values(), at_right[1:], strict=True) if pair[0].requires_grad]
     pulled = torch.autograd.grad([pair[0] for pair in pairs], list(weights.values()), [pair[1] for pair in pairs])

@@ -52,8 +52,8 @@ def _sum_of_towers(w: Weights, x: Tensor) -> Tensor:
     """ResNeXt's Figure 3(a) without nonlinearities; a tower without `reduce` takes the channel of its number."""
     paths = []
     for c in range(x.shape[1]):
-        own = conv(x, w[f"{c}.reduce"]) if f"{c}.reduce" in w else x[:, c : c + 1]
-        paths.append(conv(conv(own, w[f"{c}.spatial"]), w[f"{c}.expand"]))
+        channel = conv(x, w[f"{c}.reduce"]) if f"{c}.reduce" in w else x[:, c : c + 1]
+        paths.append(conv(conv(channel, w[f"{c}.spatial"]), w[f"{c}.expand"]))
     return torch.stack(paths).sum(0)
 
 
