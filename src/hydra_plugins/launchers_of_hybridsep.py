@@ -1,5 +1,5 @@
-"""Our sweeper where Hydra looks for it, and Hydra's submitit launchers, which wait for every job, keep to the number of
-workers here, and requeue in peace.
+"""Our sweeper where Hydra looks for it, and Hydra's submitit launchers changed in three ways: they wait for every job,
+limit the number of workers on this machine, and requeue a job only after it has saved.
 
 hydra-submitit-launcher 1.2.0 raises at the first job whose process was killed and forgets the others; its local form
 starts all jobs at once; and its checkpoint hook ends the process in the middle of a step, which costs up to an epoch.
@@ -32,7 +32,7 @@ if importlib.util.find_spec("hydra_plugins.hydra_submitit_launcher") is not None
     from hydra_plugins.hydra_submitit_launcher.submitit_launcher import BaseSubmititLauncher
 
     class _Waiting(BaseSubmititLauncher):
-        """What both have in common. `LEAVES_ITS_JOBS`: they are another's to end, once nobody waits for them."""
+        """What both have in common. `LEAVES_ITS_JOBS`: a stop request ends the waiting and not the jobs."""
 
         LEAVES_ITS_JOBS: bool
 

@@ -210,7 +210,7 @@ def test_files_of_ones_own(tmp_path):
     assert "contains itself: its defaults" in said("schedule=there")
     (tmp_path / "own/schedule/there.yaml").unlink()
     own("experiment/both", "# @package _global_\ndefaults:\n  - override /model: [inception,resnext]\n")
-    assert "a list of files for model lays one over the other" in said("experiment=both")
+    assert "a list of files for model would be merged into one" in said("experiment=both")
     own("experiment/number", "# @package _global_\nstudy: 2026_11_26\n")
     assert "study=20261126 is not allowed" in said("experiment=number") and "quotes" in said("experiment=number")
     own("model/nameless", "module: {_target_: hybridsep.modules.dense.Dense}\nnetwork: {}\n")

@@ -286,7 +286,7 @@ def test_what_is_said_at_the_end(tmp_path):
     jobs[1].log = "x.log"
     assert conclude(jobs, lines.append, stopped="") == 1
     place = tmp_path / "runs/s"
-    killed = "its process ended without a word (killed, or out of memory)"
+    killed = "its process ended without a message (killed, or out of memory)"
     assert lines == [
         "1 of 4 jobs done (a job: some trials of one row)",
         "1 failed: resnext trial-00",

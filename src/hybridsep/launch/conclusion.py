@@ -8,7 +8,7 @@ from hybridsep.launch.jobs import End, Job
 from hybridsep.runs.stop import FAIL_FAST
 
 Say = Callable[[str], None]
-_KILLED = "its process ended without a word (killed, or out of memory)"
+_KILLED = "its process ended without a message (killed, or out of memory)"
 
 
 def conclude(jobs: Sequence[Job], say: Say, *, stopped: str, lost: str = "") -> int:

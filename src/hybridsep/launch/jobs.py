@@ -128,14 +128,14 @@ def _locked(folder: Path) -> bool:
 
 
 def check_choices(choices: Mapping[str, Any]) -> None:
-    """Raise ConfigError for a list of choices of one group, as a file can have it: Hydra lays them over each other.
+    """Raise ConfigError for a list of choices of one group, as a file can have it: Hydra would merge them.
 
-    `choices`: what Hydra notes of this composition, by group.
+    `choices`: what Hydra records of this composition, by group.
     """
     for group in groups():
-        if group not in choices:  # Hydra notes no choice where there are several
+        if group not in choices:  # Hydra records no choice where there are several
             raise ConfigError(
-                f"a list of files for {group} lays one over the other: -m {group}=A,B does one after the other"
+                f"a list of files for {group} would be merged into one: -m {group}=A,B does one after the other"
             )
 
 

@@ -1,4 +1,4 @@
-"""From a command line to an exit status: Hydra's main is started, and what its jobs came to is summed up."""
+"""From a command line to an exit status: Hydra's main is started, and the ends of its jobs are summed up."""
 
 import contextlib
 import os

@@ -35,7 +35,7 @@ class LostJobError(Exception):
 
 
 class JobSweeper(Sweeper):
-    """Does what Hydra's basic sweeper does, less the notes that it writes, and is ended by a stop request at once.
+    """Does what Hydra's basic sweeper does, but writes no files of its own, and a stop request ends it at once.
 
     `params`: what an experiment's file sweeps over. Not its subclass: Hydra loads the modules of its plugins anew.
     """
@@ -48,7 +48,7 @@ class JobSweeper(Sweeper):
         self._params = params or {}
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Keep what Hydra has to give."""
+        """Keep Hydra's context and make the launcher."""
         self.hydra_context, self.config = hydra_context, config
         self.launcher = Plugins.instance().instantiate_launcher(
             hydra_context=hydra_context, task_function=task_function, config=config
@@ -204,7 +204,7 @@ def prepare_studies(jobs: Sequence[Job]) -> None:
 
 
 def _take(job: Job, returned: JobReturn) -> None:
-    """Keep what a launcher returned of a job; of its trials the records tell more."""
+    """Keep what a launcher returned of a job; how its trials ended is in their records."""
     if returned.status is JobStatus.FAILED:
         if isinstance(returned._return_value, LostJobError):
             job.log = str(returned._return_value)
