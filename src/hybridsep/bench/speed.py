@@ -11,9 +11,9 @@ buffers, in training also momentum and gradients, the batch, and every activatio
 """
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from functools import partial
-from typing import Any
+from typing import Literal
 
 import numpy as np
 import torch
@@ -30,6 +30,7 @@ from hybridsep.data import Dataset
 from hybridsep.data.batches import evaluation_batches
 from hybridsep.errors import ConfigError
 from hybridsep.networks.cost import cost_of
+from hybridsep.report.speed import Cost, Rate, SpeedRecord, Timing
 from hybridsep.report.table import byte_count, rate
 from hybridsep.runs import seeds
 from hybridsep.runs.progress import Monitor
@@ -38,29 +39,10 @@ from hybridsep.train import build, precision
 from hybridsep.train.assembly import initial_network
 
 _BATCHES_OF_DATA = 16  # an epoch of training
+Kind = tuple[Literal["training", "inference"], int]  # and the images of a step
 _MEAN, _STD = [0.5] * 3, [0.25] * 3
 # The configuration that matters here.
 _RECORDED = ("model", "size", "augmentation", "schedule", "match", "seed", "speed")
-
-
-@dataclass(frozen=True)
-class Measurement:
-    """Images per second of each timed block of training or inference, and the most bytes of tensors at once."""
-
-    what: str
-    batch: int
-    rates: list[float]
-    steps_per_block: int
-    peak_bytes: int
-
-    def as_json(self) -> dict[str, Any]:
-        """Return what the record says of it."""
-        rates = asdict(spread(self.rates)) | {"blocks": [round(rate, 3) for rate in self.rates]}
-        return {key: value for key, value in asdict(self).items() if key != "rates"} | {"images_per_second": rates}
-
-    def __str__(self) -> str:
-        rates = spread(self.rates)
-        return f"{self.what} {rate(rates.median, rates.iqr)} images/s (batch {self.batch})"
 
 
 class Inference(Workload):
@@ -93,7 +75,8 @@ def measure(config: Config, *, monitor: Monitor, stop: Stop) -> bool:
     config = build.matched(replace(config, precision=decided), classes=settings.classes, height=side, width=side)
     cost = cost_of(build.network_factory(config, classes=settings.classes)(), side, side)
     monitor.say(f"{config.row}: measuring speed on {device}{f' ({note})' if note else ''}")
-    peaks, contention = {}, CpuContention()
+    peaks: dict[Kind, int] = {}
+    contention = CpuContention()
     seconds = settings.seconds_per_measurement / settings.repeats
     try:
         makers = _makers(config, device)
@@ -109,26 +92,36 @@ def measure(config: Config, *, monitor: Monitor, stop: Stop) -> bool:
     except Stopped:
         monitor.say(f"{config.row}: stopped ({stop.reason}), nothing written; the same command measures it anew")
         return False
-    measurements = [Measurement(*key, timed[key].rates, timed[key].steps, peaks[key]) for key in makers]
-    record = {
-        "study": config.study,
-        "row": config.row,
-        "title": config.model.title,
-        "cost": {"params": cost.params, "macs": cost.macs},
-        "precision": decided,
-        "execution": "eager",
-        "measurements": [each.as_json() for each in measurements],
-        "busy_elsewhere": contention.cores(),
-        "config": {key: plain(config)[key] for key in _RECORDED},
-        **asdict(output.Origin.here(str(device), threads)),
-    }
-    output.write_files(config.results, {f"speed/{record['study']}/{record['row']}.json": output.as_json(record)})
-    peak = byte_count(measurements[0].peak_bytes)
-    monitor.end_trial(f"{config.row}: {', '.join(map(str, measurements))}; peak {peak}", trained=False)
+    timings = []
+    for key, peak in peaks.items():
+        blocks = tuple(round(each, 3) for each in timed[key].rates)
+        timings.append(Timing(*key, Rate(**asdict(spread(timed[key].rates)), blocks=blocks), peak))
+    origin = output.Origin.here(str(device), threads)
+    record = SpeedRecord(
+        format=1,
+        study=config.study,
+        row=config.row,
+        title=config.model.title,
+        cost=Cost(cost.params, cost.macs),
+        precision=decided,
+        execution="eager",
+        config={key: plain(config)[key] for key in _RECORDED},
+        machine=asdict(origin.machine),
+        versions=origin.versions,
+        measured=origin.measured,
+        busy_elsewhere=contention.cores(),
+        measurements=tuple(timings),
+    )
+    text = output.as_json({**asdict(record), "git": asdict(origin.git)})
+    output.write_files(config.results, {f"speed/{record.study}/{record.row}.json": text})
+    rates = [(each, each.images_per_second) for each in timings]
+    parts = [f"{each.what} {rate(of.median, of.iqr)} images/s (batch {each.batch})" for each, of in rates]
+    most = byte_count(record.training.peak_bytes)
+    monitor.end_trial(f"{config.row}: {', '.join(parts)}; peak {most}", trained=False)
     return True
 
 
-def _makers(config: Config, device: torch.device) -> dict[tuple[str, int], Callable[[], Workload]]:
+def _makers(config: Config, device: torch.device) -> dict[Kind, Callable[[], Workload]]:
     """Return what makes each workload, by what it does and its batch; each has a network of its own."""
     number_format, batch = config.precision, config.speed.train_batch
     # The step is that of a training with this batch.
@@ -142,8 +135,10 @@ def _makers(config: Config, device: torch.device) -> dict[tuple[str, int], Calla
         batches = evaluation_batches(data.test_images[:count], count, size=side, mean=data.mean, std=data.std)
         return Inference(network, next(batches), number_format)
 
-    inferences = {("inference", count): partial(inference, count) for count in config.speed.inference_batches}
-    return {("training", batch): lambda: row.trial(variant), **inferences}
+    makers: dict[Kind, Callable[[], Workload]] = {("training", batch): lambda: row.trial(variant)}
+    for count in config.speed.inference_batches:
+        makers["inference", count] = partial(inference, count)
+    return makers
 
 
 def _random_data(config: Config) -> Dataset:
