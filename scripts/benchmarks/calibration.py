@@ -168,7 +168,7 @@ def error_rates(scenario: Scenario, trials: int, options: AnalysisOptions, *, rn
         alpha=alpha,
         rng=rng,
     )
-    welch = [difference.welch_interval(row, baseline, alpha) for row in rows]
+    welch = [difference.mean_interval((row, baseline), alpha) for row in rows]
     margin = options.margin
     equal = [difference.equivalence((row - baseline,) if paired else (row, baseline), margin, alpha).p for row in rows]
     different = _below([test.p for test in tests], alpha, corrected=True)
@@ -179,7 +179,7 @@ def error_rates(scenario: Scenario, trials: int, options: AnalysisOptions, *, rn
     apart = [_absolute(row, baseline, paired=paired) for row in rows]
     return ErrorRates(
         covers=_covered(
-            [difference.paired_interval(row - baseline, alpha) for row in rows] if paired else welch, truth
+            [difference.mean_interval((row - baseline,), alpha) for row in rows] if paired else welch, truth
         ),
         welch=_covered(welch, truth),
         bootstrap=_covered(bootstraps, truth),

@@ -20,12 +20,18 @@ def test_mean_absolute_by_hand():
     assert found.absolute_mean == pytest.approx(2 / 3)
 
 
-def test_paired_interval_by_hand():
+def test_interval_and_p_by_hand():
     # Mean 2, standard error 1 / sqrt(3), t(0.975; 2) = 4.30265.
-    found = difference.paired_interval(np.array([1.0, 2.0, 3.0]), 0.05)
+    found = difference.mean_interval((np.array([1.0, 2.0, 3.0]),), 0.05)
     assert found.mean == 2.0
     half = 4.30265 / np.sqrt(3)
     assert (found.low, found.high) == pytest.approx((2 - half, 2 + half), abs=1e-5)
+    # t = 2 sqrt(3) with 2 degrees of freedom, whose distribution is t / sqrt(2 + t^2).
+    assert found.p == pytest.approx(1 - np.sqrt(12 / 14))
+    unpaired = difference.mean_interval((np.array([1.0, 2.0, 3.0]), np.array([0.0, 0.5])), 0.05)
+    welch = stats.ttest_ind([1, 2, 3], [0, 0.5], equal_var=False)
+    assert unpaired.mean == 1.75 and unpaired.p == pytest.approx(welch.pvalue)
+    assert unpaired.low == pytest.approx(welch.confidence_interval().low)
     assert power.half_width(np.array([1.0, 2.0, 3.0]), 0.05, trials=3) == pytest.approx(half, abs=1e-5)
 
 
@@ -69,14 +75,6 @@ def test_the_least_p_is_named():
     assert not difference.permutation_test((np.array([1.0, 2, 3, 4, -5]),), resamples=99, rng=rng()).is_least
 
 
-def test_equivalence_is_corrected_as_difference_is():
-    tests = [difference.Equivalence(p, p < 0.05) for p in (0.047, 0.01)] + [None, difference.Equivalence(None, None)]
-    found = difference.corrected_equivalences(tests, 0.05)
-    assert [one and one.p for one in found] == [0.047, 0.02, None, None] and found[0].equivalent
-    [alone, _] = difference.corrected_equivalences([difference.Equivalence(0.047, True)] * 2, 0.05)
-    assert alone.p == pytest.approx(0.094) and alone.equivalent is False
-
-
 def test_regroupings_by_hand():
     # Of the 20 ways to choose three of six values, only the observed one and its mirror are as far apart.
     found = difference.permutation_test((np.array([4.0, 5, 6]), np.array([1.0, 2, 3])), resamples=99, rng=rng())
@@ -86,6 +84,12 @@ def test_regroupings_by_hand():
 def test_holm_by_hand_leaves_missing_rows_out():
     assert difference.holm([0.01, None, 0.04, 0.03]) == pytest.approx([0.03, None, 0.06, 0.06])
     assert difference.holm([None, None]) == [None, None]
+
+
+def test_holm_corrects_each_family_by_itself():
+    assert difference.holm([0.01, 0.04, None, 0.03, 0.02], [False, True, True, False, True]) == pytest.approx(
+        [0.02, 0.04, None, 0.03, 0.04]
+    )
 
 
 def test_noise_floor_by_hand_and_too_few_for_a_range():
@@ -161,18 +165,18 @@ def test_what_cannot_be_computed_is_none_with_a_reason(values):
         assert difference.equivalence(samples, 0.25, 0.05).p is None
         assert power.detectable(samples, 0.05, 0.8) is None
     for found in (
-        difference.paired_interval(one, 0.05),
-        difference.welch_interval(one, one, 0.05),
+        difference.mean_interval((one,), 0.05),
+        difference.mean_interval((one, one), 0.05),
         difference.pairing_gain(one, one),
     ):
         assert all(getattr(found, key, None) is None for key in ("low", "high", "correlation"))
-    assert difference.paired_interval(one, 0.05).reason and difference.welch_interval(one, one, 0.05).reason
+    assert difference.mean_interval((one,), 0.05).reason and difference.mean_interval((one, one), 0.05).reason
     assert power.half_width(one, 0.05, trials=3) is None
 
 
 def test_two_trials_give_an_interval_but_no_bootstrap():
     two = np.array([0.1, 0.3])
-    assert difference.paired_interval(two, 0.05).low == pytest.approx(0.2 - 12.7062 * 0.1, abs=1e-4)
+    assert difference.mean_interval((two,), 0.05).low == pytest.approx(0.2 - 12.7062 * 0.1, abs=1e-4)
     assert difference.bootstrap_interval((two,), 0.05, resamples=99, rng=rng()).low is None
     assert difference.permutation_test((two,), resamples=99, rng=rng()).p == 0.5
 
@@ -180,8 +184,8 @@ def test_two_trials_give_an_interval_but_no_bootstrap():
 def test_intervals_cover_the_truth_as_often_as_they_claim():
     draws = rng(1).normal(0.3, 0.2, (1200, 10))
     others = rng(2).normal(0.1, 0.5, (1200, 10))
-    paired = [difference.paired_interval(sample, 0.05) for sample in draws]
-    welch = [difference.welch_interval(a, b, 0.05) for a, b in zip(draws, others, strict=True)]
+    paired = [difference.mean_interval((sample,), 0.05) for sample in draws]
+    welch = [difference.mean_interval((a, b), 0.05) for a, b in zip(draws, others, strict=True)]
     # Three standard errors of a share of 0.95 in 1,200 draws are 0.019.
     assert np.mean([one.low < 0.3 < one.high for one in paired]) == pytest.approx(0.95, abs=0.019)
     assert np.mean([one.low < 0.2 < one.high for one in welch]) == pytest.approx(0.95, abs=0.019)

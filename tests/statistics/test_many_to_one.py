@@ -36,7 +36,7 @@ def test_a_difference_of_differences():
     found = contrast.contrast(errors, (1, -1, -1, 1), **options)
     # 3 - 1, 4 - 2 and 5 - 1.
     assert found.trials == 3 and found.interval.mean == pytest.approx(8 / 3)
-    assert found.p == pytest.approx(stats.ttest_1samp([2.0, 2.0, 4.0], 0).pvalue)
+    assert found.interval.p == pytest.approx(stats.ttest_1samp([2.0, 2.0, 4.0], 0).pvalue)
 
 
 def test_a_machine_is_told_from_a_row():

@@ -10,9 +10,8 @@ from hybridsep.statistics.difference import (
     Interval,
     PermutationTest,
     equivalence,
-    paired_interval,
+    mean_interval,
     permutation_test,
-    t_test,
 )
 
 
@@ -20,12 +19,11 @@ from hybridsep.statistics.difference import (
 class Contrast:
     """A weighted sum of rows over the `trials` that all of them have, in points.
 
-    `p` is Student's; `flips` the sign-flip test of the same trials, which below six trials cannot fall below 0.05.
+    `flips` is the sign-flip test of the same trials, which below six trials cannot fall below 0.05.
     """
 
     trials: int
     interval: Interval
-    p: float | None
     flips: PermutationTest
     equivalence: Equivalence
 
@@ -46,8 +44,7 @@ def contrast(
     sums = np.asarray(weights) @ errors
     return Contrast(
         trials=len(sums),
-        interval=paired_interval(sums, alpha),
-        p=t_test([sums]),
+        interval=mean_interval([sums], alpha),
         flips=permutation_test([sums], resamples=resamples, rng=rng),
         equivalence=equivalence([sums], margin, alpha),
     )

@@ -3,8 +3,9 @@
 import contextlib
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 import numpy as np
 
@@ -33,12 +34,16 @@ class Absolute:
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean difference in points with its interval; no bounds, and a reason, where there is no spread."""
+    """A mean difference in points with its interval, and `p` of the t test that it is 0.
+
+    Where there is no spread, a `reason` in place of bounds.
+    """
 
     mean: float | None
     low: float | None
     high: float | None
     reason: Reason | None = None
+    p: float | None = None
 
 
 @dataclass(frozen=True)
@@ -108,41 +113,24 @@ def absolute(differences: np.ndarray) -> Absolute | None:
     return Absolute(float(np.abs(differences).mean()), float(abs(differences.mean())))
 
 
-def paired_interval(differences: np.ndarray, alpha: float) -> Interval:
-    """Mean difference with Student's t interval over trials (scipy.stats.ttest_1samp)."""
-    reason = lacking(differences)
-    mean = float(differences.mean()) if len(differences) else None
-    if reason:
+def mean_interval(samples: Sequence[np.ndarray], alpha: float) -> Interval:
+    """Mean of one sample of differences with Student's interval, or difference of two means with Welch's (scipy.stats).
+
+    Its `p` is that of the paired t test, or of Welch's.
+    """
+    mean = _mean_of(samples)
+    if reason := lacking(*samples):
         return Interval(mean, None, None, reason)
+    with quiet():
+        test = _t_test(samples)
+        bounds = test.confidence_interval(1 - alpha)
+    return Interval(mean, float(bounds.low), float(bounds.high), p=float(test.pvalue))
+
+
+def _t_test(samples: Sequence[np.ndarray]) -> Any:
     from scipy import stats
 
-    with quiet():
-        interval = stats.ttest_1samp(differences, 0.0).confidence_interval(1 - alpha)
-    return Interval(mean, float(interval.low), float(interval.high))
-
-
-def welch_interval(row: np.ndarray, baseline: np.ndarray, alpha: float) -> Interval:
-    """Difference of means of unpaired trials with Welch's interval (scipy.stats.ttest_ind, equal_var=False)."""
-    reason = lacking(row, baseline)
-    mean = float(row.mean() - baseline.mean()) if len(row) and len(baseline) else None
-    if reason:
-        return Interval(mean, None, None, reason)
-    from scipy import stats
-
-    with quiet():
-        interval = stats.ttest_ind(row, baseline, equal_var=False).confidence_interval(1 - alpha)
-    return Interval(mean, float(interval.low), float(interval.high))
-
-
-def t_test(samples: Sequence[np.ndarray]) -> float | None:
-    """Two-sided p of Student's paired t test of one sample of differences, or Welch's of two (scipy.stats)."""
-    if lacking(*samples):
-        return None
-    from scipy import stats
-
-    with quiet():
-        test = stats.ttest_1samp(*samples, 0.0) if len(samples) == 1 else stats.ttest_ind(*samples, equal_var=False)
-    return float(test.pvalue)
+    return stats.ttest_1samp(*samples, 0.0) if len(samples) == 1 else stats.ttest_ind(*samples, equal_var=False)
 
 
 def bootstrap_interval(
@@ -155,16 +143,13 @@ def bootstrap_interval(
     Statistician 69). No resample's mean leaves the range of the sample, which holds the centre of n symmetric values
     with probability 1 - 2^(1 - n): where that is below 1 - `alpha`, there is no interval.
     """
-    fewest = min(map(len, samples))
-    mean = float(_difference_of_means(*samples, axis=0)) if fewest else None
+    fewest, mean = min(map(len, samples)), _mean_of(samples)
     if (reason := lacking(*samples)) or 2.0 ** (1 - fewest) > alpha:
         return Interval(mean, None, None, reason)
     from scipy import stats
 
     with quiet():
-        test = stats.ttest_1samp(*samples, 0.0) if len(samples) == 1 else stats.ttest_ind(*samples, equal_var=False)
-    raised = 2 * stats.norm.sf(np.sqrt(fewest / (fewest - 1)) * stats.t.ppf(1 - alpha / 2, test.df))
-    with quiet():
+        raised = 2 * stats.norm.sf(np.sqrt(fewest / (fewest - 1)) * stats.t.ppf(1 - alpha / 2, _t_test(samples).df))
         result = stats.bootstrap(
             samples,
             _difference_of_means,
@@ -177,6 +162,10 @@ def bootstrap_interval(
     low, high = map(float, result.confidence_interval)
     # Too few different values give no number.
     return Interval(mean, low, high) if np.isfinite([low, high]).all() else Interval(mean, None, None)
+
+
+def _mean_of(samples: Sequence[np.ndarray]) -> float | None:
+    return float(_difference_of_means(*samples, axis=0)) if min(map(len, samples)) else None
 
 
 def _difference_of_means(*parts: np.ndarray, axis: int) -> np.ndarray:
@@ -250,27 +239,22 @@ def difference_test(
     """Return the permutation test, or Student's t where of so few trials no permutation can fall below `alpha`."""
     permutation = permutation_test(samples, resamples=resamples, rng=rng)
     by_t = permutation.least is not None and permutation.least >= alpha
-    return DifferenceTest(t_test(samples) if by_t else permutation.p, by_t, permutation)
+    return DifferenceTest(mean_interval(samples, alpha).p if by_t else permutation.p, by_t, permutation)
 
 
-def holm(p_values: Sequence[float | None]) -> list[float | None]:
-    """Holm's step-down correction over the rows that have a p-value (statsmodels multipletests, method 'holm')."""
-    known = [p for p in p_values if p is not None]
-    if not known:
-        return [None] * len(p_values)
+def holm(p_values: Sequence[float | None], families: Sequence[bool] = ()) -> list[float | None]:
+    """Holm's step-down correction over the p-values that are there (statsmodels multipletests, method 'holm').
+
+    Each family by itself where `families` says which one a p-value belongs to.
+    """
     from statsmodels.stats.multitest import multipletests
 
-    corrected = iter(multipletests(known, method="holm")[1])
-    return [None if p is None else float(next(corrected)) for p in p_values]
-
-
-def holm_in_families(p_values: Sequence[float | None], families: Sequence[bool]) -> list[float | None]:
-    """Holm's correction over the p-values of each family by itself."""
-    corrected: list[float | None] = [None] * len(p_values)
+    corrected, families = list(p_values), families or [False] * len(p_values)
     for family in set(families):
-        places = [place for place, own in enumerate(families) if own == family]
-        for place, p in zip(places, holm([p_values[place] for place in places]), strict=True):
-            corrected[place] = p
+        places = [place for place, p in enumerate(p_values) if p is not None and families[place] == family]
+        adjusted = multipletests([p_values[place] for place in places], method="holm")[1] if places else []
+        for place, p in zip(places, adjusted, strict=True):
+            corrected[place] = float(p)
     return corrected
 
 
@@ -286,15 +270,6 @@ def equivalence(samples: Sequence[np.ndarray], margin: float, alpha: float) -> E
         else:
             p = weightstats.ttost_ind(samples[0], samples[1], -margin, margin, usevar="unequal")[0]
     return Equivalence(float(p), bool(p < alpha))
-
-
-def corrected_equivalences(tests: Sequence[Equivalence | None], alpha: float) -> list[Equivalence | None]:
-    """Return the tests with Holm's p over those that have one: "the same" corrected as "different" is."""
-    corrected = holm([test.p if test else None for test in tests])
-    return [
-        replace(test, p=p, equivalent=p < alpha) if test and p is not None else test
-        for test, p in zip(tests, corrected, strict=True)
-    ]
 
 
 def pairing_gain(row: np.ndarray, baseline: np.ndarray) -> PairingGain:
