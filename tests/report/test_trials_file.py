@@ -34,7 +34,7 @@ OURS, THEIRS = [19.7, 19.8, 19.9, 19.7, 19.8, 20.0], [18.1, 18.0, 18.3, 18.2, 17
 def test_a_frame_gets_the_statistics_of_a_study():
     found = hybridsep.report.compare(frame_of({"ours": OURS, "theirs": THEIRS}), baseline="ours")
     line = found.table.set_index("row").loc["theirs"]
-    interval = difference.paired_interval(np.array(THEIRS) - np.array(OURS), 0.05)
+    interval = difference.mean_interval((np.array(THEIRS) - np.array(OURS),), 0.05)
     assert (line["mean"], line["low"], line["high"]) == pytest.approx((interval.mean, interval.low, interval.high))
     assert line["p"] == 2 / 64 and line["least"] == 2 / 64 and line["many_better"] > 0.99
     assert "better than the baseline" in found.says[1]

@@ -70,8 +70,8 @@ def test_a_difference_is_found_and_equality_is_shown():
     assert measured(Scenario("0", (0.0,) * 3, correlation=0.95), simulations=10)["same"][0] > 90
 
 
-def half_as_wide(differences, alpha):
-    found = UNBROKEN["paired_interval"](differences, alpha)
+def half_as_wide(samples, alpha):
+    found = UNBROKEN["mean_interval"](samples, alpha)
     quarter = (found.high - found.low) / 4
     return replace(found, low=found.mean - quarter, high=found.mean + quarter)
 
@@ -80,13 +80,13 @@ def wider_margin(samples, margin, alpha):
     return UNBROKEN["equivalence"](samples, 1.2 * margin, alpha)
 
 
-UNBROKEN = {name: getattr(difference, name) for name in ("paired_interval", "equivalence")}
+UNBROKEN = {name: getattr(difference, name) for name in ("mean_interval", "equivalence")}
 
 
 @pytest.mark.parametrize(
     ("method", "broken", "scenario", "simulations", "name", "level"),
     [
-        ("paired_interval", half_as_wide, STILL, 60, "covers", 95),
+        ("mean_interval", half_as_wide, STILL, 60, "covers", 95),
         ("holm", lambda p_values: list(p_values), MANY, 60, "family", 5),
         ("equivalence", wider_margin, ALONE, 4 * SIMULATIONS, "same", 5),
     ],

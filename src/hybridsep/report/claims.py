@@ -8,8 +8,9 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from hybridsep.errors import ConfigError
-from hybridsep.report import conditions, speed, verdicts
+from hybridsep.report import conditions, distances, speed, verdicts
 from hybridsep.report.comparison import Comparison
+from hybridsep.report.declared import begun_before
 from hybridsep.report.runset import RunSet
 from hybridsep.report.settings import AnalysisOptions, Claim, OpenPoint, Paper
 from hybridsep.report.speed import Speeds
@@ -21,6 +22,7 @@ class Verdict:
     """A claim, its `rule` in words, and what the runs say of it: `here` by the rule, `verdict` on the paper.
 
     `measured` and `shows` are what was compared, over `n` trials at least; `because` says why `verdict` is not `here`.
+    `exploratory`: the rule goes by the distance of functions, whose tests were chosen after some of the trials.
     """
 
     name: str
@@ -32,6 +34,7 @@ class Verdict:
     here: str = verdicts.NOT_RUN
     verdict: str = verdicts.UNDECIDED
     because: str = verdicts.NOT_RUN
+    exploratory: bool = False
 
 
 def judge(
@@ -116,7 +119,14 @@ def _judge(verdict: Verdict, case: verdicts.Case, paper: Paper) -> Verdict:
         here=here,
         verdict=verdicts.UNDECIDED if open_ or here == verdicts.NOT_RUN else here,
         because="; ".join(reasons),
+        exploratory=_exploratory(case, paper),
     )
+
+
+def _exploratory(case: verdicts.Case, paper: Paper) -> bool:
+    if not verdicts.RULES[case.claim.rule].by_distance:
+        return False
+    return bool(begun_before(case.runset, [*case.claim.rows, *case.claim.against], paper.distance_declared))
 
 
 def _deviations(case: verdicts.Case, paper: Paper) -> list[conditions.Deviation]:
@@ -149,16 +159,23 @@ def _shown(evidence: Sequence[verdicts.Evidence], margin: float) -> str:
     return "; ".join(f"{shows}: {', '.join(labels)}" for shows, labels in groups.items())
 
 
-def table(judged: Sequence[Verdict], options: AnalysisOptions, study: str) -> Table:
+def table(judged: Sequence[Verdict], paper: Paper, options: AnalysisOptions, study: str) -> Table:
     """Return the claims that the runs say something about; a note names the places of the others. CSV has all."""
     others = sorted({one.claim.where for one in judged if one.here == verdicts.NOT_RUN})
     notes = [
         f"These runs show: same, when two one-sided tests find the difference within ±{options.margin:g} points (or the"
         f" margin named); different (faster, slower), when a test or interval of {percent(options.alpha)} excludes 0;"
-        " else undecided. Of the claim: by its rule, from these numbers alone, in points of test error unless a ratio"
-        " (x). n: the fewest trials (of speed: timed blocks) behind one of the numbers. On the paper: the same, but"
-        f" {verdicts.UNDECIDED} unless the runs were made under the paper's conditions (conf/report/paper.yaml)."
+        " else undecided. Tests are corrected over the rows of a table, or over the comparisons of a claim; a claim of"
+        " several comparisons is judged by intervals that hold for all of them together. Of the claim: by its rule,"
+        " from these numbers alone, in points of test error unless a ratio (x). n: the fewest trials (of speed: timed"
+        f" blocks) behind one of the numbers. On the paper: the same, but {verdicts.UNDECIDED} unless"
+        " the runs were made under the paper's conditions (conf/report/paper.yaml)."
     ]
+    if any(one.exploratory for one in judged):
+        notes.append(
+            f"{distances.EXPLORATORY.format(declared=paper.distance_declared)}, or after some of them. Trials that are"
+            " begun later are not marked."
+        )
     if others:
         notes.append(f"Claims that these runs do not touch: {', '.join(others)}.")
     columns: list[Column[Verdict]] = [
@@ -169,7 +186,11 @@ def table(judged: Sequence[Verdict], options: AnalysisOptions, study: str) -> Ta
         Column("n", lambda one: one.n, csv="n"),
         Column("Rule", lambda one: one.rule, csv="rule", wide=True, place="files"),
         Column("These runs show", lambda one: one.shows, csv="shows", wide=True),
-        Column("Of the claim", lambda one: one.here, csv="here"),
+        Column(
+            "Of the claim",
+            lambda one: f"{one.here} (exploratory)" if one.exploratory else one.here,
+            csv={"here": lambda one: one.here, "exploratory": lambda one: one.exploratory},
+        ),
         Column("On the paper", lambda one: one.verdict, csv="verdict"),
         csv_only("because", lambda one: one.because),
     ]

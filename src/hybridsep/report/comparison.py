@@ -203,13 +203,6 @@ def samples_of(row: Errors, baseline: Errors, pairing: str) -> tuple[tuple[np.nd
     return (first, second), (first[:, np.newaxis] - second[np.newaxis, :])[unlike]
 
 
-def interval_of(samples: tuple[np.ndarray, ...], alpha: float) -> Interval:
-    """Return the interval of the mean of one sample of differences, or of the difference of two means."""
-    if len(samples) == 1:
-        return difference.paired_interval(samples[0], alpha)
-    return difference.welch_interval(samples[0], samples[1], alpha)
-
-
 def _row(
     runset: RunSet,
     row: str,
@@ -261,9 +254,9 @@ def _difference(runset: RunSet, name: str, row: Errors, baseline: Errors, option
         pairs=len(both) if paired else len(row),
         absolute=difference.absolute(differences),
         sd=float(samples[0].std(ddof=1)) if paired and len(both) > 1 else None,
-        interval=interval_of(samples, alpha),
+        interval=difference.mean_interval(samples, alpha),
         bootstrap=difference.bootstrap_interval(samples, alpha, resamples=resamples, rng=rng),
-        welch=difference.welch_interval(of_row, of_baseline, alpha),
+        welch=difference.mean_interval((of_row, of_baseline), alpha),
         permutation=test.permutation,
         p=test.p,
         test="t" if test.by_t else "permutation",
@@ -277,8 +270,8 @@ def in_table(rows: Sequence[RowResult], floors: Mapping[int, NoiseFloor], alpha:
     """Return the rows with what depends on the whole table: p corrected over them, and the noise floor by `pairs`."""
     # A row of one's own asks another question than the paper's rows do, and changes nothing of theirs.
     own = [row.own for row in rows]
-    corrected = difference.holm_in_families([row.difference.p for row in rows], own)
-    same = difference.holm_in_families([row.difference.equivalence.p for row in rows], own)
+    corrected = difference.holm([row.difference.p for row in rows], own)
+    same = difference.holm([row.difference.equivalence.p for row in rows], own)
     results = []
     for row, p, p_same in zip(rows, corrected, same, strict=True):
         equivalence = Equivalence(p_same, None if p_same is None else p_same < alpha)

@@ -106,9 +106,11 @@ def columns_of(heading: str, options: AnalysisOptions) -> list[Column[Named]]:
 
 def table(name: str, title: str, contrasts: Sequence[Named], options: AnalysisOptions) -> Table:
     """Return contrasts as a table, their p corrected over it (Holm)."""
-    lines = list(zip(contrasts, holm([one.contrast.p for one in contrasts]), strict=True))
-    columns: list[Column[tuple[Named, float | None]]] = [
-        Column("p (t)", lambda line: line[0].contrast.p, p_value, csv="p"),
+    p_values = holm([one.contrast.interval.p for one in contrasts])
+    same = holm([one.contrast.equivalence.p for one in contrasts])
+    lines = list(zip(contrasts, p_values, same, strict=True))
+    columns: list[Column[tuple[Named, float | None, float | None]]] = [
+        Column("p (t)", lambda line: line[0].contrast.interval.p, p_value, csv="p"),
         Column("p Holm", lambda line: line[1], p_value, csv="p_holm"),
         Column(
             "Sign-flip p",
@@ -119,7 +121,8 @@ def table(name: str, title: str, contrasts: Sequence[Named], options: AnalysisOp
                 "least": lambda line: line[0].contrast.flips.least,
             },
         ),
-        Column("TOST p", lambda line: line[0].contrast.equivalence.p, p_value, csv="equivalence_p"),
+        csv_only("equivalence_p", lambda line: line[0].contrast.equivalence.p),
+        Column("TOST p Holm", lambda line: line[2], p_value, csv="equivalence_p_holm"),
     ]
     return build(
         name,
@@ -129,10 +132,10 @@ def table(name: str, title: str, contrasts: Sequence[Named], options: AnalysisOp
         notes=[
             "Test error on all test images, in points, trial by trial over the trials that all rows have; above 0: the"
             f" first is worse. p: Student's paired t. (least): the least p that so many trials can give. TOST: within"
-            f" ±{options.margin:g} points."
+            f" ±{options.margin:g} points. Each kind of p Holm is corrected over the lines."
         ],
     )
 
 
-def _contrast(line: tuple[Named, float | None]) -> Named:
+def _contrast(line: tuple[Named, float | None, float | None]) -> Named:
     return line[0]

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from hybridsep.report.declared import begun_before
 from hybridsep.report.runset import RunSet
 from hybridsep.report.settings import AnalysisOptions
 from hybridsep.report.table import (
@@ -22,9 +23,13 @@ from hybridsep.report.table import (
 )
 from hybridsep.runs.seeds import stream
 from hybridsep.statistics import distance
-from hybridsep.statistics.difference import Interval, holm_in_families
+from hybridsep.statistics.difference import Interval, holm
 from hybridsep.statistics.distance import Distance, Predictions
 
+EXPLORATORY = (
+    "Exploratory: the tests of the distance and its limit were chosen after these trials (declared {declared},"
+    " docs/declared.md)"
+)
 SAME_FUNCTION, ANOTHER_FUNCTION, UNCLEAR = "same function", "another function", "undecided"
 # Numbers held at once, of 8 bytes: beyond it fewer trials of each row are compared.
 MOST_NUMBERS = 50_000_000
@@ -113,7 +118,7 @@ def measure(runset: RunSet, options: AnalysisOptions) -> Distances | None:
         measured.between(row, baseline, options, stream(options.seed, "distance", runset.table, row))
         for row in variants
     ]
-    corrected = holm_in_families([one.test.p for one in from_baseline], [runset.own(row) for row in variants])
+    corrected = holm([one.test.p for one in from_baseline], [runset.own(row) for row in variants])
     rows = {
         row: RowDistance(row, runset.label(row), one, p, shows(one, p, options))
         for row, one, p in zip(variants, from_baseline, corrected, strict=True)
@@ -131,8 +136,11 @@ def shows(distance: Distance, p_holm: float | None, options: AnalysisOptions) ->
     return SAME_FUNCTION if distance.high is not None and distance.high < options.distance else UNCLEAR
 
 
-def tables(runset: RunSet, distances: Distances, options: AnalysisOptions) -> list[Table]:
-    """Return the rows' distances from the baseline, and the matrix of all."""
+def tables(runset: RunSet, distances: Distances, options: AnalysisOptions, declared: str = "") -> list[Table]:
+    """Return the rows' distances from the baseline, and the matrix of all.
+
+    `declared`: when the tests and the limit were chosen; a note names the trials that were begun before.
+    """
     columns: list[Column[RowDistance]] = [
         csv_only("row", lambda one: one.row),
         Column("Row", lambda one: one.label, csv="label", wide=True),
@@ -154,6 +162,7 @@ def tables(runset: RunSet, distances: Distances, options: AnalysisOptions) -> li
         Column("p Holm", lambda one: one.p_holm, p_value, csv="p_holm"),
         Column("Shows", lambda one: one.shows, csv="shows"),
     ]
+    early = begun_before(runset, distances.rows, declared)
     cut = f" Of the first {distances.cut} trials of each row, for memory's sake." if distances.cut else ""
     from_baseline = build(
         f"{runset.table}-distance",
@@ -166,7 +175,8 @@ def tables(runset: RunSet, distances: Distances, options: AnalysisOptions) -> li
             " only, so it may be below 0. ±: jackknife standard error over trials. p: are other divisions of the runs"
             " as far apart? Over all divisions of runs without a common trial; (least): the least p that so many runs"
             f" can give. Shows: another function, when p Holm is below {options.alpha:g}; the same, when it is not"
-            f" and the interval ends below {options.distance:g}.{cut}"
+            f" and the interval ends below {options.distance:g}.{cut}",
+            *([f"{EXPLORATORY.format(declared=declared)}: {'; '.join(early)}."] if early else []),
         ],
         terminal=True,
     )

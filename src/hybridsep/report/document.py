@@ -102,7 +102,7 @@ def make(results: Path, study: str, paper: Paper, options: AnalysisOptions) -> D
         table = speed.table(speeds, options)
         sections.append(Section(table.title, list(table.heading), table.warning, [table], [], [], [], [], "", []))
     of_paper = {name: both for name, both in by_table.items() if paper.data.known(both[0].first.record)}
-    verdicts = claims.table(claims.judge(of_paper, speeds, paper, options), options, study)
+    verdicts = claims.table(claims.judge(of_paper, speeds, paper, options), paper, options, study)
     problems += [*refused, *unusable]
     if not sections and not problems:
         problems.append(Problem(study, None, f"{study}: no run folders"))
@@ -123,7 +123,7 @@ def _section(
         title=runset.spec.title,
         heading=heading.lines(runset, options),
         warning=conditions.warning(runset, paper),
-        main=tables.main_tables(runset, comparison, options),
+        main=tables.main_tables(runset, comparison, options, paper.distance_declared),
         details=details,
         figures=figures,
         conclusion=conclusion.sentences(runset, comparison, options),

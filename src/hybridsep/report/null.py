@@ -83,12 +83,13 @@ def table(runset: RunSet, paper: Paper) -> Table | None:
         notes=[
             f"For two networks that differ in nothing but chance: the probability that {trials} trials of {images:,}"
             f" images give a number as small as the paper's, {named}, as printed with two decimals. |d|: the mean"
-            " of absolute differences; |mean|: the absolute value of the mean. Exact. D: share of images"
+            " of absolute differences; |mean|: the absolute value of the mean. Exact if images err independently; a"
+            " seed that makes many wrong at once makes such small numbers less probable still. D: share of images"
             " on which exactly one of two seeds is right; measured here"
             f" {number(100 * measured.share)} % at {number(100 * measured.error, 1)} % error,"
             f" {number(measured.relative)} of what independent errors give, and taken to be that much at the other"
-            " errors too. Each on images of its own: D is 2 p (1 - p). Both: the two rows at once, against one"
-            " baseline.",
+            " errors too. Each on images of its own, none in common: D is 2 p (1 - p). Both: the two rows at once,"
+            " against one baseline.",
             "In words: as the text says it, a mean of absolute differences, numbers as small as these are improbable"
             " even for equal networks. As the absolute value of the mean difference they are ordinary. Then the paper's"
             " table is coherent, but such a small number hardly shows that two networks are equal.",

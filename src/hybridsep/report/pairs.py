@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hybridsep.config.trials import ranges
 from hybridsep.report import contrasts, distances
 from hybridsep.report.contrasts import Named
+from hybridsep.report.declared import begun_before
 from hybridsep.report.distances import bounds, plus_minus
 from hybridsep.report.runset import RunSet
 from hybridsep.report.settings import AnalysisOptions
@@ -62,7 +62,7 @@ def measure(runsets: Sequence[RunSet], table: RunSet, options: AnalysisOptions) 
     names = [pair for pair in names if set(together.runs[pair[0]]) & set(together.runs[pair[1]])]
     errors = [contrasts.of_rows(together, pair, options) for pair in names]
     apart = [functions.between(*pair, options, stream(options.seed, "pair", *pair)) for pair in names]
-    p = holm([one.contrast.p for one in errors])
+    p = holm([one.contrast.interval.p for one in errors])
     p_same = holm([one.contrast.equivalence.p for one in errors])
     return list(map(Pair, errors, apart, p, p_same, holm([one.test.p for one in apart])))
 
@@ -70,7 +70,7 @@ def measure(runsets: Sequence[RunSet], table: RunSet, options: AnalysisOptions) 
 def table(runset: RunSet, pairs: Sequence[Pair], options: AnalysisOptions) -> Table:
     """Return the pairs as a table; p of each kind are corrected over its lines (Holm)."""
     columns: list[Column[Pair]] = [
-        csv_only("p", lambda pair: pair.error.contrast.p),
+        csv_only("p", lambda pair: pair.error.contrast.interval.p),
         Column("p Holm", lambda pair: pair.p_holm, p_value, csv="p_holm"),
         csv_only("equivalence_p", lambda pair: pair.error.contrast.equivalence.p),
         Column("TOST p Holm", lambda pair: pair.equivalence_p_holm, p_value, csv="equivalence_p_holm"),
@@ -112,10 +112,7 @@ def _declared(runset: RunSet) -> list[str]:
     declared = runset.spec.declared
     if not declared:
         return []
-    notes = []
-    for row in runset.variants:
-        early = [trial for trial, run in runset.runs[row].items() if run.record.started < declared]
-        if early:
-            notes.append(f"{runset.label(row)}: trials {ranges(early)} were begun before, and do not confirm.")
+    early = begun_before(runset, runset.variants, declared)
+    notes = [f"{trials} were begun before, and do not confirm." for trials in early]
     begun = " ".join(notes) or "Every trial of the table's own rows was begun after that, so they confirm."
     return [f"Declared {declared} (docs/declared.md). {begun}"]

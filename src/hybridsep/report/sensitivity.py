@@ -7,7 +7,7 @@ from functools import lru_cache
 import numpy as np
 
 from hybridsep.data.subset import redrawn_subset
-from hybridsep.report.comparison import interval_of, noise_floors, samples_of
+from hybridsep.report.comparison import noise_floors, samples_of
 from hybridsep.report.runset import RunSet, Subset
 from hybridsep.report.settings import PAIRINGS, AnalysisOptions
 from hybridsep.report.table import (
@@ -118,7 +118,7 @@ def under_protocols(runset: RunSet, options: AnalysisOptions) -> list[RowUnder]:
                     row=row,
                     protocol=Protocol(pairing, subset.mode, images),
                     absolute=difference.absolute(differences),
-                    interval=interval_of(samples, options.alpha),
+                    interval=difference.mean_interval(samples, options.alpha),
                     equivalent=difference.equivalence(samples, options.margin, options.alpha).equivalent,
                     floor=floors["same" if pairing == "paired" else "own"].mean,
                 )

@@ -189,11 +189,15 @@ class Chance:
 
 @dataclass
 class Paper:
-    """What the paper says (conf/report/paper.yaml)."""
+    """What the paper says (conf/report/paper.yaml).
+
+    `distance_declared`: when the tests of the distance of functions and its limit were chosen.
+    """
 
     data: PaperData = field(default_factory=PaperData)
     tables: dict[str, TableSpec] = field(default_factory=dict)
     claims: dict[str, Claim] = field(default_factory=dict)
+    distance_declared: str = ""
     open_points: list[OpenPoint] = field(default_factory=list)
     chance: Chance = field(default_factory=Chance)
 

@@ -35,14 +35,16 @@ COSTS: list[Column[RowResult]] = [
 ]
 
 
-def main_tables(runset: RunSet, comparison: Comparison, options: AnalysisOptions) -> list[Table]:
-    """Return the tables for the terminal."""
-    return [*against_baseline(runset, comparison, options), agreement(runset, comparison, options)]
+def main_tables(runset: RunSet, comparison: Comparison, options: AnalysisOptions, declared: str = "") -> list[Table]:
+    """Return the tables for the terminal; `declared`: when the tests of the distance of functions were chosen."""
+    return [*against_baseline(runset, comparison, options, declared), agreement(runset, comparison, options)]
 
 
-def against_baseline(runset: RunSet, comparison: Comparison, options: AnalysisOptions) -> list[Table]:
+def against_baseline(
+    runset: RunSet, comparison: Comparison, options: AnalysisOptions, declared: str = ""
+) -> list[Table]:
     """Return the tables of the rows' differences from the baseline, by error and as functions."""
-    functions = distances.tables(runset, comparison.distances, options) if comparison.distances else []
+    functions = distances.tables(runset, comparison.distances, options, declared) if comparison.distances else []
     return [differences(runset, comparison, options), *many(runset, comparison, options), *functions[:1]]
 
 

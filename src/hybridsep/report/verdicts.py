@@ -1,7 +1,9 @@
 """The rules that judge a claim of `conf/report/paper.yaml`: from a study's numbers to what they say of the claim.
 
 A rule makes comparisons and looks at their intervals and tests, never at a point estimate alone: they reproduce the
-claim, contradict it, or leave it inconclusive. Whatever the claim, rows come out the same, different or undecided.
+claim, contradict it, or leave it inconclusive. One of them may contradict it, so tests are corrected over the
+comparisons of a claim (Holm), and their intervals hold together (Bonferroni). Whatever the claim, rows come out the
+same, different or undecided.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +19,7 @@ from hybridsep.report.settings import AnalysisOptions, Claim
 from hybridsep.report.speed import Speeds
 from hybridsep.report.table import bounds, number, signed
 from hybridsep.statistics import difference
-from hybridsep.statistics.difference import Interval
+from hybridsep.statistics.difference import Equivalence, Interval
 
 # One vocabulary for what these runs say of a claim and for what they say about the paper's numbers,
 AS_CLAIMED, OPPOSED, UNDECIDED, NOT_RUN = "reproduced", "contradicted", "inconclusive", "not run"
@@ -72,11 +74,15 @@ class Case:
 
 @dataclass(frozen=True)
 class Rule:
-    """What a rule compares, and what the comparison says of the claim by its margin; `text` explains it to readers."""
+    """What a rule compares, and what the comparison says of the claim by its margin; `text` explains it to readers.
+
+    `by_distance`: it can go by the distance of functions.
+    """
 
     compare: Callable[[Case], list[Evidence]]
     outcome: Callable[[Evidence, float], str]
     text: str
+    by_distance: bool = False
 
 
 def judge(outcomes: Sequence[str]) -> str:
@@ -144,17 +150,19 @@ def _points(interval: Interval) -> str:
 def _against_baseline(case: Case) -> list[Evidence]:
     """The rows against the table's baseline, with equivalence within the claim's own margin."""
     runset, comparison, options = case.runset, case.comparison, case.options
+    there = [row for row in case.claim.rows if row in runset.rows and runset.paired(row)]
+    baseline = runset.errors(runset.baseline) if there else {}
+    samples = {row: samples_of(runset.errors(row), baseline, options.pairing)[0] for row in there}
+    same = _equivalent(case, list(samples.values()))
     results = []
     for row in case.claim.rows:
-        if row not in runset.rows or not runset.paired(row):
+        if row not in samples:
             results.append(Evidence(row, 0, "no trials"))
             continue
         result = comparison.of(row)
         change, text, function = result.difference, _points(result.difference.interval), ""
         if case.margin != options.margin:
-            samples, _ = samples_of(runset.errors(row), runset.errors(runset.baseline), options.pairing)
-            equivalence = difference.equivalence(samples, case.margin, options.alpha)
-            change = replace(change, equivalence_holm=equivalence)
+            change = replace(change, equivalence_holm=Equivalence(None, same[there.index(row)]))
         error = shown = shows(change, options.alpha)
         apart = comparison.distances.rows.get(row) if comparison.distances else None
         if apart and apart.distance.value is not None:
@@ -166,7 +174,7 @@ def _against_baseline(case: Case) -> list[Evidence]:
                 label=result.label,
                 n=change.pairs,
                 text=text,
-                interval=change.interval,
+                interval=difference.mean_interval(samples[row], options.alpha / len(there)),
                 equivalent=change.equivalence_holm.equivalent,
                 different=change.p_holm is not None and change.p_holm < options.alpha,
                 function=function,
@@ -174,6 +182,12 @@ def _against_baseline(case: Case) -> list[Evidence]:
             )
         )
     return results
+
+
+def _equivalent(case: Case, samples: Sequence[tuple[np.ndarray, ...]]) -> list[bool | None]:
+    """Return whether each comparison of a claim is equivalent within its margin, p corrected over them (Holm)."""
+    p_values = [difference.equivalence(sample, case.margin, case.options.alpha).p for sample in samples]
+    return [None if p is None else p < case.options.alpha for p in difference.holm(p_values)]
 
 
 def _of_errors(label: str, n: int, interval: Interval, equivalent: bool | None) -> Evidence:
@@ -186,16 +200,17 @@ def _pairwise(
     case: Case, pairs: Sequence[tuple[str, str]], values: Callable[[str], dict[int, float]]
 ) -> list[Evidence]:
     """`values(other) - values(row)` over the trials that both have, with a paired t interval and TOST."""
-    results, alpha = [], case.options.alpha
+    results, gains = [], []
     for row, other in pairs:
         first, second = (values(name) if name in case.runset.rows else {} for name in (row, other))
-        gains = np.array([second[trial] - first[trial] for trial in first if trial in second])
-        if not len(gains):
+        gains.append(np.array([second[trial] - first[trial] for trial in first if trial in second]))
+    equivalent = _equivalent(case, [(gain,) for gain in gains])
+    for (row, other), gain, same in zip(pairs, gains, equivalent, strict=True):
+        if not len(gain):
             results.append(Evidence(f"{row} and {other}", 0, "no trials in common"))
             continue
-        equivalent = difference.equivalence((gains,), case.margin, alpha).equivalent
-        interval = difference.paired_interval(gains, alpha)
-        results.append(_of_errors(case.runset.label(other), len(gains), interval, equivalent))
+        interval = difference.mean_interval((gain,), case.options.alpha / len(pairs))
+        results.append(_of_errors(case.runset.label(other), len(gain), interval, same))
     return results
 
 
@@ -219,12 +234,12 @@ def _distances(case: Case) -> list[Evidence]:
 def _function_distances(case: Case) -> list[Evidence]:
     """How much farther the others are from the baseline than the rows, as functions."""
     functions = case.comparison.distances
-    results = []
-    for row, other in _every_pair(case):
+    results, pairs = [], _every_pair(case)
+    for row, other in pairs:
         if functions is None or not {row, other} <= functions.runs.keys():
             results.append(Evidence(f"{row} and {other}", 0, "no predictions to compare"))
             continue
-        farther = functions.farther(other, row, case.options.alpha)
+        farther = functions.farther(other, row, case.options.alpha / len(pairs))
         trials = len(set(functions.runs[row].trials) & set(functions.runs[other].trials))
         text = f"{number(farther.mean, 3, sign=True)} {distances.bounds(farther)}"
         results.append(replace(_of_errors(case.runset.label(other), trials, farther, None), text=text))
@@ -252,7 +267,7 @@ def _gains(case: Case) -> list[Evidence]:
         if not both:
             return [Evidence(f"{first} and {second}", 0, "no trials in common in this study")]
         gains.append(np.array([errors[1][trial] - errors[0][trial] for trial in sorted(both)]))
-    interval = difference.welch_interval(gains[0], gains[1], case.options.alpha)
+    interval = difference.mean_interval(gains, case.options.alpha)
     equivalent = difference.equivalence(tuple(gains), case.margin, case.options.alpha).equivalent
     return [_of_errors("gain", min(map(len, gains)), interval, equivalent)]
 
@@ -262,8 +277,8 @@ def _speeds(case: Case) -> list[Evidence]:
 
     Timed blocks of one row and of another ran at different times, so they are not pairs: Welch's interval.
     """
-    results = []
-    for row, other in _every_pair(case):
+    results, pairs = [], _every_pair(case)
+    for row, other in pairs:
         first, second = case.speeds.blocks(row), case.speeds.blocks(other)
         label = case.speeds.label(other)
         if not first.keys() & second.keys():
@@ -271,7 +286,7 @@ def _speeds(case: Case) -> list[Evidence]:
             results.append(Evidence(names, 0, "not timed, block by block, in this study"))
         for what in (what for what in first if what in second):
             logs = np.log(first[what]), np.log(second[what])
-            interval = difference.welch_interval(*logs, case.options.alpha)
+            interval = difference.mean_interval(logs, case.options.alpha / (len(pairs) * len(first)))
             if interval.low is None and min(map(len, logs)) > 1:  # not one block differs from another
                 interval = Interval(interval.mean, interval.mean, interval.mean)
             mean, low, high = (
@@ -295,6 +310,7 @@ RULES = {
         by_difference,
         "Holm p < {alpha:g} and not equivalent within ±{margin:g}; where neither is shown, by the distance of"
         " functions, Holm p < {alpha:g}; contradicted when equivalent",
+        by_distance=True,
     ),
     "same_function": Rule(
         _against_baseline,
@@ -302,9 +318,13 @@ RULES = {
         "the interval of the distance of functions ends below {distance:g} and its Holm p is not below {alpha:g};"
         " contradicted when it is, or when the whole interval of the error is beyond ±{margin:g} points; else by two"
         " one-sided tests",
+        by_distance=True,
     ),
     "nearer": Rule(
-        _function_distances, _sign, "interval of distance other - distance row above 0; contradicted when below"
+        _function_distances,
+        _sign,
+        "interval of distance other - distance row above 0; contradicted when below",
+        by_distance=True,
     ),
     "closer": Rule(_distances, _sign, "interval of |d other| - |d row| above 0; contradicted when below"),
     "lower_error": Rule(_errors, _sign, "interval of error other - error row above 0; contradicted when below"),
