@@ -31,7 +31,7 @@ def outcomes(rule: str, differences: np.ndarray, rows: tuple[str, ...], **claim)
     case = verdicts.Case(
         Claim(table="t", rule=rule, rows=these, against=against, **claim), {"t": (runset, None)}, None, OPTIONS
     )
-    return [finding.outcome for finding in verdicts.find(case)]
+    return [verdicts.RULES[rule].outcome(one, case.margin) for one in verdicts.RULES[rule].compare(case)]
 
 
 def test_equality_at_a_claims_own_margin_is_corrected_over_its_comparisons():

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from hybridsep.report import distances
-from hybridsep.report.comparison import Comparison, Difference, samples_of
+from hybridsep.report.comparison import Comparison, Difference
 from hybridsep.report.distances import ANOTHER_FUNCTION, SAME_FUNCTION
 from hybridsep.report.runset import RunSet
 from hybridsep.report.settings import AnalysisOptions, Claim
@@ -151,18 +151,16 @@ def _against_baseline(case: Case) -> list[Evidence]:
     """The rows against the table's baseline, with equivalence within the claim's own margin."""
     runset, comparison, options = case.runset, case.comparison, case.options
     there = [row for row in case.claim.rows if row in runset.rows and runset.paired(row)]
-    baseline = runset.errors(runset.baseline) if there else {}
-    samples = {row: samples_of(runset.errors(row), baseline, options.pairing)[0] for row in there}
-    same = _equivalent(case, list(samples.values()))
+    same = dict(zip(there, _equivalent(case, [comparison.of(row).difference.samples for row in there]), strict=True))
     results = []
     for row in case.claim.rows:
-        if row not in samples:
+        if row not in same:
             results.append(Evidence(row, 0, "no trials"))
             continue
         result = comparison.of(row)
         change, text, function = result.difference, _points(result.difference.interval), ""
         if case.margin != options.margin:
-            change = replace(change, equivalence_holm=Equivalence(None, same[there.index(row)]))
+            change = replace(change, equivalence_holm=Equivalence(None, same[row]))
         error = shown = shows(change, options.alpha)
         apart = comparison.distances.rows.get(row) if comparison.distances else None
         if apart and apart.distance.value is not None:
@@ -174,7 +172,7 @@ def _against_baseline(case: Case) -> list[Evidence]:
                 label=result.label,
                 n=change.pairs,
                 text=text,
-                interval=difference.mean_interval(samples[row], options.alpha / len(there)),
+                interval=difference.mean_interval(change.samples, options.alpha / len(there)),
                 equivalent=change.equivalence_holm.equivalent,
                 different=change.p_holm is not None and change.p_holm < options.alpha,
                 function=function,
