@@ -18,11 +18,11 @@ TOLERANCE = 2e-5
 def reported(results: Path, study: str | None) -> list[str]:
     """Return the studies that have a report, or the one that `study` names. Raises ConfigError when there is none."""
     root = results / "tables"
-    found = sorted(path.name for path in root.iterdir() if path.is_dir() and not _of_csv(path)) if root.is_dir() else []
-    if study in (None, "all") and found:
-        return found
-    if study not in found:
-        there = f"there are {', '.join(found)}" if found else "there is none"
+    names = sorted(path.name for path in root.iterdir() if path.is_dir() and not _of_csv(path)) if root.is_dir() else []
+    if study in (None, "all") and names:
+        return names
+    if study not in names:
+        there = f"there are {', '.join(names)}" if names else "there is none"
         raise ConfigError(f"no report of study '{study or 'all'}' under {root}; {there}")
     return [study]
 
@@ -43,29 +43,31 @@ def differences(results: Path, study: str) -> list[str]:
     place = results / "tables" / study
     try:
         made = json.loads((place / output.MADE_WITH).read_text(encoding="utf-8"))
-        choices = settings.load([f"report.{key}={'null' if value is None else value}" for key, value in made.items()])
+        options = settings.load(
+            [f"report.{key}={'null' if value is None else value}" for key, value in made.items()]
+        ).report
     except (OSError, ValueError, AttributeError) as error:
         return [f"{place / output.MADE_WITH}: cannot be used ({error}); make the report again"]
     if study not in folders.studies(results, speed=True):
         return [f"{place}: its runs, {results / 'runs' / study}, are not there"]
-    report = document.make(results, study, settings.paper(), choices.report)
+    report = document.make(results, study, settings.paper(), options)
     if not report.sections:
         return [f"{place}: no table can be made now: {problem.message}" for problem in report.problems]
     files = output.files_of(report, draw=False).content
-    found = []
+    lines = []
     for name, content in files.items():
         path = results / name
         if not path.is_file():
-            found.append(f"{path}: missing")
+            lines.append(f"{path}: missing")
         elif name.startswith("figures/"):
-            found += [f"{path}: {text}" for text in _numbers_differ(path.read_bytes(), content)]
-            pictures = [path.with_suffix(kind) for kind in (".svg", ".png")] if choices.report.draw else []
-            found += [f"{picture}: missing" for picture in pictures if not picture.is_file()]
+            lines += [f"{path}: {text}" for text in _numbers_differ(path.read_bytes(), content)]
+            pictures = [path.with_suffix(kind) for kind in (".svg", ".png")] if options.draw else []
+            lines += [f"{picture}: missing" for picture in pictures if not picture.is_file()]
         elif path.read_bytes() != content:
-            found.append(f"{path}: {_first_difference(path.read_bytes(), content)}")
-    if choices.report.draw and not (place / output.INDEX).is_file():
-        found.append(f"{place / output.INDEX}: missing")
-    return found + _unexpected(results, study, files)
+            lines.append(f"{path}: {_first_difference(path.read_bytes(), content)}")
+    if options.draw and not (place / output.INDEX).is_file():
+        lines.append(f"{place / output.INDEX}: missing")
+    return lines + _unexpected(results, study, files)
 
 
 def _unexpected(results: Path, study: str, files: dict[str, bytes]) -> list[str]:

@@ -47,11 +47,11 @@ def of_table(runset: RunSet, paper: Paper) -> list[Deviation]:
     spec = runset.spec
     # A row that stands for itself is the one of the table that is repeated.
     repeated = paper.tables[spec.counterpart].experiment if spec.counterpart else ""
-    wanted = {
+    of_paper = {
         row: composed(repeated if repeated and model == row else spec.experiment, model)
         for row, model in ((row, spec.model(row)) for row in by_row)
     }
-    return [*_of_data(runset.first, paper), *_of_rows(by_row, wanted, _GROUPS)]
+    return [*_of_data(runset.first, paper), *_of_rows(by_row, of_paper, _GROUPS)]
 
 
 def of_speed(configs: Mapping[str, Mapping[str, Any]]) -> list[Deviation]:
@@ -59,20 +59,20 @@ def of_speed(configs: Mapping[str, Mapping[str, Any]]) -> list[Deviation]:
     return _of_rows(configs, {row: composed(SPEED, row) for row in configs}, _MODEL)
 
 
-def concerning(found: Iterable[Deviation], rows: Iterable[str]) -> list[Deviation]:
+def concerning(deviations: Iterable[Deviation], rows: Iterable[str]) -> list[Deviation]:
     """Return the deviations that concern one of the rows."""
     rows = set(rows)
-    return [one for one in found if not one.rows or rows & set(one.rows)]
+    return [one for one in deviations if not one.rows or rows & set(one.rows)]
 
 
 def warning(runset: RunSet, paper: Paper) -> str | None:
     """Return the line that must not be overlooked, or None when the runs are made as the paper's were."""
     if not runset.spec.experiment:
         return None
-    found = of_table(runset, paper)
-    named = "; ".join(map(str, sorted(found, key=lambda one: one.accepted)))
-    if all(one.accepted for one in found):
-        return f"Not quite the paper's experiment: {named}." if found else None
+    deviations = of_table(runset, paper)
+    named = "; ".join(map(str, sorted(deviations, key=lambda one: one.accepted)))
+    if all(one.accepted for one in deviations):
+        return f"Not quite the paper's experiment: {named}." if deviations else None
     record = runset.first.record
     if paper.data.kind(record) in (STAND_IN, OTHER):
         return f"NOT the paper's experiment, these numbers say nothing about the paper: {named}."
@@ -117,18 +117,20 @@ def _of_data(run: Run, paper: Paper) -> list[Deviation]:
 def _of_rows(
     configs: Mapping[str, Mapping[str, Any]], paper: Mapping[str, Mapping[str, Any]], groups: tuple[str, ...]
 ) -> list[Deviation]:
-    found: dict[tuple[str, str, str], list[str]] = {}
+    rows_of: dict[tuple[str, str, str], list[str]] = {}
     for row, config in configs.items():
-        wanted = paper[row]
-        if not wanted:
-            found.setdefault(("model", row, "a file of conf/model"), []).append(row)
+        of_paper = paper[row]
+        if not of_paper:
+            rows_of.setdefault(("model", row, "a file of conf/model"), []).append(row)
             continue
-        here, there = _part(config, groups), _part(wanted, groups)
+        here, there = _part(config, groups), _part(of_paper, groups)
         for key in sorted(here.keys() | there.keys()):
             if here.get(key, ...) != there.get(key, ...):
-                values = _shown(config, key), _shown(wanted, key)
-                found.setdefault((key, *values), []).append(row)
-    return [Deviation(*values, rows=() if len(rows) == len(configs) else tuple(rows)) for values, rows in found.items()]
+                values = _shown(config, key), _shown(of_paper, key)
+                rows_of.setdefault((key, *values), []).append(row)
+    return [
+        Deviation(*values, rows=() if len(rows) == len(configs) else tuple(rows)) for values, rows in rows_of.items()
+    ]
 
 
 def _part(config: Mapping[str, Any], groups: tuple[str, ...]) -> dict[str, Any]:

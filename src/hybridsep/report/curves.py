@@ -29,7 +29,7 @@ _VERSION = "1"  # of what is made from the histories: with another one all rows 
 
 
 @dataclass
-class Written:
+class Update:
     """What `write` did: the rows that have curves, those of them that were `changed`, and what could not be read."""
 
     study: str
@@ -43,12 +43,12 @@ class Written:
         return f"{self.study}: {len(self.rows)} rows, written anew: {', '.join(self.changed) or 'none'}"
 
 
-def write(results: Path, study: str) -> Written:
+def write(results: Path, study: str) -> Update:
     """Bring `ROW/mean` of every row of a study up to date; a row whose histories did not change is left as it is.
 
     Raises RecordError when a file cannot be written.
     """
-    written = Written(study)
+    written = Update(study)
     rows: dict[Path, list[Path]] = {}
     for folder in records.find(results):
         if folder.parts[-3] == study:

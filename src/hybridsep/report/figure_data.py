@@ -187,10 +187,10 @@ def disagreements(runset: RunSet) -> FigureData:
 
 def functions(runset: RunSet, comparison: Comparison) -> FigureData:
     """The distances of all rows from each other as functions, and from the baseline with their intervals."""
-    found = comparison.distances
+    distances = comparison.distances
     title = "Distance of functions: 0 the same, 1 as far as two seeds of the baseline"
     name = f"{runset.table}-functions"
-    if found is None or len(found.names) > MOST_ROWS:
+    if distances is None or len(distances.names) > MOST_ROWS:
         return FigureData(name, title, [], [])
     lines = [
         {
@@ -198,12 +198,12 @@ def functions(runset: RunSet, comparison: Comparison) -> FigureData:
             "label": runset.label(row),
             "other_row": other,
             "distance": None if np.isnan(value) else float(value),
-            "low": known.distance.low if known else None,
-            "high": known.distance.high if known else None,
+            "low": own.distance.low if own else None,
+            "high": own.distance.high if own else None,
         }
-        for row, values in zip(found.names, found.matrix, strict=True)
-        for other, value in zip(found.names, values, strict=True)
-        for known in [found.rows.get(row) if other == found.baseline else None]
+        for row, values in zip(distances.names, distances.matrix, strict=True)
+        for other, value in zip(distances.names, values, strict=True)
+        for own in [distances.rows.get(row) if other == distances.baseline else None]
     ]
     return FigureData(name, title, list(lines[0]), lines)
 

@@ -256,14 +256,14 @@ def functions(data: FigureData, body: SubFigure) -> None:
     """Left: each row's distance from the baseline as a function, with its interval. Right: of all rows."""
     rows = by_row(data.lines)
     left, right = body.subplots(1, 2, width_ratios=(1, 1.1))
-    known = [line for line in data.lines if line["low"] is not None]
-    places = np.arange(len(known))[::-1]
-    for place, line in zip(places, known, strict=True):
+    rows_with_interval = [line for line in data.lines if line["low"] is not None]
+    places = np.arange(len(rows_with_interval))[::-1]
+    for place, line in zip(places, rows_with_interval, strict=True):
         reach = [[line["distance"] - line["low"]], [line["high"] - line["distance"]]]
         left.errorbar(line["distance"], place, xerr=reach, fmt="o", color="black", ms=5, capsize=3.5, lw=1.4)
     left.axvline(0, color="black", lw=0.8)
-    left.set_yticks(places, [_broken(line["label"]) for line in known])
-    left.set_ylim(-0.6, len(known) - 0.4)
+    left.set_yticks(places, [_broken(line["label"]) for line in rows_with_interval])
+    left.set_ylim(-0.6, len(rows_with_interval) - 0.4)
     left.set_xlabel("distance from the baseline")
     left.grid(axis="y", visible=False)
     matrix = np.array([np.nan if line["distance"] is None else line["distance"] for line in data.lines])

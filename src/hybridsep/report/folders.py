@@ -85,7 +85,7 @@ def committed(results: Path) -> list[str]:
 
 
 @dataclass
-class Known:
+class Cache:
     """What was read of folders before, with the state of their files then: unchanged ones are not read again."""
 
     outcomes: dict[Path, tuple[tuple[int, ...], "Run | Problem"]] = field(default_factory=dict)
@@ -111,13 +111,13 @@ def _state(folder: Path) -> tuple[int, ...]:
     return tuple(state)
 
 
-def read(results: Path, names: Iterable[str], known: Known | None = None) -> tuple[list[Run], list[Problem]]:
+def read(results: Path, names: Iterable[str], cache: Cache | None = None) -> tuple[list[Run], list[Problem]]:
     """Return the usable runs of the studies `names`, in order of folders, and what is wrong with the others."""
-    wanted = set(names)
-    folders = [folder for folder in records.find(results) if folder.parts[-3] in wanted]
-    known = known or Known()
+    studies = set(names)
+    folders = [folder for folder in records.find(results) if folder.parts[-3] in studies]
+    cache = cache or Cache()
     with ThreadPoolExecutor(min(4, machine.cores())) as pool:
-        outcomes = list(pool.map(known.read, folders))
+        outcomes = list(pool.map(cache.read, folders))
     runs = [outcome for outcome in outcomes if isinstance(outcome, Run)]
     problems = [outcome for outcome in outcomes if isinstance(outcome, Problem)]
     runs, duplicates = _without_duplicates(runs)

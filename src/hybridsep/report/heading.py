@@ -10,7 +10,7 @@ from hybridsep.report.settings import AnalysisOptions
 from hybridsep.runs.record import Machine, Timings
 
 
-def lines(runset: RunSet, choices: AnalysisOptions) -> list[str]:
+def lines(runset: RunSet, options: AnalysisOptions) -> list[str]:
     """Return the heading of the runset's tables, one fact group per line."""
     record = runset.first.record
     config, dataset = record.settings, record.dataset
@@ -21,7 +21,7 @@ def lines(runset: RunSet, choices: AnalysisOptions) -> list[str]:
         f"Size {config.size.name}{_shape(runset)}; schedule {schedule.name}, {epochs:,}"
         f" {'epoch' if epochs == 1 else 'epochs'}; precision {config.precision}; match"
         f" {' or '.join(runset.values('match'))}.",
-        f"Errors in % on {images(runset)}; {_pairing(runset, choices)}. {_machines(runset)}",
+        f"Errors in % on {images(runset)}; {_pairing(runset, options)}. {_machines(runset)}",
         *mixed(runset.finished),
         *across_processors(runset),
     ]
@@ -31,14 +31,14 @@ def across_processors(runset: RunSet) -> list[str]:
     """Name the pairs whose two trials ran on unlike processors, and what a processor adds, where that can be told."""
     pairs = {row: runset.across_processors(row) for row in runset.variants}
     named = [f"{runset.label(row)} {ranges(trials)}" for row, trials in pairs.items() if trials]
-    found = [f"Pairs across processors, by trial: {'; '.join(named)}."] if named else []
+    sentences = [f"Pairs across processors, by trial: {'; '.join(named)}."] if named else []
     for effect in runset.machine_effects():
         done = "taken from its errors" if runset.adjusted else "not taken from its errors (report.adjust_machines=true)"
-        found.append(
+        sentences.append(
             f"{runset.processors[effect.machine]} less {runset.processors[0]}: {effect.mean:+.2f} ± {effect.error:.2f}"
             f" points on all test images, rows held apart; {done}."
         )
-    return found
+    return sentences
 
 
 def _shape(runset: RunSet) -> str:
@@ -67,13 +67,13 @@ def mixed(runs: Iterable[Run]) -> list[str]:
         "Trials at once": lambda run: str(run.record.timings.at_once),
         "Versions of torch": lambda run: run.record.versions.get("torch", "unknown"),
     }
-    found = []
+    sentences = []
     for name, value in values.items():
         counts = Counter(map(value, runs))
         if len(counts) > 1:
             shown = (f"{one} ({count} {'trial' if count == 1 else 'trials'})" for one, count in sorted(counts.items()))
-            found.append(f"{name} differ: {', '.join(shown)}.")
-    return found
+            sentences.append(f"{name} differ: {', '.join(shown)}.")
+    return sentences
 
 
 def _commits(run: Run) -> str:
@@ -101,8 +101,8 @@ def images(runset: RunSet) -> str:
     return f"{runset.subset.images:,} of {runset.images:,} test images, {how}"
 
 
-def _pairing(runset: RunSet, choices: AnalysisOptions) -> str:
-    if choices.pairing == "unpaired":
+def _pairing(runset: RunSet, options: AnalysisOptions) -> str:
+    if options.pairing == "unpaired":
         return "trials treated as unpaired"
     paired = runset.first.record.settings.paired
     return "trial t is held against trial t" + ("" if paired else " (though they were not run as pairs)")

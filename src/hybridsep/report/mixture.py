@@ -24,13 +24,13 @@ def fitting(
     network of their own. With `evaluation` the recorded choice of test images counts too.
     """
     # Most configurations are equal but for the trial, so what they share is worked out once for all of them.
-    known: dict[str, dict[str, Any]] = {}
+    part_of: dict[str, dict[str, Any]] = {}
     parts = []
     for run in finished:
         whole = _text({"data": asdict(run.record.dataset), "config": run.record.config | {"trial": None}})
-        if whole not in known:
-            known[whole] = _part(run, spec, evaluation=evaluation)
-        parts.append(known[whole])
+        if whole not in part_of:
+            part_of[whole] = _part(run, spec, evaluation=evaluation)
+        parts.append(part_of[whole])
     usual = _usual(finished, parts, spec, baseline)
     models: dict[str, Counter[str]] = {}
     for run in finished:
@@ -51,9 +51,9 @@ def fitting(
     sizes = Counter(run.row for run in finished)
     for row, left in odd.items():
         who = row if len(left) == sizes[row] else f"{row} {ranges([run.trial for run, _, _ in left])}"
-        found = _differences(*left[0][1:])
-        same = "report.subset and report.images choose for all" if found.startswith("evaluation.") else ""
-        message = f"{study}: {who} left out of table {table}: {found}; {same or 'study=NAME keeps it apart'}"
+        what = _differences(*left[0][1:])
+        same = "report.subset and report.images choose for all" if what.startswith("evaluation.") else ""
+        message = f"{study}: {who} left out of table {table}: {what}; {same or 'study=NAME keeps it apart'}"
         problems.append(Problem(study, None, message))
     return kept, problems
 

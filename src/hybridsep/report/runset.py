@@ -98,14 +98,14 @@ class RunSet:
     def values(self, key: str) -> list[str]:
         """Every value that the finished runs have for a dotted key of their configuration."""
         path = key.split(".")
-        found = (reduce(_inside, path, run.record.config) for run in self.finished)
-        return list(dict.fromkeys(map(str, found)))
+        values = (reduce(_inside, path, run.record.config) for run in self.finished)
+        return list(dict.fromkeys(map(str, values)))
 
     def row(self, name: str) -> RowSpec:
         """Title, label and paper's number of a row; a row that the paper does not have is named by its own title."""
-        known = self.spec.rows.get(name)
-        if known is not None:
-            return known
+        entry = self.spec.rows.get(name)
+        if entry is not None:
+            return entry
         runs = self.runs.get(name) or {}
         title = next((run.record.settings.model.title for run in runs.values()), None)
         mark = " (own)" if self.own(name) else ""
@@ -201,8 +201,8 @@ class RunSet:
         Of trials that ran side by side each counts its share of the time.
         """
         timings = [run.record.timings for run in self.runs[row].values()]
-        known = [timing.seconds / timing.at_once for timing in timings if timing.seconds]
-        return float(np.median(known)) if known else None
+        seconds = [timing.seconds / timing.at_once for timing in timings if timing.seconds]
+        return float(np.median(seconds)) if seconds else None
 
     def paired(self, row: str) -> list[int]:
         """Trials that both `row` and the baseline have finished."""
@@ -219,7 +219,7 @@ def _inside(node: Any, key: str) -> Any:
 
 
 def split(
-    study: str, runs: Sequence[Run], paper: Paper, choices: AnalysisOptions
+    study: str, runs: Sequence[Run], paper: Paper, options: AnalysisOptions
 ) -> tuple[list[RunSet], list[Problem]]:
     """Return one set of runs per table that the study's rows belong to, and what was left out of them, by name.
 
@@ -231,10 +231,10 @@ def split(
     runsets: list[RunSet] = []
     problems: list[Problem] = []
     for number, some in enumerate(sorted(by_images.values(), key=len, reverse=True), 1):
-        for name, spec, rows in _plans(study, some, paper, choices):
+        for name, spec, rows in _plans(study, some, paper, options):
             try:
                 table = name if number == 1 else f"{name}-{number}"
-                one, left_out = _build(study, table, spec, rows, choices)
+                one, left_out = _build(study, table, spec, rows, options)
                 runsets.append(one)
                 problems += left_out
             except UserError as error:
@@ -243,7 +243,7 @@ def split(
 
 
 def _plans(
-    study: str, runs: Sequence[Run], paper: Paper, choices: AnalysisOptions
+    study: str, runs: Sequence[Run], paper: Paper, options: AnalysisOptions
 ) -> list[tuple[str, TableSpec, dict[str, list[Run]]]]:
     """Return name, table and rows of each table of runs on the same images."""
     by_row: dict[str, list[Run]] = {}
@@ -268,7 +268,7 @@ def _plans(
         # A row of one's own stands below the paper's, in the first table.
         plans[0][2].extend(own)
     elif own:
-        baseline = choices.baseline if choices.baseline in by_row else ""
+        baseline = options.baseline if options.baseline in by_row else ""
         rows = ([baseline] if baseline else []) + [row for row in own if row != baseline]
         title = OWN_TITLE if other is None else f"Rows on {other.dataset.title}: difference in test error"
         plans.append((OWN_ROWS, TableSpec(title=title, baseline=baseline), rows))
@@ -283,36 +283,36 @@ def _on_other_images(spec: TableSpec, title: str) -> TableSpec:
 
 
 def _build(
-    study: str, name: str, spec: TableSpec, by_row: dict[str, list[Run]], choices: AnalysisOptions
+    study: str, name: str, spec: TableSpec, by_row: dict[str, list[Run]], options: AnalysisOptions
 ) -> tuple[RunSet, list[Problem]]:
     runs = [run for group in by_row.values() for run in group]
     finished = [run for run in runs if run.status == "finished"]
     if not finished:
         raise UserError(f"none of its {len(runs)} run{'s'[: len(runs) != 1]} is finished")
-    recorded = choices.subset == "recorded" or (choices.images is None and choices.subset != "all")
+    recorded = options.subset == "recorded" or (options.images is None and options.subset != "all")
     finished, left_out = mixture.fitting(finished, spec, table=name, baseline=spec.baseline, evaluation=recorded)
-    found: dict[str, dict[int, Run]] = {row: {} for row in by_row}
+    by_trial: dict[str, dict[int, Run]] = {row: {} for row in by_row}
     for run in sorted(finished, key=lambda run: run.trial):
-        found[run.row][run.trial] = run
+        by_trial[run.row][run.trial] = run
     # A row of the table stays, though empty; one's own that is left out does not.
-    gone = [row for row, group in by_row.items() if row not in spec.rows and group and not found[row]]
-    found = {row: trials for row, trials in found.items() if row not in gone or any(_unfinished(by_row[row]))}
+    gone = [row for row, group in by_row.items() if row not in spec.rows and group and not by_trial[row]]
+    by_trial = {row: trials for row, trials in by_trial.items() if row not in gone or any(_unfinished(by_row[row]))}
     # The paper's baseline unless the user names another row of the table.
-    baseline = choices.baseline if choices.baseline in found and found[choices.baseline] else spec.baseline
-    rows = sorted(found, key=lambda row: row != baseline)
+    baseline = options.baseline if options.baseline in by_trial and by_trial[options.baseline] else spec.baseline
+    rows = sorted(by_trial, key=lambda row: row != baseline)
     of_study = asked.read(finished[0].folder.parents[1])
-    planned = {row: expected_trials(row, of_study, spec, choices, begun=bool(by_row[row])) for row in rows}
+    planned = {row: expected_trials(row, of_study, spec, options, begun=bool(by_row[row])) for row in rows}
     runset = RunSet(
         study=study,
         table=name,
         spec=spec,
         baseline=baseline,
         rows=rows,
-        runs=found,
+        runs=by_trial,
         others=_unfinished(runs),
         trials={row: sorted({*planned[row], *(run.trial for run in by_row[row])}) for row in rows},
-        subset=_subset(finished, choices),
-        adjusted=choices.adjust_machines,
+        subset=_subset(finished, options),
+        adjusted=options.adjust_machines,
     )
     runset.chosen(finished[0].trial)
     return runset, left_out
@@ -322,17 +322,17 @@ def _unfinished(runs: Sequence[Run]) -> list[Run]:
     return [run for run in runs if run.status != "finished"]
 
 
-def _subset(finished: list[Run], choices: AnalysisOptions) -> Subset:
+def _subset(finished: list[Run], options: AnalysisOptions) -> Subset:
     recorded = finished[0].record.settings.evaluation
-    mode = recorded.subset if choices.subset == "recorded" else choices.subset
-    return Subset(mode, choices.images or recorded.images)
+    mode = recorded.subset if options.subset == "recorded" else options.subset
+    return Subset(mode, options.images or recorded.images)
 
 
-def expected_trials(row: str, rows: asked.Rows, spec: TableSpec, choices: AnalysisOptions, *, begun: bool) -> list[int]:
+def expected_trials(row: str, rows: asked.Rows, spec: TableSpec, options: AnalysisOptions, *, begun: bool) -> list[int]:
     """Return the trials a row should have: report.trials, else those asked for, else the table's number.
 
     `begun`: the row has runs, and counts as those where other rows were asked for and it was not.
     """
-    if choices.trials is not None:
-        return list(range(choices.trials))
+    if options.trials is not None:
+        return list(range(options.trials))
     return rows[row] if row in rows else [] if rows and begun else list(range(spec.trials))

@@ -119,10 +119,10 @@ def _row(
     if planned is None:
         spec = next((table for table in paper.tables.values() if row in table.rows), None)
         planned = list(range(spec.trials if spec else 10))
-    wanted = sorted({*planned, *own, *broken})
+    trials = sorted({*planned, *own, *broken})
     states: dict[str, list[int]] = {state: [] for state in STATES}
     done: list[int] = []
-    for trial in wanted:
+    for trial in trials:
         if trial in own:
             (done if own[trial].status == "finished" else states[own[trial].status]).append(trial)
         else:
@@ -131,7 +131,7 @@ def _row(
     return _Line(
         row=row,
         done=len(done),
-        planned=len(wanted),
+        planned=len(trials),
         hours=_hours_left(own, states),
         states={state: _named(trials) for state, trials in states.items()},
         counts={state: len(trials) for state, trials in states.items()},

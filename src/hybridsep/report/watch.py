@@ -48,12 +48,12 @@ def _repeat(look: Callable[[Console, list[Table]], None], settings: ReportSettin
 
     So the last look sees the end of every trial. On a terminal it takes the place of the one before.
     """
-    screen, results, known = terminal.console(), Path(settings.results), folders.Known()
+    screen, results, cache = terminal.console(), Path(settings.results), folders.Cache()
     try:
         while True:
             progress = []
             for name in folders.choose(results, settings.study):
-                runs, problems = folders.read(results, [name], known)
+                runs, problems = folders.read(results, [name], cache)
                 progress.append(status.look(results, name, runs, problems, paper(), settings.report))
             if screen.is_terminal and not screen.is_dumb_terminal and sys.stdout.isatty():
                 screen.clear()
