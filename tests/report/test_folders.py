@@ -161,7 +161,8 @@ def test_a_record_changed_by_hand_is_taken_or_left_out_by_name(original, tmp_pat
     output.files_of(report, draw=False)
     screen = Console(file=io.StringIO(), width=100)
     terminal.show(screen, report.terminal())
-    terminal.print_table(screen, status.look(results, "one", runs, problems, report_settings.paper(), choices))
+    progress = status.look(results, "one", runs, problems, report_settings.paper(), choices)
+    terminal.print_table(screen, progress.table)
     shutil.rmtree(results)
 
 
