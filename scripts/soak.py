@@ -23,7 +23,7 @@ sys.path[:0] = [str(TESTS), str(TESTS / "faults")]
 # As in the tests: a shell lets its background jobs ignore Ctrl-C, which their children would inherit.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-import faults  # noqa: E402
+import fault_injection  # noqa: E402
 import test_bad_disks  # noqa: E402
 import test_kills  # noqa: E402
 import test_two_at_once  # noqa: E402
@@ -33,9 +33,9 @@ from same_bits import assert_same  # noqa: E402
 def kill_real_processes(root: Path, kills: int, seed: int) -> int:
     """Kill `python -m hybridsep.run` at random instants of its training, and let it go on, until it is done."""
     longer = "schedule.epochs=300"
-    trainer, draw = faults.Trainer(longer), random.Random(seed)
+    trainer, draw = fault_injection.Trainer(longer), random.Random(seed)
     trainer(root / "reference")
-    arguments = [sys.executable, "-m", "hybridsep.run", *faults.SMALL, longer, f"results={root / 'killed'}"]
+    arguments = [sys.executable, "-m", "hybridsep.run", *fault_injection.SMALL, longer, f"results={root / 'killed'}"]
     done = 0
     while True:
         process = subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True)
@@ -55,7 +55,7 @@ def kill_real_processes(root: Path, kills: int, seed: int) -> int:
 
 def fill_a_real_disk(root: Path, step: int) -> int:
     """Train on file systems in memory, each too small until it is enlarged; 0 sizes without the right to mount."""
-    trainer = faults.Trainer()
+    trainer = fault_injection.Trainer()
     trainer(root / "reference")
     reference, tried, finished = trainer.folder(root / "reference"), 0, False
     place = root / "disk"
@@ -85,10 +85,10 @@ def launch_with_joblib(root: Path) -> int:
         metadata.version("hydra-joblib-launcher")
     except metadata.PackageNotFoundError:
         return 0
-    trainer = faults.Trainer()
+    trainer = fault_injection.Trainer()
     trainer(root / "alone", trials=range(3))
     arguments = [sys.executable, "-m", "hybridsep.run", "-m", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
-    arguments += [*faults.SMALL, "trial=0,1,2", f"results={root / 'together'}"]
+    arguments += [*fault_injection.SMALL, "trial=0,1,2", f"results={root / 'together'}"]
     started = [subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True) for _ in range(2)]
     said = "".join(process.communicate()[1] for process in started)
     assert [process.returncode for process in started] == [0, 0], said
@@ -139,7 +139,7 @@ def main(times: int) -> None:
     for name, unit, case, arguments in ways(times):
         root, begun = Path(tempfile.mkdtemp(prefix="soak-")), time.monotonic()
         try:
-            faults.clean(measured, root, case, *arguments)
+            fault_injection.clean(measured, root, case, *arguments)
             number = (root / "cases").read_text()
             print(f"{name:<32} {number:>6} {unit}, {time.monotonic() - begun:.0f} s", flush=True)
         finally:

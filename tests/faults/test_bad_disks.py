@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from faults import Child, Strike, Trainer, clean, command, full_from, read_only_from, stop_in_epoch
+from fault_injection import Child, Strike, Trainer, clean, command, full_from, read_only_from, stop_in_epoch
 from same_bits import assert_same, digest
 
 from hybridsep.errors import RecordError
@@ -227,7 +227,7 @@ def test_every_cut_and_turned_checkpoint_is_found(tmp_path):
 def test_a_write_that_fails_leaves_the_old_file(tmp_path):
     path = tmp_path / "file"
     path.write_bytes(b"old")
-    from faults import Disk
+    from fault_injection import Disk
 
     for strike in (*(Strike(number, errno.ENOSPC) for number in (1, 2, 3, 4)), full_from(1), full_from(2)):
         with pytest.raises(OSError, match="No space left"), Disk(tmp_path, strike):

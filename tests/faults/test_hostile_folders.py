@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from faults import Trainer, stop_in_epoch
+from fault_injection import Trainer, stop_in_epoch
 from hostile import cases, json_values, one_line
 from hypothesis import given
 from hypothesis import strategies as st

@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 import pytest
-from faults import SMALL, STEPS, Child, Strike, Trainer, clean, command, stop_in_epoch, train_quietly
+from fault_injection import SMALL, STEPS, Child, Strike, Trainer, clean, command, stop_in_epoch, train_quietly
 from same_bits import FILES, assert_same, files
 
 from hybridsep.runs import records

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import made_runs
 import pytest
-from faults import Child, Trainer, clean, command, train_quietly
+from fault_injection import Child, Trainer, clean, command, train_quietly
 from same_bits import assert_same
 
 from hybridsep.runs import records

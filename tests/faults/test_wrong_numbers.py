@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import TINY
-from faults import Trainer, clean, stop_in_epoch, train_quietly
+from fault_injection import Trainer, clean, stop_in_epoch, train_quietly
 from same_bits import assert_same
 
 from hybridsep.errors import RecordError

@@ -5,7 +5,7 @@ import string
 from pathlib import Path
 
 import pytest
-from faults import SMALL
+from fault_injection import SMALL
 from hostile import cases, one_line
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import TINY
-from faults import Trainer
+from fault_injection import Trainer
 from torch import nn
 
 from hybridsep.errors import ConfigError

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from faults import Trainer, stop_in_epoch
+from fault_injection import Trainer, stop_in_epoch
 
 from hybridsep.runs import records
 from hybridsep.train.cores import SMALL_STEP, share

@@ -9,7 +9,7 @@ import types
 
 import pytest
 import torch
-from faults import Trainer
+from fault_injection import Trainer
 from same_bits import assert_same
 
 from hybridsep.runs import records

@@ -4,7 +4,7 @@ import re
 
 import pytest
 from conftest import TINY
-from faults import Trainer
+from fault_injection import Trainer
 
 from hybridsep.runs import records
 from hybridsep.train import precision, trial_runner

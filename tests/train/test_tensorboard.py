@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import TINY
-from faults import Trainer
+from fault_injection import Trainer
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.custom_scalar.layout_pb2 import Layout

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import TINY
-from faults import Trainer
+from fault_injection import Trainer
 from PIL import Image
 
 import hybridsep

@@ -22,9 +22,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-# The tests in faults/ are found under this module's name too, by the processes of `clean`.
-__path__ = [str(Path(__file__).with_name("faults"))]
-
 # Small enough that one trial takes a fifth of a second, and with everything in it that a resume can lose: momentum,
 # a moving learning rate, dropout, the middle of an epoch.
 SMALL = (
