@@ -176,10 +176,11 @@ def _table(results: StepTimes) -> Table:
     notes = ["ms a step: of one trial, median of five blocks. Deterministic kernels unless another way is named."]
     if results.reached:
         copy, product = results.reached.bytes_per_second / 1e12, results.reached.flops_per_second / 1e12
-        columns += [
+        floor: list[Column[StepTime]] = [
             Column("Floor, ms", lambda each: results.floors[each.row], thousandths),
             Column("Of it", lambda each: results.floors[each.row] / each.median, percentage),
         ]
+        columns += floor
         notes.append(
             "Floor: the larger of the bytes that a step needs (scripts/benchmarks/roofline.py) at the rate of a 1 GiB"
             f" copy, {copy:.2f} TB/s, and its operations at that of an 8192-wide product, {product:.0f} TFLOP/s, both"

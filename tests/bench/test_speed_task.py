@@ -1,6 +1,7 @@
 """`task=speed`: what is measured and kept, memory against counting by hand, and the table made from it."""
 
 import copy
+import csv
 import json
 from dataclasses import asdict
 
@@ -44,11 +45,15 @@ def table_of(folder, *records):
     return speed.table(measured, settings.load([]).report), [problem.message for problem in problems]
 
 
+def csv_of(table) -> list[dict[str, str]]:
+    return list(csv.DictReader(table.csv.splitlines()))
+
+
 def test_each_row_is_held_against_the_separable_form_of_its_network(tmp_path):
     rows = {"darknet": 50.0, "separable": 1000.0, "own": 500.0, "darknet_separable": 200.0, "inception": 800.0}
     table, problems = table_of(tmp_path, *(record_of(row, median) for row, median in rows.items()))
     assert not problems and table.warning is None
-    cells = {line["row"]: cell for line, cell in zip(table.lines, table.cells("files"), strict=True)}
+    cells = {row["row"]: cell for row, cell in zip(csv_of(table), table.cells("files"), strict=True)}
     assert list(cells) == ["separable", "inception", "darknet_separable", "darknet", "own"]
     assert {row: cell[4] for row, cell in cells.items()} == {
         "separable": "x 1.00",
@@ -74,12 +79,12 @@ def test_what_cannot_stand_in_one_table_is_named(tmp_path):
         record_of("darknet", 100.0, study="another"),
         record_of("fractalnet", 100.0, measurements=[]),
     )
-    assert [line["row"] for line in table.lines] == ["separable", "resnext"]
+    assert [row["row"] for row in csv_of(table)] == ["separable", "resnext"]
     assert "up to 1.5 cores busy while 1 of 2 rows were measured (separable)" in table.warning
     reasons = {text.split(".json: ")[0].rsplit("/", 1)[1]: text.split(".json: ")[1] for text in problems}
     assert reasons.keys() == {"hybrid", "inception", "darknet", "fractalnet"}
     assert "precision bfloat16, not float32" in reasons["hybrid"]
-    assert "training 128 median is nan" in reasons["inception"] and "another/darknet" in reasons["darknet"]
+    assert "measurements.0.images_per_second.median" in reasons["inception"] and "another/darknet" in reasons["darknet"]
     assert not any("\n" in text for text in problems)
 
 
@@ -104,10 +109,10 @@ def timed(row: str, training: list[float], inference: list[float], size: str = "
     return record
 
 
-def claim_of(folder, *records) -> dict:
+def claim_of(folder, *records) -> claims.Verdict:
     measured, _ = measured_of(folder, *records)
-    entries = claims.judge({}, measured, settings.paper(), settings.load([]).report)
-    return next(entry for entry in entries if entry["claim"] == "speed")
+    verdicts = claims.judge({}, measured, settings.paper(), settings.load([]).report)
+    return next(verdict for verdict in verdicts if verdict.name == "speed")
 
 
 def test_faster_is_judged_in_training_and_inference_against_the_plain_convolution_too(tmp_path):
@@ -117,21 +122,21 @@ def test_faster_is_judged_in_training_and_inference_against_the_plain_convolutio
         return [separable, timed("dense", [80.0, 81.0, 79.0], dense, size), *others]
 
     found = claim_of(tmp_path / "faster", *rows(dense=[8.0, 8.1, 7.9]))
-    assert found["verdict"] == found["here"] == "reproduced" and found["n"] == 3
-    # Welch's interval of the logarithms, by hand: 1.25 times, give or take 4.03 %.
-    assert "Dense (training) x 1.25 [1.20, 1.30]; Dense (inference of one image) x 1.25" in found["measured"]
+    assert found.verdict == found.here == "reproduced" and found.n == 3
+    # Welch's interval of the logarithms at 0.05/8, by SciPy: a factor of 1.25, give or take exp(0.0835).
+    assert "Dense (training) x 1.25 [1.15, 1.36]; Dense (inference of one image) x 1.25" in found.measured
     found = claim_of(tmp_path / "slower", *rows(dense=[12.0, 12.1, 11.9]))
-    assert found["shows"].endswith("; slower: Dense (inference of one image)")
-    assert found["verdict"] == "contradicted" and "Dense (inference of one image) x 0.83" in found["measured"]
+    assert found.shows.endswith("; slower: Dense (inference of one image)")
+    assert found.verdict == "contradicted" and "Dense (inference of one image) x 0.83" in found.measured
     found = claim_of(tmp_path / "unclear", *rows(dense=[8.0, 10.0, 14.0]))
-    assert found["here"] == "inconclusive" and "undecided: Dense (inference of one image)" in found["shows"]
+    assert found.here == "inconclusive" and "undecided: Dense (inference of one image)" in found.shows
     found = claim_of(tmp_path / "small", *rows(dense=[8.0, 8.1, 7.9], size="small"))
-    assert (found["here"], found["verdict"]) == ("reproduced", "inconclusive")
-    assert found["because"] == "model.network.widths is 32-64-128 in place of 128-256-512"
+    assert (found.here, found.verdict) == ("reproduced", "inconclusive")
+    assert found.because == "model.network.widths is 32-64-128 in place of 128-256-512"
 
 
 def test_faster_is_not_judged_without_the_blocks_that_were_timed(tmp_path):
     found = claim_of(tmp_path / "old", *(record_of(row, 50.0) for row in ROWS_OF_THE_CLAIM))
-    assert found["here"] == "not run" and "not timed, block by block" in found["measured"]
+    assert found.here == "not run" and "not timed, block by block" in found.measured
     without = [timed(row, [50.0, 51.0, 49.0], [5.0, 5.1, 4.9]) for row in ROWS_OF_THE_CLAIM if row != "dense"]
-    assert claim_of(tmp_path / "without", *without)["here"] == "not run"
+    assert claim_of(tmp_path / "without", *without).here == "not run"

@@ -215,6 +215,9 @@ def test_files_of_ones_own(tmp_path):
     assert "study=20261126 is not allowed" in said("experiment=number") and "quotes" in said("experiment=number")
     own("model/nameless", "module: {_target_: hybridsep.modules.dense.Dense}\nnetwork: {}\n")
     assert "model.name is missing: a model's file" in said("model=nameless")
+    own("site/of/another/program", "!!python/name:x")
+    own("mkdocs", "a: [")
+    assert typed(["--config-dir=own", "schedule=paper"], tmp_path)[0] == 0
     own("schedule/short", "name: short\n")  # the name of a packaged file
     assert "own/schedule/short.yaml would not be read" in said("schedule=paper")
 

@@ -31,8 +31,9 @@ def explain(error: BaseException) -> str:
     if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
         return _short(_no_such_choice(str(error.missing_cfg_file), list(error.options)))
     text = _short(_lines(error))
-    if isinstance(error, HydraException | OmegaConfBaseException | UserError | YAMLError):
-        return _of_hydra(text) or text or type(error).__name__
+    in_our_words = _of_hydra(text)  # Hydra also raises RuntimeError
+    if in_our_words or isinstance(error, HydraException | OmegaConfBaseException | UserError | YAMLError):
+        return in_our_words or text or type(error).__name__
     if os.environ.get("HYBRIDSEP_TRACEBACK") == "1":
         traceback.print_exception(error)
     return f"{type(error).__name__}: {text} (HYBRIDSEP_TRACEBACK=1 shows where)"

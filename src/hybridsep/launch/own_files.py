@@ -13,11 +13,16 @@ from hybridsep.errors import ConfigError
 
 
 def check_own_files(folder: Path) -> None:
-    """Raise ConfigError for a file that Hydra would not read, because a packaged one has its name, or cannot read."""
+    """Raise ConfigError for a file that Hydra would not read, because a packaged one has its name, or cannot read.
+
+    Only files where a configuration has some count: the folder may be a whole project with YAML of other programs.
+    """
     packaged, includes = config_dir(), {}
     if not folder.is_dir() or folder.resolve() == packaged.resolve():
         return
-    for path in sorted(folder.rglob("*.yaml")):
+    groups = [folder / path.name for path in packaged.iterdir() if path.is_dir()]
+    top = [folder / path.name for path in packaged.glob("*.yaml") if (folder / path.name).is_file()]
+    for path in sorted([*top, *(path for group in groups for path in group.rglob("*.yaml"))]):
         name = path.relative_to(folder).as_posix()
         if (packaged / name).is_file():
             raise ConfigError(
