@@ -5,26 +5,28 @@ from dataclasses import replace
 import pytest
 from made_runs import run
 
-from hybridsep.report import comparison, figure_data, figures, folders, runset, settings
+from hybridsep.report import comparison, figures, folders, runset, settings
+from hybridsep.report.figures import drawing
 
 LONG = "A row of one's own with a long name"
 
 
-def differences(results, *rows):
+def differences(results, *rows, **spec):
     for place, row in enumerate(rows):
         for trial in range(3):
             run(results, "quick", row, trial, error=6 + place + trial / 5, index=place)
     runs, _ = folders.read(results, ["quick"])
     options = settings.load(["report.resamples=99", "report.groups=100"]).report
     [one], _ = runset.split("quick", runs, settings.paper(), options)
-    return figure_data.differences(one, comparison.compare(one, options))
+    one.spec = replace(one.spec, **spec)
+    return figures.differences(one, comparison.compare(one, options))
 
 
 @pytest.mark.parametrize("rows", [("separable", "hybrid"), ("separable", "inception", "reformulated_inception", LONG)])
 def test_no_letter_and_no_mark_is_cut_off(tmp_path, rows):
     data = differences(tmp_path, *rows)
-    with figures.canvas(data.name):
-        figure = figures.compose(data, "A caption.")
+    with drawing.canvas(data.name):
+        figure = drawing.compose(data, "A caption.")
         width, height = figure.bbox.size
         left, right = figure.get_axes()
         labels = [
@@ -41,12 +43,11 @@ def test_no_letter_and_no_mark_is_cut_off(tmp_path, rows):
 
 
 def test_the_axis_says_which_side_is_better_and_in_which_unit(tmp_path):
-    data = differences(tmp_path, "separable", "hybrid")
-    with figures.canvas(data.name):
-        labels = [
-            figures.compose(one, "").get_axes()[1].get_xlabel()
-            for one in (data, replace(data, unit="F1", higher_is_better=True))
-        ]
+    labels = []
+    for name, spec in {"points": {}, "F1": {"unit": "F1", "higher_is_better": True}}.items():
+        figure = differences(tmp_path / name, "separable", "hybrid", **spec)
+        with drawing.canvas(figure.name):
+            labels.append(drawing.compose(figure, "").get_axes()[1].get_xlabel())
     assert labels == [
         "signed difference (points)\nbetter \u2190 \u2192 worse",
         "signed difference (F1)\nworse \u2190 \u2192 better",

@@ -9,8 +9,9 @@ import made_runs as fabricate
 import pytest
 
 from hybridsep.report import __main__ as command
-from hybridsep.report import figures, folders, watch
+from hybridsep.report import folders, watch
 from hybridsep.report import settings as report_settings
+from hybridsep.report.figures import drawing
 from hybridsep.runs import records
 
 QUICK = ("report.redraws=1", "report.resamples=99", "report.groups=100")
@@ -55,7 +56,7 @@ def test_a_title_is_text_and_lacking_letters_are_said_once(results, capsys):
 
 
 def test_tables_do_not_depend_on_figures(results, capsys, monkeypatch):
-    monkeypatch.setattr(figures, "draw", lambda data, caption: 1 / 0)
+    monkeypatch.setattr(drawing, "draw", lambda figure, caption: 1 / 0)
     assert command.main([f"results={results}", "study=s", *QUICK]) == 0
     assert "figure figure4-trials is not drawn: ZeroDivisionError" in capsys.readouterr().err
     assert (results / "tables/s/figure4.csv").exists() and (results / "tables/s/index.html").exists()

@@ -1,7 +1,7 @@
 """The report: run folders, or everybody's trials, in; statistics, tables, figures and verdicts out.
 
-Never imports torch, and trains nothing. The arithmetic is in `hybridsep.statistics`; figures draw what `figure_data`
-computed; nothing that is printed was typed by hand.
+Never imports torch, and trains nothing. The arithmetic is in `hybridsep.statistics`; figures draw what was
+computed before; nothing that is printed was typed by hand.
 """
 
 from typing import TYPE_CHECKING

@@ -3,13 +3,14 @@
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from hybridsep.report import (
     claims,
     conclusion,
     conditions,
     contrasts,
-    figure_data,
+    figures,
     folders,
     heading,
     null,
@@ -24,7 +25,7 @@ from hybridsep.report import (
 )
 from hybridsep.report.comparison import Comparison
 from hybridsep.report.counterpart import side_by_side
-from hybridsep.report.figure_data import FigureData
+from hybridsep.report.figures.figure import Figure
 from hybridsep.report.folders import Problem
 from hybridsep.report.runset import RunSet
 from hybridsep.report.settings import AnalysisOptions, Paper
@@ -34,14 +35,14 @@ from hybridsep.report.table import Table
 
 @dataclass(frozen=True)
 class Section:
-    """One table with what belongs to it: the `main` tables for everybody, the `details`, and the figures' data."""
+    """One table with what belongs to it: the `main` tables for everybody, the `details`, and the figures."""
 
     title: str
     heading: list[str]
     warning: str | None
     main: list[Table]
     details: list[Table]
-    figures: list[FigureData]
+    figures: list[Figure[Any]]
     conclusion: list[str]
     rows: list[str]
     caption: str
@@ -112,7 +113,7 @@ def make(results: Path, study: str, paper: Paper, options: AnalysisOptions) -> D
 def _section(
     runset: RunSet, comparison: Comparison, paper: Paper, options: AnalysisOptions
 ) -> tuple[Section, list[Problem]]:
-    figures, unread = figure_data.build(runset, comparison)
+    pictures, unread = figures.of_runs(runset, comparison)
     details = tables.detail_tables(runset, comparison, sensitivity.analyse(runset, options), options)
     under_null = null.table(runset, paper)
     if under_null:
@@ -125,7 +126,7 @@ def _section(
         warning=conditions.warning(runset, paper),
         main=tables.main_tables(runset, comparison, options, paper.distance_declared),
         details=details,
-        figures=figures,
+        figures=pictures,
         conclusion=conclusion.sentences(runset, comparison, options),
         rows=[row for row in runset.rows if runset.runs[row]],
         caption=heading.caption(runset),

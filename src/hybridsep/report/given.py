@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from hybridsep.report import conclusion, distances, figure_data, tables, trial_tables
+from hybridsep.report import conclusion, distances, figures, tables, trial_tables
 from hybridsep.report.comparison import Comparison, RowResult, TrialResult, compare
 from hybridsep.report.document import Document, Section
 from hybridsep.report.settings import AnalysisOptions
@@ -81,8 +81,6 @@ def document(one: GivenTrials, options: AnalysisOptions, made_with: Mapping[str,
         trial_tables.noise(one, comparison, options),
         _every_trial(one, comparison),
     ]
-    figures = [figure_data.differences(one, comparison), figure_data.functions(one, comparison)]
-    figures.append(figure_data.single_trials(one, comparison))
     better = "higher" if one.spec.higher_is_better else "lower"
     kept = f"{len(one.finished)} trials of {len(one.rows)} rows; unit {unit}, {better} is better."
     pairing = "paired by trial" if options.pairing == "paired" else "unpaired"
@@ -92,7 +90,7 @@ def document(one: GivenTrials, options: AnalysisOptions, made_with: Mapping[str,
         warning=None,
         main=[_in_unit(table, unit) for table in tables.against_baseline(one, comparison, options)],
         details=[_in_unit(table, unit) for table in details],
-        figures=[figure for figure in figures if figure.lines],
+        figures=figures.of_comparison(one, comparison),
         conclusion=conclusion.sentences(one, comparison, options),
         rows=[],
         caption=f"{one.study}: {kept}",

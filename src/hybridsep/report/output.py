@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hybridsep.errors import RecordError
-from hybridsep.report import render, table
+from hybridsep.report import render
 from hybridsep.report.document import Document
 from hybridsep.runs.records import TEMPORARY
 
@@ -40,10 +40,7 @@ def files_of(document: Document, *, draw: bool) -> Files:
     }
     files |= {f"{tables}/{one.name}.csv": one.csv.encode() for one in document.tables()}
     for section in document.sections:
-        for data in section.figures:
-            files[f"{figures}/{data.name}.csv"] = table.csv_rows(
-                data.fields, ([line.get(name) for name in data.fields] for line in data.lines)
-            ).encode()
+        files |= {f"{figures}/{figure.name}.csv": figure.csv().encode() for figure in section.figures}
     if not draw:
         return Files(files)
     drawn, problems = _drawn(document)
@@ -59,17 +56,17 @@ def _drawn(document: Document) -> tuple[dict[str, bytes], list[str]]:
     lacking: set[str] = set()
     problems = []
     try:
-        from hybridsep.report import figures
+        from hybridsep.report.figures import drawing
     except Exception as error:
         return {}, [f"{document.study}: no figures: {type(error).__name__}: {error}"]
     for section in document.sections:
-        for data in section.figures:
+        for figure in section.figures:
             try:
-                with figures.canvas(data.name) as letters:
-                    drawn |= figures.draw(data, section.caption)
+                with drawing.canvas(figure.name) as letters:
+                    drawn |= drawing.draw(figure, section.caption)
                 lacking |= letters
             except Exception as error:  # a library of a million lines; the tables do not depend on it
-                problems.append(f"{document.study}: figure {data.name} is not drawn: {type(error).__name__}: {error}")
+                problems.append(f"{document.study}: figure {figure.name} is not drawn: {type(error).__name__}: {error}")
     if lacking:
         problems.append(f"{document.study}: the figures' font has no {' '.join(sorted(lacking))}; the tables have them")
     return drawn, problems

@@ -153,7 +153,7 @@ def picture(pair: RunSet, data: Dataset) -> bytes:
     """Return a PNG of the most disputed test images, each with its class and in how many trials each row is wrong."""
     from matplotlib.figure import Figure
 
-    from hybridsep.report.figures import canvas
+    from hybridsep.report.figures.drawing import canvas
 
     other, row = pair.rows
     names = _label(pair, row), _label(pair, other)
