@@ -136,8 +136,8 @@ def shows(distance: Distance, p_holm: float | None, options: AnalysisOptions) ->
     return SAME_FUNCTION if distance.high is not None and distance.high < options.distance else UNCLEAR
 
 
-def tables(runset: RunSet, distances: Distances, options: AnalysisOptions, declared: str = "") -> list[Table]:
-    """Return the rows' distances from the baseline, and the matrix of all.
+def table(runset: RunSet, distances: Distances, options: AnalysisOptions, declared: str = "") -> Table:
+    """Return the rows' distances from the baseline.
 
     `declared`: when the tests and the limit were chosen; a note names the trials that were begun before.
     """
@@ -164,7 +164,7 @@ def tables(runset: RunSet, distances: Distances, options: AnalysisOptions, decla
     ]
     early = begun_before(runset, distances.rows, declared)
     cut = f" Of the first {distances.cut} trials of each row, for memory's sake." if distances.cut else ""
-    from_baseline = build(
+    return build(
         f"{runset.table}-distance",
         f"{runset.short_title}: distance of functions from the baseline",
         columns,
@@ -180,10 +180,13 @@ def tables(runset: RunSet, distances: Distances, options: AnalysisOptions, decla
         ],
         terminal=True,
     )
-    return [from_baseline, _matrix(runset, distances)] if len(distances.names) > 2 else [from_baseline]
 
 
-def _matrix(runset: RunSet, distances: Distances) -> Table:
+def matrix(runset: RunSet, distances: Distances | None) -> list[Table]:
+    """Return the distances of all rows from each other, as a table of its own where there are more than two."""
+    if distances is None or len(distances.names) < 3:
+        return []
+
     def distance_from(place: int, name: str) -> Column[tuple[str, np.ndarray]]:
         def value(line: tuple[str, np.ndarray]) -> float | None:
             return None if np.isnan(line[1][place]) else float(line[1][place])
@@ -194,13 +197,14 @@ def _matrix(runset: RunSet, distances: Distances) -> Table:
         csv_only("row", lambda line: line[0]),
         Column("Row", lambda line: runset.label(line[0]), wide=True),
     ]
-    return build(
+    table = build(
         f"{runset.table}-distances",
         f"{runset.short_title}: distance of functions between all rows",
         [*row, *(distance_from(place, name) for place, name in enumerate(distances.names))],
         list(zip(distances.names, distances.matrix, strict=True)),
         notes=["In units of two seeds of the baseline, over the trials that the two rows both have."],
     )
+    return [table]
 
 
 def plus_minus(distance: Distance) -> str:

@@ -74,9 +74,8 @@ def document(one: GivenTrials, options: AnalysisOptions, made_with: Mapping[str,
     """Return the report of a table of trials."""
     comparison = compare(one, options)
     unit = one.spec.unit
-    functions = distances.tables(one, comparison.distances, options) if comparison.distances else []
     details = [
-        *functions[1:],
+        *distances.matrix(one, comparison.distances),
         tables.intervals(one, comparison, options),
         trial_tables.noise(one, comparison, options),
         _every_trial(one, comparison),

@@ -44,8 +44,9 @@ def against_baseline(
     runset: RunSet, comparison: Comparison, options: AnalysisOptions, declared: str = ""
 ) -> list[Table]:
     """Return the tables of the rows' differences from the baseline, by error and as functions."""
-    functions = distances.tables(runset, comparison.distances, options, declared) if comparison.distances else []
-    return [differences(runset, comparison, options), *many(runset, comparison, options), *functions[:1]]
+    apart = comparison.distances
+    functions = [distances.table(runset, apart, options, declared)] if apart else []
+    return [differences(runset, comparison, options), *many(runset, comparison, options), *functions]
 
 
 def detail_tables(
@@ -53,7 +54,7 @@ def detail_tables(
 ) -> list[Table]:
     """Return the tables that only the files hold, in reading order."""
     return [
-        *(distances.tables(runset, comparison.distances, options)[1:] if comparison.distances else []),
+        *distances.matrix(runset, comparison.distances),
         intervals(runset, comparison, options),
         trial_tables.noise(runset, comparison, options),
         trial_tables.trials(runset, comparison),

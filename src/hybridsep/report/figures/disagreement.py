@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hybridsep.report.figures.figure import Figure, left_out, shown_rows
-from hybridsep.report.figures.marks import broken
+from hybridsep.report.figures.marks import broken, finish_matrix
 from hybridsep.report.runset import RunSet
 from hybridsep.statistics.agreement import disagreement_matrix
 
@@ -77,9 +77,4 @@ def _draw(pairs: Sequence[Pair], body: "SubFigure") -> None:
     axes.set_yticks(middles, [broken(labels[row]) for row in rows])
     axes.set_xticks(middles, [broken(labels[row]) for row in rows], rotation=45, ha="right")
     axes.tick_params(labelsize=8.5, length=0)
-    axes.grid(visible=False)
-    for spine in axes.spines.values():
-        spine.set_visible(False)
-    bar = body.colorbar(image, ax=axes, shrink=0.7)
-    bar.set_label("images predicted differently (%)")
-    bar.outline.set_visible(False)
+    finish_matrix(body, axes, image, "images predicted differently (%)")

@@ -8,7 +8,7 @@ import numpy as np
 
 from hybridsep.report.comparison import Comparison
 from hybridsep.report.figures.figure import MOST_ROWS, Figure, by_row
-from hybridsep.report.figures.marks import broken
+from hybridsep.report.figures.marks import broken, finish_matrix
 from hybridsep.report.runset import RunSet
 
 if TYPE_CHECKING:
@@ -78,9 +78,4 @@ def _draw(pairs: Sequence[Pair], body: "SubFigure") -> None:
     right.set_yticks(range(len(rows)), labels)
     right.set_xticks(range(len(rows)), labels, rotation=45, ha="right")
     right.tick_params(labelsize=8, length=0)
-    right.grid(visible=False)
-    for spine in right.spines.values():
-        spine.set_visible(False)
-    bar = body.colorbar(image, ax=right, shrink=0.7)
-    bar.set_label("distance")
-    bar.outline.set_visible(False)
+    finish_matrix(body, right, image, "distance")

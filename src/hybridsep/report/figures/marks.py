@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import SubFigure
+    from matplotlib.image import AxesImage
 
 # Okabe and Ito (2008), ordered so that neighbours differ in lightness too.
 COLOURS = ("#000000", "#E69F00", "#0072B2", "#56B4E9", "#D55E00", "#009E73", "#CC79A7", "#999999")
@@ -24,3 +26,13 @@ def tilt(axes: "Axes", rows: int) -> None:
     if rows > 7:
         axes.tick_params(axis="x", rotation=60)
     axes.tick_params(axis="x", labelsize=9)
+
+
+def finish_matrix(body: "SubFigure", axes: "Axes", image: "AxesImage", label: str) -> None:
+    """Take grid and frame from a matrix of shades, and put the scale of its values beside it."""
+    axes.grid(visible=False)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    bar = body.colorbar(image, ax=axes, shrink=0.7)
+    bar.set_label(label)
+    bar.outline.set_visible(False)
