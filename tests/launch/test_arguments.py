@@ -142,6 +142,13 @@ def test_what_cannot_be_meant_is_refused(words, tmp_path):
         (["model={}"], "model={} is not allowed: one of darknet, "),
         (["model=resnext,model=hybrid"], "model=resnext,model=hybrid is not allowed: one of "),
         (["-m", "size=null,tiny"], "size=null,tiny is not allowed: one of paper, "),
+        (
+            ["-m", "scale=quick", "model.network.depth=1,2", "schedule.momentum=0.8,0.9"],
+            "name them, for example 'row=${model.name}-${model.network.depth}-${schedule.momentum}'",
+        ),
+        (["-m", "augmentation=none,crop_flip"], "type a command for each, with row=NAME or study=NAME"),
+        (["-m", "task=speed", "device=cpu,auto"], "device=cpu and device=auto would both be row separable of study "),
+        (["model=darknet", "size.depth=5"], "size.depth=5 does not reach the network of this model, which takes "),
         (["-m", "scale=quick,small"], "scale=quick sweeps over trial itself: type a command for each"),
         (["hydra/launcher=null"], "hydra/launcher=null is not allowed: one of joblib, "),
         (["-m", "hydra/launcher=[]"], "hydra/launcher=[] is not allowed: one of joblib, "),

@@ -87,9 +87,12 @@ def resolve(composed: DictConfig, overrides: Iterable[str] = ()) -> Config:
 
     Raises ConfigError, one line that names the keys that are wrong and what is allowed.
     """
+    overrides = list(overrides)
     ours = [str(key) for key in composed if key != "hydra"]  # a job has Hydra's part too
     try:
-        tree: Any = OmegaConf.to_container(OmegaConf.masked_copy(composed, ours), resolve=True, throw_on_missing=True)
+        composed = OmegaConf.masked_copy(composed, ours)
+        _check_size(composed, overrides)
+        tree: Any = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
     except MissingMandatoryValue as error:
         raise _missing(error) from None
     except OmegaConfBaseException as error:
@@ -98,12 +101,24 @@ def resolve(composed: DictConfig, overrides: Iterable[str] = ()) -> Config:
     _expand_source(tree["data"]["source"])
     config = validate(Config, tree)
     _check_together(config, tree)
-    return dataclasses.replace(config, overrides=list(overrides))
+    return dataclasses.replace(config, overrides=overrides)
 
 
 def plain(config: Config) -> dict[str, Any]:
     """Return a configuration as a record holds it: nested dictionaries."""
     return dataclasses.asdict(config)
+
+
+def _check_size(composed: DictConfig, overrides: Iterable[str]) -> None:
+    """Check that what is typed of `size` reaches the network; one that takes nothing from it has the size `own`."""
+    taken = re.findall(r"\$\{size\.(\w+)\}", OmegaConf.to_yaml(composed.model))
+    for override in overrides:
+        group, _, key = override.lstrip("+").partition("=")[0].partition(".")
+        if group == "size" and key != "name" and (key or not taken) and key not in taken:
+            keys = ", ".join(f"size.{each}" for each in taken) or "nothing from size"
+            raise ConfigError(f"{override.lstrip('+')} does not reach the network of this model, which takes {keys}")
+    if not taken:
+        composed.size.name = "own"
 
 
 def _missing(error: MissingMandatoryValue) -> ConfigError:

@@ -17,7 +17,7 @@ from hybridsep.config import Config, parse_trials, resolve
 from hybridsep.errors import ConfigError, UserError
 from hybridsep.launch.command import Command, here
 from hybridsep.launch.explain import explain
-from hybridsep.launch.jobs import Job, JobError, check_choices
+from hybridsep.launch.jobs import Job, JobError, as_typed, check_choices
 from hybridsep.launch.resolvers import BASIC
 from hybridsep.runs.progress import Monitor
 from hybridsep.runs.stop import FAIL_FAST, FILE, NEW_PROCESS, ORPHANED, Stop, Stopped, announce
@@ -62,7 +62,7 @@ def _job(composed: DictConfig) -> Job:
         name = hydra.runtime.choices["hydra/launcher"]
         raise ConfigError(f"hydra/launcher={name} starts the jobs of a sweep: add -m")
     check_choices(hydra.runtime.choices)
-    config = resolve(composed, hydra.overrides.task)
+    config = resolve(composed, as_typed(hydra.overrides.task))
     return Job(config, [] if config.task == "speed" else parse_trials(config.trial))
 
 

@@ -7,14 +7,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from filelock import Timeout
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from hybridsep.config import Config, parse_trials, resolve
+from hybridsep.config.identity import differences
 from hybridsep.config.trials import ranges
 from hybridsep.errors import TRACEBACK, ConfigError, RecordError, UserError
 from hybridsep.launch.arguments import groups
@@ -139,6 +140,11 @@ def check_choices(choices: Mapping[str, Any]) -> None:
             )
 
 
+def as_typed(overrides: Any) -> list[str]:
+    """Return the overrides of Hydra's list with their `${...}` as typed: iterating over it would resolve them."""
+    return cast(list[str], OmegaConf.to_container(overrides))
+
+
 def compose(loader: ConfigLoader, sweep: DictConfig, lists: Sequence[list[str]]) -> list[Job]:
     """Return the jobs of a sweep, one for each list of overrides; those that differ in their trials share a `Config`.
 
@@ -154,18 +160,52 @@ def compose(loader: ConfigLoader, sweep: DictConfig, lists: Sequence[list[str]])
             if tree.hydra.sweeper.get("params") != sweep.hydra.sweeper.get("params"):
                 swept = ", ".join(tree.hydra.sweeper.params)
                 raise ConfigError(f"{name} sweeps over {swept} itself: type a command for each")
-            composed[same] = resolve(tree, tree.hydra.overrides.task), tree.trial
+            composed[same] = resolve(tree, as_typed(tree.hydra.overrides.task)), tree.trial
         config, trials = composed[same]
         typed = [text for text in overrides if text.startswith("trial=")]
         if typed:
             trials = OverridesParser.create().parse_override(typed[-1]).value()
         jobs.append(Job(config, [] if config.task == "speed" else parse_trials(trials), overrides, name))
+    _check_rows(jobs)
     return jobs
+
+
+def _check_rows(jobs: Sequence[Job]) -> None:
+    """Raise ConfigError where two jobs would write different runs, or two measurements, into one place."""
+    places: dict[tuple[Path, str, int | None], Job] = {}
+    compared: set[tuple[int, int]] = set()
+    for job in jobs:
+        trials: list[int | None] = [*job.trials] or [None]  # a measurement of speed has none
+        for trial in trials:
+            other = places.setdefault((job.study, job.config.row, trial), job)
+            pair = id(other.config), id(job.config)
+            if other is job or pair in compared:
+                continue
+            compared.add(pair)
+            if trial is None or differences(other.config, job.config):
+                raise ConfigError(
+                    f"{other.name} and {job.name} would both be row {job.config.row} of study {job.config.study}:"
+                    f" {_naming([each.overrides for each in jobs])}"
+                )
+
+
+def _naming(lists: Sequence[list[str]]) -> str:
+    """Return how to give the jobs of a sweep, each a list of overrides, rows of their own."""
+    keys = [lists[0][place].partition("=")[0].lstrip("+") for place in _varying(lists)]
+    keys = [key for key in keys if key not in ("model", "trial")]
+    if not keys or any(key in groups() for key in keys):
+        return "type a command for each, with row=NAME or study=NAME"
+    return f"name them, for example 'row={'-'.join(f'${{{key}}}' for key in ['model.name', *keys])}'"
+
+
+def _varying(lists: Sequence[list[str]]) -> list[int]:
+    """Return the places at which lists of overrides differ."""
+    return [place for place in range(len(lists[0])) if len({overrides[place] for overrides in lists}) > 1]
 
 
 def _names(lists: Sequence[list[str]]) -> list[str]:
     """Return a name for each job: what distinguishes it from the others, such as `model=resnext trial=0..4`."""
     if not lists:
         return []
-    places = [place for place in range(len(lists[0])) if len({overrides[place] for overrides in lists}) > 1]
-    return [" ".join(overrides[place] for place in places) or "the job" for overrides in lists]
+    places = _varying(lists)
+    return [" ".join(overrides[place].lstrip("+") for place in places) or "the job" for overrides in lists]
