@@ -296,10 +296,31 @@ def test_records_keep_no_places(compose):
     assert "/" not in "".join(str(value) for value in identity.flatten(identity.without_places(plain)).values())
 
 
+def test_places_in_a_source_of_ones_own_are_not_kept_either(compose):
+    tree = config.plain(config.resolve(compose("data=synthetic")))
+    tree["data"]["source"] |= {
+        "annotations": "/home/me/a.json",
+        "parts": ["/b/c", {"d": "e/f"}],
+        "url": "https://x.org/y",
+    }
+    kept = identity.without_places(tree)["data"]["source"]
+    assert (kept["annotations"], kept["parts"], kept["url"]) == ("a.json", ["c", {"d": "f"}], "https://x.org/y")
+    # Only the place differs from what a record kept, so no key is named.
+    assert identity.differences(identity.without_places(tree), tree) == []
+
+
 def test_a_record_holds_the_words_without_places(compose):
-    words = ["model=variant/dense", "+data.source.x=1", "results='/home/me/r'", "data_dir=/home/me/d", "trial=0..9"]
-    resolved = config.resolve(compose(), words)
-    kept = ["model=variant/dense", "+data.source.x=1", "results=r", "data_dir=d", "trial=0..9"]
+    places = {
+        "model=variant/dense": "model=variant/dense",
+        "+data.source.x=1": "+data.source.x=1",
+        "results='/home/me/r'": "results=r",
+        "data_dir=../d/e": "data_dir=e",
+        "data.source={root:/home/me/a,x:'~/my b/c'}": "data.source={root:a,x:'c'}",
+        "hydra.searchpath=[file:///home/me/conf,pkg://mine]": "hydra.searchpath=[conf,pkg://mine]",
+        "trial=0..9": "trial=0..9",
+    }
+    resolved = config.resolve(compose(), places)
+    kept = list(places.values())
     assert identity.overrides_without_places(resolved) == kept
     assert identity.identity(resolved, 0) == identity.identity(config.resolve(compose()), 0)
     assert "overrides" not in identity.without_places(config.plain(resolved))

@@ -4,9 +4,12 @@ import dataclasses
 import hashlib
 import json
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+from hybridsep.config.keys import keys, kind_of
+from hybridsep.config.ranges import Home, bare
 from hybridsep.config.schema import Config
 
 # Keys of earlier versions, in their records, that could not change the science either.
@@ -20,12 +23,16 @@ def science(config: Config | dict[str, Any]) -> dict[str, Any]:
     states. So a key that is added later, with a default that means "as before", leaves the identities of finished runs
     as they are; such a default is never edited.
     """
-    tree = dataclasses.asdict(config) if isinstance(config, Config) else config
+    tree = _plain(config)
     kept = _science(tree, Config)
     # All other choices of images are made again from the kept predictions; this one decides what is trained on.
     if tree.get("evaluation", {}).get("subset") == "heldout":
         kept["evaluation"] = tree["evaluation"]
     return kept
+
+
+def _plain(config: Config | dict[str, Any]) -> dict[str, Any]:
+    return dataclasses.asdict(config) if isinstance(config, Config) else config
 
 
 def _science(node: dict[str, Any], schema: type) -> dict[str, Any]:
@@ -52,25 +59,44 @@ def identity(config: Config | dict[str, Any], trial: int) -> str:
 
 
 def without_places(config: dict[str, Any]) -> dict[str, Any]:
-    """Return a resolved configuration as a record keeps it: of folders and files the last name only."""
+    """Return a resolved configuration as a record keeps it: of folders and files the last name only.
 
-    def last(node: dict[str, Any], *keys: str) -> dict[str, Any]:
-        return {key: Path(value).name if key in keys and value else value for key, value in node.items()}
+    Those are the keys of the type `Folder`, and every text in `data.source` that is a path.
+    """
+    places = _places()
 
-    source = last(config["data"]["source"], "root", "path", "cache")
-    data = {**last(config["data"], "path"), "source": source}
-    kept = {key: value for key, value in config.items() if key != "overrides"}
-    return {**last(kept, "results", "data_dir"), "data": data}
+    def shortened(key: str, value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: shortened(f"{key}.{name}" if key else name, inner) for name, inner in value.items()}
+        if isinstance(value, list):
+            return [shortened(key, inner) for inner in value]
+        is_path = isinstance(value, str) and "/" in value and "://" not in value
+        return Path(value).name if is_path and key.startswith((*places, "data.source.")) else value
+
+    return {key: shortened(key, value) for key, value in config.items() if key != "overrides"}
 
 
 def overrides_without_places(config: Config) -> list[str]:
     """Return the overrides of the command line as a record keeps them: of folders and files the last name only."""
-    place = re.compile(r"(\+*(?:results|data_dir|data\.path|data\.source\.(?:root|path|cache))=)(.*)")
+    places = _places()
     kept = []
     for override in config.overrides:
-        match = place.fullmatch(override)
-        kept.append(match[1] + Path(match[2].strip("'\"")).name if match else override)
+        key, equals, value = override.partition("=")
+        if key.lstrip("+") in places:
+            value = Path(value.strip("'\"")).name
+        # In any other value a path is told by its beginning: `model=variant/dense` is a name, `http://...` an address.
+        kept.append(key + equals + re.sub(r"(?<![^='\",:\[{])(?:file://)?(?:/(?!/)|~)[^'\",\]}]*/", "", value))
     return kept
+
+
+@cache
+def _places() -> tuple[str, ...]:
+    """Return the dotted keys that hold the place of a folder or file."""
+    return tuple(
+        key
+        for key in keys(Config)
+        if any(isinstance(limit, Home) for limit in bare(kind_of(Config, key.split(".")))[1])
+    )
 
 
 def flatten(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -86,7 +112,7 @@ def flatten(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def differences(old: Config | dict[str, Any], new: Config | dict[str, Any]) -> list[str]:
     """Return one text per scientific key in which two resolved configurations differ: `schedule.epochs 190 -> 5`."""
-    before, after = flatten(science(old)), flatten(science(new))
+    before, after = (flatten(science(without_places(plain))) for plain in (_plain(old), _plain(new)))
     keys = sorted(before.keys() | after.keys())
     return [
         f"{key} {before.get(key, 'absent')} -> {after.get(key, 'absent')}"

@@ -15,7 +15,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
 from hybridsep.config import Config, parse_trials, resolve
-from hybridsep.config.identity import differences
+from hybridsep.config.identity import science
 from hybridsep.config.trials import ranges
 from hybridsep.errors import TRACEBACK, ConfigError, RecordError, UserError
 from hybridsep.launch.arguments import groups
@@ -182,7 +182,7 @@ def _check_rows(jobs: Sequence[Job]) -> None:
             if other is job or pair in compared:
                 continue
             compared.add(pair)
-            if trial is None or differences(other.config, job.config):
+            if trial is None or science(other.config) != science(job.config):
                 raise ConfigError(
                     f"{other.name} and {job.name} would both be row {job.config.row} of study {job.config.study}:"
                     f" {_naming([each.overrides for each in jobs])}"

@@ -41,7 +41,7 @@ def existing_record(row: PreparedRow, trial: int) -> Record | None:
         raise RecordError(f"{error}: copy it again, or remove the folder to train the trial anew") from None
     if record.identity != identity(row.config, trial):
         changed = differences(record.config, row.config)
-        what = ", ".join(changed) or "another version of the configuration"
+        what = ", ".join(changed) or "another version of the configuration, or another path in data.source"
         if len(changed) == 1 and (before := record.settings.precision) != row.config.precision:
             raise RecordError(
                 f"{folder} was begun with other arithmetic ({what}), as precision=auto chooses by the machine:"
