@@ -12,6 +12,7 @@ from torch.nn import functional
 from hybridsep.bench import output, rows, variants
 from hybridsep.bench.workloads import RowWorkloads, TrialLoop
 from hybridsep.config import Config
+from hybridsep.config.schema import NumberFormat
 from hybridsep.data import Dataset
 from hybridsep.data.batches import normalise
 from hybridsep.report.table import Column, Table, build, number, thousandths
@@ -132,9 +133,8 @@ def train(loop: TrialLoop, steps: int) -> float:
 
 def compare(network: nn.Module, data: DeviceData, batch: int) -> Difference:
     """Return what bfloat16 changes for a network on its first training batch; its BatchNorm statistics stay."""
-    (logits, loss, gradient), (logits16, loss16, gradient16) = (
-        outcome(network, data, batch, first=0, number_format=name) for name in ("float32", "bfloat16")
-    )
+    logits, loss, gradient = outcome(network, data, batch, first=0, number_format="float32")
+    logits16, loss16, gradient16 = outcome(network, data, batch, first=0, number_format="bfloat16")
     _, _, other = outcome(network, data, batch, first=batch, number_format="float32")
     return Difference(
         float((logits16 - logits).norm() / logits.norm()),
@@ -146,7 +146,7 @@ def compare(network: nn.Module, data: DeviceData, batch: int) -> Difference:
 
 
 def outcome(
-    network: nn.Module, data: DeviceData, batch: int, *, first: int, number_format: str
+    network: nn.Module, data: DeviceData, batch: int, *, first: int, number_format: NumberFormat
 ) -> tuple[Tensor, float, Tensor]:
     """Return logits, mean loss and gradient (one vector, float64) of the images from `first` on, in training mode."""
     side = data.test_images.shape[1]

@@ -75,6 +75,8 @@ def test_what_cannot_stand_in_one_table_is_named(tmp_path):
         record_of("separable", 100.0, busy_elsewhere=1.5),
         record_of("resnext", 100.0),
         record_of("hybrid", 100.0, precision="bfloat16"),
+        record_of("dense", 100.0, machine={"processor": "P", "threads": 1}),
+        record_of("reformulated_inception", 100.0, config={"speed": {"height": 64, "classes": 10}, "match": "none"}),
         record_of("inception", float("nan")),
         record_of("darknet", 100.0, study="another"),
         record_of("fractalnet", 100.0, measurements=[]),
@@ -82,7 +84,9 @@ def test_what_cannot_stand_in_one_table_is_named(tmp_path):
     assert [row["row"] for row in csv_of(table)] == ["separable", "resnext"]
     assert "up to 1.5 cores busy while 1 of 2 rows were measured (separable)" in table.warning
     reasons = {text.split(".json: ")[0].rsplit("/", 1)[1]: text.split(".json: ")[1] for text in problems}
-    assert reasons.keys() == {"hybrid", "inception", "darknet", "fractalnet"}
+    assert reasons.keys() == {"hybrid", "dense", "reformulated_inception", "inception", "darknet", "fractalnet"}
+    assert "machine.threads 1, not 2" in reasons["dense"]
+    assert "size.name unknown, not small, speed.height 64, not 32" in reasons["reformulated_inception"]
     assert "precision bfloat16, not float32" in reasons["hybrid"]
     assert "measurements.0.images_per_second.median" in reasons["inception"] and "another/darknet" in reasons["darknet"]
     assert not any("\n" in text for text in problems)

@@ -29,6 +29,8 @@ def change(record: dict, path: str, value: object) -> None:
         ("measurements.0.images_per_second.blocks", [1.0, 0.0], "measurements.0.images_per_second.blocks.1: "),
         ("measurements.1.peak_bytes", float("nan"), "measurements.1.peak_bytes: "),
         ("measurements", [], "it has no measurement of training"),
+        ("config.speed.height", "tall", "speed.height: Input should be a valid integer"),
+        ("machine.threads", "2", "machine.threads: Input should be a valid integer"),
     ],
 )
 def test_what_is_no_measurement(tmp_path, path, value, words):

@@ -17,7 +17,7 @@ from torch.nn import functional
 from torch.utils.data import DataLoader
 
 from hybridsep.bench.timing import Workload
-from hybridsep.config.schema import ScheduleConfig
+from hybridsep.config.schema import NumberFormat, ScheduleConfig
 from hybridsep.data.augmentation import Augmentation
 from hybridsep.train.precision import autocast
 from hybridsep.train.step import DeviceData
@@ -105,7 +105,7 @@ class ReferenceLoop(Workload):
         *,
         batch: int,
         ahead: int,
-        precision: str,
+        precision: NumberFormat,
         label_smoothing: float,
     ):
         self.work, self._ahead = float(batch), ahead

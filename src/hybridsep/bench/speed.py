@@ -26,12 +26,15 @@ from hybridsep.bench.timing import Stopped, Workload, spread, time_in_rounds
 from hybridsep.bench.variants import ours
 from hybridsep.bench.workloads import RowWorkloads
 from hybridsep.config import Config, plain
+from hybridsep.config.schema import NumberFormat
 from hybridsep.data import Dataset
 from hybridsep.data.batches import evaluation_batches
 from hybridsep.errors import ConfigError
 from hybridsep.networks.cost import cost_of
+from hybridsep.report import speed
 from hybridsep.report.speed import Cost, Rate, SpeedRecord, Timing
 from hybridsep.report.table import byte_count, rate
+from hybridsep.runs import record as record_format
 from hybridsep.runs import seeds
 from hybridsep.runs.progress import Monitor
 from hybridsep.runs.stop import Stop
@@ -48,7 +51,7 @@ _RECORDED = ("model", "size", "augmentation", "schedule", "match", "seed", "spee
 class Inference(Workload):
     """The network in evaluation mode on one normalised float32 batch (batch, 3, size, size), channels last."""
 
-    def __init__(self, network: nn.Module, images: Tensor, number_format: str):
+    def __init__(self, network: nn.Module, images: Tensor, number_format: NumberFormat):
         self.work = float(len(images))
         self._network, self._images, self._precision = network, images, number_format
 
@@ -79,7 +82,7 @@ def measure(config: Config, *, monitor: Monitor, stop: Stop) -> bool:
     contention = CpuContention()
     seconds = settings.seconds_per_measurement / settings.repeats
     try:
-        makers = _makers(config, device)
+        makers = _makers(config, device, decided)
         for key, make in makers.items():
             if stop.due():
                 raise Stopped
@@ -97,6 +100,7 @@ def measure(config: Config, *, monitor: Monitor, stop: Stop) -> bool:
         blocks = tuple(round(each, 3) for each in timed[key].rates)
         timings.append(Timing(*key, Rate(**asdict(spread(timed[key].rates)), blocks=blocks), peak))
     origin = output.Origin.here(str(device), threads)
+    kept = {key: plain(config)[key] for key in _RECORDED}
     record = SpeedRecord(
         format=1,
         study=config.study,
@@ -105,14 +109,15 @@ def measure(config: Config, *, monitor: Monitor, stop: Stop) -> bool:
         cost=Cost(cost.params, cost.macs),
         precision=decided,
         execution="eager",
-        config={key: plain(config)[key] for key in _RECORDED},
-        machine=asdict(origin.machine),
+        config=kept,
+        settings=speed.settings(kept),
+        machine=origin.machine,
         versions=origin.versions,
         measured=origin.measured,
         busy_elsewhere=contention.cores(),
         measurements=tuple(timings),
     )
-    text = output.as_json({**asdict(record), "git": asdict(origin.git)})
+    text = output.as_json({**record_format.as_json(record), "git": asdict(origin.git)})
     output.write_files(config.results, {f"speed/{record.study}/{record.row}.json": text})
     rates = [(each, each.images_per_second) for each in timings]
     parts = [f"{each.what} {rate(of.median, of.iqr)} images/s (batch {each.batch})" for each, of in rates]
@@ -121,9 +126,9 @@ def measure(config: Config, *, monitor: Monitor, stop: Stop) -> bool:
     return True
 
 
-def _makers(config: Config, device: torch.device) -> dict[Kind, Callable[[], Workload]]:
+def _makers(config: Config, device: torch.device, number_format: NumberFormat) -> dict[Kind, Callable[[], Workload]]:
     """Return what makes each workload, by what it does and its batch; each has a network of its own."""
-    number_format, batch = config.precision, config.speed.train_batch
+    batch = config.speed.train_batch
     # The step is that of a training with this batch.
     config = replace(config, schedule=replace(config.schedule, batch_size=batch))
     row = RowWorkloads(config, _random_data(config), device, mean=_MEAN, std=_STD)

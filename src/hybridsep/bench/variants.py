@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from hybridsep.config.schema import NumberFormat
+
 
 @dataclass(frozen=True)
 class Variant:
@@ -23,7 +25,7 @@ class Variant:
     missing: str = ""
 
     @property
-    def precision(self) -> str:
+    def precision(self) -> NumberFormat:
         """The number format of its forward pass."""
         return "bfloat16" if self.bfloat16 else "float32"
 

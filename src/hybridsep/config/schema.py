@@ -18,7 +18,8 @@ StudyName = Annotated[str, Matches(rf"(?!all$){_NAME}", f"{_NAMED}; all is every
 RowName = Annotated[str, Matches(rf"(?!(asked|plan)\.json$){_NAME}", f"{_NAMED}; asked.json is a file beside it")]
 Side = Annotated[int, MultipleOf(4), Interval(ge=4, le=4096), doc("in pixels")]
 Auto = Literal["auto"]
-Precision = Literal["auto", "bfloat16", "float32"]
+NumberFormat = Literal["bfloat16", "float32"]
+Precision = Literal["auto", NumberFormat]
 Factor = Annotated[float, Interval(gt=0, le=10), doc("1 is none")]
 
 # Metadata of a key that cannot change what a trial learns: where things are, how long a process may take, labels, and

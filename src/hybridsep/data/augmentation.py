@@ -91,8 +91,8 @@ class Augmentation:
                 hole_top, hole_left = draw.integers(0, self.size, size=(2, *shape)) - self._hole // 2
         if self._jittered:
             draw = stream(self._study_seed, "jitter", trial, epoch)
-            limits = {key: getattr(self._config, key) for key in ("hue", "saturation", "exposure")}
-            colour = draw_jitter(draw, shape, **limits)
+            hue, saturation, exposure = self._config.hue, self._config.saturation, self._config.exposure
+            colour = draw_jitter(draw, shape, hue=hue, saturation=saturation, exposure=exposure)
         parts = (order, top, left, flip, hole_top, hole_left, colour)
         tensors = (None if part is None else torch.from_numpy(np.ascontiguousarray(part)) for part in parts)
         return Draws(*tensors)  # type: ignore[arg-type]

@@ -4,9 +4,10 @@ Reads `results/speed/<study>/<row>.json`. A file that cannot be used, or was mea
 of its study, is named and left out.
 """
 
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
@@ -20,6 +21,7 @@ from hybridsep.report.folders import Problem
 from hybridsep.report.settings import AnalysisOptions, Paper
 from hybridsep.report.table import Column, Table, build, byte_count, count, csv_only, rate, times
 from hybridsep.runs import records as run_records
+from hybridsep.runs.record import Machine
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -72,8 +74,41 @@ class Timing:
 
 
 @dataclass(frozen=True)
+class Size:
+    """The size that a network was asked for."""
+
+    name: str = "unknown"
+    widths: tuple[int, ...] = ()
+    depth: int | None = None
+    stem_stride: int | None = None
+    act_layer: str | None = None
+    dropout: float | None = None
+    residual: bool | None = None
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Batch sizes, and the random images."""
+
+    height: PositiveCount
+    classes: PositiveCount
+    train_batch: PositiveCount | None = None
+    inference_batches: tuple[PositiveCount, ...] = ()
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The keys of a resolved configuration that rows must share for their speeds to be comparable."""
+
+    speed: Shape
+    size: Size = field(default_factory=Size)
+    match: str = "none"
+    augmentation: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True)
 class SpeedRecord:
-    """What was measured of a row: results/speed/<study>/<row>.json."""
+    """What was measured of a row: results/speed/<study>/<row>.json. `settings` are a part of `config`."""
 
     format: Literal[1]
     study: str
@@ -83,7 +118,8 @@ class SpeedRecord:
     precision: str
     execution: str
     config: dict[str, Any]
-    machine: dict[str, Any]
+    settings: Settings
+    machine: Machine
     versions: dict[str, str]
     measured: str
     busy_elsewhere: float | None
@@ -136,6 +172,13 @@ class Speeds:
         return conditions.of_speed({record.row: record.config for record in self.records})
 
 
+def settings(config: dict[str, Any]) -> Settings:
+    """Return what a record keeps by itself of a resolved configuration."""
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(Settings).validate_python(config)
+
+
 @cache
 def _adapter() -> "TypeAdapter[SpeedRecord]":
     from pydantic import TypeAdapter
@@ -157,13 +200,15 @@ def read(results: Path, study: str) -> tuple[list[SpeedRecord], list[Problem]]:
     records, problems = [], []
     for path in sorted((results / "speed" / study).glob("*.json")):
         try:
-            record = _adapter().validate_json(path.read_bytes(), strict=True)
+            raw = json.loads(path.read_bytes())
+            content = {**raw, "settings": raw.get("config")} if isinstance(raw, dict) else raw
+            record = _adapter().validate_json(json.dumps(content), strict=True)
             if (record.study, record.row) != (study, path.stem):
                 raise ValueError(f"it belongs to {record.study}/{record.row}; was it moved or copied?"[:150])
             if sum(timing.what == "training" for timing in record.measurements) != 1:
                 raise ValueError("it has no measurement of training")
             records.append(record)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             of_pydantic = isinstance(error, ValueError) and hasattr(error, "errors")
             reason = run_records.first_key(cast(ValueError, error)) if of_pydantic else str(error)
             problems.append(Problem(study, path, f"{path}: not a measurement of speed ({reason})"))
@@ -172,15 +217,10 @@ def read(results: Path, study: str) -> tuple[list[SpeedRecord], list[Problem]]:
 
 def _conditions(record: SpeedRecord) -> dict[str, str]:
     """Return what rows must share for their speeds to be comparable; how long each was timed may differ."""
-    config = record.config
-    settings = {
-        key: config.get("speed", {}).get(key) for key in ("train_batch", "inference_batches", "height", "classes")
-    }
     shared = {
-        **{"precision": record.precision, "execution": record.execution, "machine": record.machine},
+        **{"precision": record.precision, "execution": record.execution, "machine": asdict(record.machine)},
         "torch": record.versions.get("torch"),
-        "speed": settings,
-        **{key: config.get(key) for key in ("size", "match", "augmentation")},
+        **asdict(record.settings),
     }
     return {key: str(value) for key, value in flatten(shared).items()}
 
@@ -286,17 +326,16 @@ def _of_paper(paper: Paper) -> tuple[dict[str, str], dict[str, str]]:
 
 def _heading(study: str, records: Sequence[SpeedRecord]) -> list[str]:
     first = records[0]
-    config, machine = first.config, first.machine
-    size, settings = config.get("size") or {}, config.get("speed") or {}
-    widths = "-".join(map(str, size.get("widths", [])))
-    threads = f"{machine.get('threads', '?')} {'thread' if machine.get('threads') == 1 else 'threads'}"
-    where = machine.get("gpu") or f"{machine.get('processor', 'unknown')}, {threads}"
+    settings, machine = first.settings, first.machine
+    size, side = settings.size, settings.speed.height
+    widths = "-".join(map(str, size.widths))
+    threads = f"{machine.threads or 'unknown'} {'thread' if machine.threads == 1 else 'threads'}"
+    where = machine.gpu or f"{machine.processor or 'unknown'}, {threads}"
     dates = sorted({record.measured[:10] for record in records})
-    side = settings.get("height", "?")
     return [
-        f"Study {study}. Random images {side}x{side}, {settings.get('classes', '?')} classes. Size"
-        f" {size.get('name', 'unknown')} (the stack's widths {widths}, depth {size.get('depth')}); match"
-        f" {config.get('match')}; precision {first.precision}; {first.execution} execution.",
+        f"Study {study}. Random images {side}x{side}, {settings.speed.classes} classes. Size {size.name} (the stack's"
+        f" widths {widths}, depth {size.depth}); match {settings.match}; precision {first.precision};"
+        f" {first.execution} execution.",
         f"Machine: {where}; torch {first.versions.get('torch', 'unknown')}; measured"
         f" {' to '.join(dict.fromkeys((dates[0], dates[-1])))}.",
     ]

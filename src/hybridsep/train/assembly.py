@@ -9,6 +9,7 @@ from torch import nn
 
 from hybridsep.config import Config
 from hybridsep.config.identity import science
+from hybridsep.config.schema import NumberFormat
 from hybridsep.data.augmentation import Augmentation
 from hybridsep.modules.fast import use_fast
 from hybridsep.networks.stochastic import give_generator
@@ -37,7 +38,7 @@ def assemble(
     device: torch.device,
     trial: int,
     build: Callable[[], nn.Module],
-    precision: str | None = None,
+    precision: NumberFormat | None = None,
     channels_last: bool = True,
     fast: bool | None = None,
     compiled: bool | None = None,
@@ -51,7 +52,8 @@ def assemble(
     so few images.
     """
     schedule = config.schedule
-    precision = precision or config.precision
+    number_format = precision or config.precision
+    assert number_format != "auto"  # as `prepare` decided
     network, generator = initial_network(
         config, build, device=device, trial=trial, channels_last=channels_last, fast=fast
     )
@@ -71,9 +73,9 @@ def assemble(
         data,
         augmentation,
         label_smoothing=schedule.label_smoothing,
-        precision=precision,
+        precision=number_format,
     )
-    evaluation = Evaluation(network, data, size=augmentation.size, precision=precision)
+    evaluation = Evaluation(network, data, size=augmentation.size, precision=number_format)
     return Training(network, generator, optimiser, augmentation, step, evaluation)
 
 

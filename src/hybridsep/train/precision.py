@@ -1,11 +1,10 @@
 """Device, threads and number format of a run, decided once before anything is built."""
 
-import contextlib
 import os
 
 import torch
 
-from hybridsep.config.schema import Precision
+from hybridsep.config.schema import NumberFormat, Precision
 from hybridsep.errors import ConfigError
 from hybridsep.runs import machine
 from hybridsep.train.allocator import keep_freed_memory
@@ -40,7 +39,7 @@ def native_bfloat16(device: torch.device) -> bool:
     return machine.multiplies_bfloat16()
 
 
-def resolve_precision(precision: Precision, device: torch.device) -> tuple[Precision, str]:
+def resolve_precision(precision: Precision, device: torch.device) -> tuple[NumberFormat, str]:
     """Return `(bfloat16 or float32, a line worth saying or "")` for `precision=auto|bfloat16|float32` on `device`."""
     native = native_bfloat16(device)
     if precision == "auto":
@@ -75,7 +74,7 @@ def prepare(device: torch.device, threads: int | None) -> int:
     return torch.get_num_threads()
 
 
-def autocast(device: torch.device, precision: str) -> contextlib.AbstractContextManager:
+def autocast(device: torch.device, precision: NumberFormat) -> torch.autocast:
     """Return the context for forward passes. The cache of cast weights is off: every weight is used once a step."""
     enabled = precision == "bfloat16"
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=enabled, cache_enabled=False)

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from hybridsep.config.schema import NumberFormat
 from hybridsep.data import Dataset, channel_statistics
 from hybridsep.data.augmentation import Augmentation, Draws
 from hybridsep.data.batches import evaluation_batches, pad_images
@@ -76,7 +77,7 @@ class TrainingStep:
         augmentation: Augmentation,
         *,
         label_smoothing: float,
-        precision: str,
+        precision: NumberFormat,
     ):
         self.network, self.optimiser, self._data = network, optimiser, data
         self._augmentation = augmentation
@@ -135,7 +136,7 @@ def training_images(data: DeviceData, augmentation: Augmentation, draws: Draws, 
 
 @torch.inference_mode()
 def logits_of(
-    network: nn.Module, data: DeviceData, *, size: int, precision: str, batch_size: int | None = None
+    network: nn.Module, data: DeviceData, *, size: int, precision: NumberFormat, batch_size: int | None = None
 ) -> torch.Tensor:
     """Return float32 logits (images, classes) of `network` in evaluation mode for the test images of `data`.
 
@@ -157,7 +158,7 @@ class Evaluation:
     Always in one place, because a captured graph writes where it wrote when it was captured.
     """
 
-    def __init__(self, network: nn.Module, data: DeviceData, *, size: int, precision: str):
+    def __init__(self, network: nn.Module, data: DeviceData, *, size: int, precision: NumberFormat):
         self._network, self._data = network, data
         self._size, self._precision = size, precision
         self.logits: torch.Tensor | None = None
