@@ -25,15 +25,22 @@ def test_a_row_is_held_against_the_widened_baseline(tmp_path):
     # ResNeXt's partner was not trained, so that pair is not there.
     assert [line["rows"] for line in lines] == ["hybrid separable_68k"]
     line = lines[0]
-    assert (line["n"], line["preliminary"]) == ("6", "false")
+    assert (line["n"], line["state"]) == ("6", "preliminary")
     assert [float(line[key]) for key in ("mean", "low", "high")] == pytest.approx([1.1, 0.98504, 1.21496], abs=1e-4)
     assert float(line["equivalence_p_holm"]) > 0.999 and float(line["distance"]) > 0
-    assert "too early to tell" not in page
+    # Better than the baseline by so many points each; their difference is that of the pair.
+    assert [float(line[f"{which}_gain"]) for which in ("first", "second")] == pytest.approx([0.9, 2.0])
+    assert "Preliminary: 6 of 10 trials (Hybrid less Separable 68k)." in page
+    with open(tmp_path / "tables/s/widened-distance.csv") as file:
+        of_widened = next(one for one in csv.DictReader(file) if one["row"] == "separable_68k")
+    assert line["second_distance"] == of_widened["distance"]
     # The made runs are of a day before the analysis was declared.
     assert "Separable 68k: trials 0..5 were begun before, and do not confirm." in page
 
 
-def test_few_trials_are_called_preliminary(tmp_path):
-    lines, page = made(tmp_path, 3)
-    assert lines[0]["preliminary"] == "true"
-    assert "Fewer than 6 trials, so too early to tell: Hybrid less Separable 68k." in page
+@pytest.mark.parametrize(("trials", "state"), [(3, "says nothing yet"), (9, "preliminary"), (10, "complete")])
+def test_what_may_be_said_depends_on_the_trials_that_were_declared(tmp_path, trials, state):
+    lines, page = made(tmp_path, trials)
+    assert lines[0]["state"] == state
+    named = f"{state[0].upper()}{state[1:]}: {trials} of 10 trials (Hybrid less Separable 68k)."
+    assert (named in page) == (trials < 10)

@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from hybridsep.report import contrasts, distances
 from hybridsep.report.contrasts import Named
 from hybridsep.report.declared import begun_before
-from hybridsep.report.distances import bounds, plus_minus
-from hybridsep.report.runset import RunSet
+from hybridsep.report.distances import Distances, bounds, plus_minus
+from hybridsep.report.runset import RunSet, Subset
 from hybridsep.report.settings import AnalysisOptions
 from hybridsep.report.table import (
     Column,
@@ -17,24 +19,32 @@ from hybridsep.report.table import (
     csv_only,
     p_value,
     percent,
+    signed,
 )
 from hybridsep.runs.seeds import stream
 from hybridsep.statistics.difference import holm
 from hybridsep.statistics.distance import Distance
 
-# Declared with the analysis: a row with fewer trials says nothing yet (docs/declared.md).
+# Declared with the analysis (docs/declared.md): with fewer a pair does not count, without all it is preliminary.
 FEWEST_TRIALS = 6
+NOTHING_YET, PRELIMINARY, COMPLETE = "says nothing yet", "preliminary", "complete"
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Two rows: the first less the second by test error, how far they are apart as functions, and p over all pairs."""
+    """Two rows: the first less the second by test error, how far they are apart as functions, and p over all pairs.
+
+    `of_first` and `of_second` hold each of them against the baseline; `declared` is the number of trials it takes.
+    """
 
     error: Named
     function: Distance
+    of_first: "Gain"
+    of_second: "Gain"
     p_holm: float | None
     equivalence_p_holm: float | None
     distance_p_holm: float | None
+    declared: int
 
     @property
     def trials(self) -> int:
@@ -42,9 +52,22 @@ class Pair:
         return self.error.contrast.trials
 
     @property
-    def preliminary(self) -> bool:
-        """Whether there are too few trials to tell."""
-        return self.trials < FEWEST_TRIALS
+    def state(self) -> str:
+        """What may be said by this many trials, as declared."""
+        if self.trials >= self.declared:
+            return COMPLETE
+        return PRELIMINARY if self.trials >= FEWEST_TRIALS else NOTHING_YET
+
+
+@dataclass(frozen=True)
+class Gain:
+    """How much better than the baseline a row is, in points over the pair's trials, and how far from it as a function.
+
+    None where the baseline lacks one of the trials.
+    """
+
+    points: float | None
+    function: Distance
 
 
 def measure(runsets: Sequence[RunSet], table: RunSet, options: AnalysisOptions) -> list[Pair]:
@@ -62,9 +85,24 @@ def measure(runsets: Sequence[RunSet], table: RunSet, options: AnalysisOptions) 
     names = [pair for pair in names if set(together.runs[pair[0]]) & set(together.runs[pair[1]])]
     errors = [contrasts.of_rows(together, pair, options) for pair in names]
     apart = [functions.between(*pair, options, stream(options.seed, "pair", *pair)) for pair in names]
+    gains = [[_gain(together, functions, row, pair) for row in pair] for pair in names]
     p = holm([one.contrast.interval.p for one in errors])
     p_same = holm([one.contrast.equivalence.p for one in errors])
-    return list(map(Pair, errors, apart, p, p_same, holm([one.test.p for one in apart])))
+    p_apart = holm([one.test.p for one in apart])
+    return [
+        Pair(error, function, of_first, of_second, *corrected, table.spec.trials)
+        for error, function, (of_first, of_second), corrected in zip(
+            errors, apart, gains, zip(p, p_same, p_apart, strict=True), strict=True
+        )
+    ]
+
+
+def _gain(together: RunSet, functions: Distances, row: str, pair: Sequence[str]) -> Gain:
+    every = Subset("all", together.images)
+    errors, baseline = together.errors(row, every), together.errors(together.baseline, every)
+    trials = set(together.runs[pair[0]]) & set(together.runs[pair[1]])
+    points = float(np.mean([baseline[trial] - errors[trial] for trial in trials])) if trials <= set(baseline) else None
+    return Gain(points, functions.rows[row].distance)
 
 
 def table(runset: RunSet, pairs: Sequence[Pair], options: AnalysisOptions) -> Table:
@@ -83,9 +121,10 @@ def table(runset: RunSet, pairs: Sequence[Pair], options: AnalysisOptions) -> Ta
         bounds_column(percent(options.alpha), lambda pair: pair.function, bounds, prefix="distance_", place="files"),
         csv_only("distance_p", lambda pair: pair.function.test.p),
         Column("Distance p Holm", lambda pair: pair.distance_p_holm, p_value, csv="distance_p_holm"),
-        csv_only("preliminary", lambda pair: pair.preliminary),
+        *(column.on(_of_first, prefix="first_") for column in _gain_columns("first")),
+        *(column.on(_of_second, prefix="second_") for column in _gain_columns("second")),
+        csv_only("state", lambda pair: pair.state),
     ]
-    few = [pair.error.name for pair in pairs if pair.preliminary]
     return build(
         f"{runset.table}-pairs",
         f"{runset.short_title}: each row less the network with as many parameters",
@@ -95,16 +134,48 @@ def table(runset: RunSet, pairs: Sequence[Pair], options: AnalysisOptions) -> Ta
             "Test error on all test images, in points, trial by trial; below 0: the first is better. p: Student's"
             f" paired t. TOST: within ±{options.margin:g} points. Distance of functions in units of two seeds of the"
             " study's baseline, with its jackknife standard error and exact permutation p. Each kind of p is"
-            " corrected over the lines.",
+            " corrected over the lines. Gain: how much better than the study's baseline each of the two is. From"
+            " baseline: its distance from it as a function; that of the second says how far mere width carries.",
             *_declared(runset),
-            *([f"Fewer than {FEWEST_TRIALS} trials, so too early to tell: {'; '.join(few)}."] if few else []),
+            *_states(pairs),
         ],
         terminal=True,
     )
 
 
+def _gain_columns(which: str) -> list[Column[Gain]]:
+    columns: list[Column[Gain]] = [
+        Column(f"Gain, {which}", lambda gain: gain.points, signed, csv="gain", place="files"),
+        Column(
+            f"From baseline, {which}",
+            lambda gain: gain.function,
+            plus_minus,
+            csv={"distance": lambda gain: gain.function.value, "distance_error": lambda gain: gain.function.error},
+            place="files",
+        ),
+    ]
+    return columns
+
+
 def _error(pair: Pair) -> Named:
     return pair.error
+
+
+def _of_first(pair: Pair) -> Gain:
+    return pair.of_first
+
+
+def _of_second(pair: Pair) -> Gain:
+    return pair.of_second
+
+
+def _states(pairs: Sequence[Pair]) -> list[str]:
+    """Name the pairs that do not have all trials declared, by what they may say."""
+    named: dict[str, list[str]] = {}
+    for pair in pairs:
+        if pair.state != COMPLETE:
+            named.setdefault(f"{pair.state}: {pair.trials} of {pair.declared} trials", []).append(pair.error.name)
+    return [f"{state[0].upper()}{state[1:]} ({'; '.join(names)})." for state, names in named.items()]
 
 
 def _declared(runset: RunSet) -> list[str]:
@@ -114,5 +185,5 @@ def _declared(runset: RunSet) -> list[str]:
         return []
     early = begun_before(runset, runset.variants, declared)
     notes = [f"{trials} were begun before, and do not confirm." for trials in early]
-    begun = " ".join(notes) or "Every trial of the table's own rows was begun after that, so they confirm."
+    begun = " ".join(notes) or "Every trial of the table's own rows was begun after that."
     return [f"Declared {declared} (docs/declared.md). {begun}"]
