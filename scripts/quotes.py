@@ -3,8 +3,10 @@
     <!-- table: results/tables/STUDY/report.md#NAME -->      the table under that anchor; #2: the second of a file
     <!-- /table -->
     <!-- value: results/tables/STUDY/NAME.csv row=hybrid mean +.2f -->-0.76<!-- /value -->     one cell, formatted
+    <!-- value: results/bench/NAME.md Row=all_rows Ratio s -->x 4.00<!-- /value -->     a Markdown cell as it is
 
-Numbers in a text are then never typed: they come from files that a command rebuilds.
+Numbers in a text are then never typed: they come from files that a command rebuilds. In the names and values of a
+Markdown table `_` stands for a space.
 """
 
 import csv
@@ -15,7 +17,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 TABLE = re.compile(r"(<!-- table: (\S+) -->\n)(.*?)(<!-- /table -->)", re.DOTALL)
-VALUE = re.compile(r"(<!-- value: (\S+\.csv) (.+?) (\w+) (\S+) -->)(.*?)(<!-- /value -->)", re.DOTALL)
+VALUE = re.compile(r"(<!-- value: (\S+\.(?:csv|md)) (.+?) (\S+) (\S+) -->)(.*?)(<!-- /value -->)", re.DOTALL)
 
 
 class QuoteError(Exception):
@@ -26,30 +28,50 @@ def table(source: str) -> str:
     """Return a Markdown table of a generated file: the one under the anchor `#name`, or the second with `#2`."""
     path, _, name = source.partition("#")
     text = read(path)
-    if path.startswith("results/bench/") and (reasons := json.loads(read(path.replace(".md", ".json"))).get("rough")):
-        raise QuoteError(f"{path}: rough numbers are not quoted: {'; '.join(reasons)}")
     number = int(name) if name.isdigit() else 1
     if name and not name.isdigit():
         _, _, text = text.partition(f'<a id="{name}"></a>')
-    tables = re.findall(r"(?:^\|.*\n)+", text.partition("<a id=")[0], re.MULTILINE)
+    tables = tables_of(text.partition("<a id=")[0])
     if len(tables) < number:
         raise QuoteError(f"{source}: no table there")
     return tables[number - 1]
 
 
+def tables_of(text: str) -> list[str]:
+    """Return the Markdown tables of a text."""
+    return re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE)
+
+
+def lines_of(path: str) -> list[dict[str, str]]:
+    """Return the lines of a CSV file, or of all tables of a Markdown file, as `{column: cell}`."""
+    if path.endswith(".csv"):
+        return list(csv.DictReader(read(path).splitlines()))
+    lines = []
+    for one in tables_of(read(path)):
+        head, _, *cells = ([cell.strip() for cell in line.strip("|").split(" |")] for line in one.splitlines())
+        lines += [dict(zip((name.replace(" ", "_") for name in head), line, strict=True)) for line in cells]
+    return lines
+
+
 def value(path: str, where: str, column: str, form: str) -> str:
-    """Return one cell of a CSV file; `where` is column=value (`row=hybrid`), several of them joined by commas."""
+    """Return one cell of a file; `where` is column=value (`row=hybrid`), several of them joined by commas."""
     wanted = dict(part.split("=", 1) for part in where.split(","))
-    rows = [row for row in csv.DictReader(read(path).splitlines()) if all(row.get(k) == v for k, v in wanted.items())]
-    if len(rows) != 1 or column not in rows[0]:
-        raise QuoteError(f"{path}: {len(rows)} lines have {where}, and {column} must be a column")
+    if path.endswith(".md"):
+        wanted = {name: cell.replace("_", " ") for name, cell in wanted.items()}
+    rows = [row for row in lines_of(path) if column in row and all(row.get(k) == v for k, v in wanted.items())]
+    if len(rows) != 1:
+        raise QuoteError(f"{path}: {len(rows)} lines have {where} and a column {column}")
     cell = rows[0][column]
     return cell if form == "s" else format(float(cell), form)
 
 
 def read(path: str) -> str:
-    """Return a file of the repository."""
+    """Return a file of the repository; of benchmarks only what is not rough."""
     try:
+        if path.startswith("results/bench/"):
+            reasons = json.loads((ROOT / path).with_suffix(".json").read_text()).get("rough")
+            if reasons:
+                raise QuoteError(f"{path}: rough numbers are not quoted: {'; '.join(reasons)}")
         return (ROOT / path).read_text()
     except OSError as error:
         raise QuoteError(f"{path}: {error.strerror}") from error

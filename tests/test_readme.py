@@ -38,14 +38,17 @@ def test_rough_numbers_are_not_quoted(tmp_path):
     (tmp_path / "scripts").mkdir()
     (tmp_path / "scripts/quotes.py").write_bytes((ROOT / "scripts/quotes.py").read_bytes())
     (tmp_path / "results/bench").mkdir(parents=True)
-    (tmp_path / "results/bench/t.md").write_text("| a |\n")
-    (tmp_path / "README.md").write_text("<!-- table: results/bench/t.md -->\n<!-- /table -->\n")
+    (tmp_path / "results/bench/t.md").write_text("| Name of | Ratio |\n| :-- | --: |\n| all rows | x 4 |\n| one |  |\n")
+    value = "<!-- value: results/bench/t.md Name_of=all_rows Ratio s -->{}<!-- /value -->"
     command = [sys.executable, "scripts/quotes.py"]
     (tmp_path / "results/bench/t.json").write_text('{"rough": ["other programs kept 1.0 cores busy"]}')
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 2 and "not quoted: other programs kept 1.0 cores busy" in done.stderr
+    for quote in ("<!-- table: results/bench/t.md -->\n<!-- /table -->\n", value.format("x 3")):
+        (tmp_path / "README.md").write_text(quote)
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 2 and "not quoted: other programs kept 1.0 cores busy" in done.stderr
     (tmp_path / "results/bench/t.json").write_text('{"rough": []}')
     assert subprocess.run(command, cwd=tmp_path, capture_output=True).returncode == 0
+    assert (tmp_path / "README.md").read_text() == value.format("x 4")
 
 
 def test_the_example_module_trains(tmp_path):
