@@ -8,8 +8,8 @@ import pytest
 from hybridsep.report.__main__ import main
 
 
-def made(tmp_path, trials: int) -> tuple[list[dict[str, str]], str]:
-    rows = {"separable": 9.0, "hybrid": 8.0, "resnext": 8.4, "separable_68k": 7.0}
+def made(tmp_path, trials: int, widened: float = 7.0) -> tuple[list[dict[str, str]], str]:
+    rows = {"separable": 9.0, "hybrid": 8.0, "resnext": 8.4, "separable_68k": widened}
     for name, error in rows.items():
         for trial in range(trials):
             # Counts that a person can check: of 500 images the hybrid gets one more wrong in every odd trial.
@@ -44,3 +44,17 @@ def test_what_may_be_said_depends_on_the_trials_that_were_declared(tmp_path, tri
     assert lines[0]["state"] == state
     named = f"{state[0].upper()}{state[1:]}: {trials} of 10 trials (Hybrid less Separable 68k)."
     assert (named in page) == (trials < 10)
+
+
+@pytest.mark.parametrize(("widened", "by_limit"), [(7.0, True), (40.0, False)])
+def test_tests_declared_before_their_trials_confirm_and_a_later_limit_does_not(
+    tmp_path, monkeypatch, widened, by_limit
+):
+    # Begun after the declaration of the table, and before the limit of the distance was chosen.
+    monkeypatch.setattr(made_runs, "WHEN", "2026-11-26T14:00:00+00:00")
+    page = made(tmp_path, 10, widened)[1]
+    assert "Every trial of the table's own rows was begun after that." in page
+    of_widened = page.split('<a id="widened-distance">')[1].split("<a id=")[0]
+    assert ("another function |" in of_widened) != by_limit
+    assert ("Exploratory: the limit of the distance was chosen after these trials" in of_widened) == by_limit
+    assert "Exploratory: the tests" in page.split('<a id="figure4-distance">')[1].split("<a id=")[0]

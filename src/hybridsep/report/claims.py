@@ -173,8 +173,8 @@ def table(judged: Sequence[Verdict], paper: Paper, options: AnalysisOptions, stu
     ]
     if any(one.exploratory for one in judged):
         notes.append(
-            f"{distances.EXPLORATORY.format(declared=paper.distance_declared)}, or after some of them. Trials that are"
-            " begun later are not marked."
+            distances.EXPLORATORY.format(chosen=distances.TESTS_AND_LIMIT, declared=paper.distance_declared)
+            + ", or after some of them. Trials that are begun later are not marked."
         )
     if others:
         notes.append(f"Claims that these runs do not touch: {', '.join(others)}.")

@@ -26,10 +26,8 @@ from hybridsep.statistics import distance
 from hybridsep.statistics.difference import Interval, holm
 from hybridsep.statistics.distance import Distance, Predictions
 
-EXPLORATORY = (
-    "Exploratory: the tests of the distance and its limit were chosen after these trials (declared {declared},"
-    " docs/declared.md)"
-)
+EXPLORATORY = "Exploratory: {chosen} chosen after these trials (declared {declared}, docs/declared.md)"
+TESTS_AND_LIMIT = "the tests of the distance and its limit were"
 SAME_FUNCTION, ANOTHER_FUNCTION, UNCLEAR = "same function", "another function", "undecided"
 # Numbers held at once, of 8 bytes: beyond it fewer trials of each row are compared.
 MOST_NUMBERS = 50_000_000
@@ -139,7 +137,8 @@ def shows(distance: Distance, p_holm: float | None, options: AnalysisOptions) ->
 def table(runset: RunSet, distances: Distances, options: AnalysisOptions, declared: str = "") -> Table:
     """Return the rows' distances from the baseline.
 
-    `declared`: when the tests and the limit were chosen; a note names the trials that were begun before.
+    `declared`: when the tests and the limit were chosen; a note names the trials that were begun before. A table that
+    declared the tests itself owes them to that; its rows that are not another function go by the limit all the same.
     """
     columns: list[Column[RowDistance]] = [
         csv_only("row", lambda one: one.row),
@@ -162,7 +161,9 @@ def table(runset: RunSet, distances: Distances, options: AnalysisOptions, declar
         Column("p Holm", lambda one: one.p_holm, p_value, csv="p_holm"),
         Column("Shows", lambda one: one.shows, csv="shows"),
     ]
-    early = begun_before(runset, distances.rows, declared)
+    by_limit = [row for row, one in distances.rows.items() if one.shows != ANOTHER_FUNCTION]
+    early = begun_before(runset, by_limit if runset.spec.declared else distances.rows, declared)
+    chosen = "the limit of the distance was" if runset.spec.declared else TESTS_AND_LIMIT
     cut = f" Of the first {distances.cut} trials of each row, for memory's sake." if distances.cut else ""
     return build(
         f"{runset.table}-distance",
@@ -176,7 +177,7 @@ def table(runset: RunSet, distances: Distances, options: AnalysisOptions, declar
             " as far apart? Over all divisions of runs without a common trial; (least): the least p that so many runs"
             f" can give. Shows: another function, when p Holm is below {options.alpha:g}; the same, when it is not"
             f" and the interval ends below {options.distance:g}.{cut}",
-            *([f"{EXPLORATORY.format(declared=declared)}: {'; '.join(early)}."] if early else []),
+            *([f"{EXPLORATORY.format(chosen=chosen, declared=declared)}: {'; '.join(early)}."] if early else []),
         ],
         terminal=True,
     )
