@@ -9,7 +9,7 @@ import numpy as np
 
 from hybridsep.config.identity import identity
 from hybridsep.data.subset import evaluation_subset
-from hybridsep.report import conditions
+from hybridsep.report import conditions, settings
 from hybridsep.runs import records
 from hybridsep.runs.record import Epoch
 
@@ -66,6 +66,12 @@ def run_config(
         model = row.removesuffix("_matched")
         config |= {key: value for key, value in conditions.composed(experiment, model).items() if key in kept}
     return config
+
+
+def paper(monkeypatch: Any, **change: Any) -> None:
+    """Let the report take paper.yaml with other `data`, `tables` or `claims` for the rest of a test."""
+    changed = replace(settings.paper(), **change)
+    monkeypatch.setattr(settings, "read_paper", lambda path: changed)
 
 
 def logits(*, images: int, error: float, trial: int, row: int, agreement: float = 0.8) -> tuple[np.ndarray, np.ndarray]:

@@ -1,6 +1,7 @@
 """Tests of a claim are corrected over its comparisons, and what was chosen after the trials were begun says so."""
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -29,7 +30,10 @@ def outcomes(rule: str, differences: np.ndarray, rows: tuple[str, ...], **claim)
     against = [f"{row}_other" for row in rows]
     these = list(rows) if rule == "same_error" else [rows[0]]
     case = verdicts.Case(
-        Claim(table="t", rule=rule, rows=these, against=against, **claim), {"t": (runset, None)}, None, OPTIONS
+        Claim(where="", says="", table="t", rule=rule, rows=these, against=against, **claim),
+        {"t": (runset, None)},
+        None,
+        OPTIONS,
     )
     return [verdicts.RULES[rule].outcome(one, case.margin) for one in verdicts.RULES[rule].compare(case)]
 
@@ -75,8 +79,7 @@ def test_trials_begun_after_the_declaration_are_not_exploratory(tmp_path, monkey
     made_runs.study(tmp_path, "s", rows, trials=3, images=200, experiment="figure4", data="cifar10-jpeg")
     words = ["report.draw=false", "report.redraws=1", "report.groups=100", "report.resamples=99", "report.subset=all"]
     data = settings.paper().data
-    monkeypatch.setattr(data, "train", 1000)
-    monkeypatch.setattr(data, "test", 200)
+    made_runs.paper(monkeypatch, data=replace(data, train=1000, test=200))
     assert main([f"results={tmp_path}", "study=s", *words]) == 0
     assert exploratory(tmp_path, "s")["hybrid"] == marked
     assert ("Exploratory" in (tmp_path / "tables/s/report.md").read_text()) == (marked == "true")

@@ -1,10 +1,9 @@
 """What the bench takes from `conf/bench.yaml` and the command line, typed and checked."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Annotated
 
 from annotated_types import Interval, MinLen
-from omegaconf import MISSING
 
 from hybridsep.config import config_dir, overrides
 from hybridsep.config.ranges import Count, Device, Folder, Matches, Positive, Threads
@@ -19,37 +18,37 @@ Label = Annotated[
 UpTo100 = Annotated[int, Interval(ge=0, le=100)]
 
 
-@dataclass
+@dataclass(frozen=True, kw_only=True)
 class Throughput:
-    images: Annotated[int, Interval(ge=10, le=1_000_000)] = MISSING
-    rounds: Count = MISSING
-    seconds: Positive = MISSING
-    at_once: Annotated[int, Interval(ge=2, le=100)] | None = None
-    workers: UpTo100 | None = None
-    compile: bool = MISSING
+    images: Annotated[int, Interval(ge=10, le=1_000_000)]
+    rounds: Count
+    seconds: Positive
+    at_once: Annotated[int, Interval(ge=2, le=100)] | None
+    workers: UpTo100 | None
+    compile: bool
 
 
-@dataclass
+@dataclass(frozen=True, kw_only=True)
 class Cores:
-    sizes: Annotated[list[str], MinLen(1)] = MISSING
-    rounds: Count = MISSING
-    seconds: Positive = MISSING
-    at_once: Annotated[int, Interval(ge=2, le=100)] | None = None
+    sizes: Annotated[list[str], MinLen(1)]
+    rounds: Count
+    seconds: Positive
+    at_once: Annotated[int, Interval(ge=2, le=100)] | None
 
 
-@dataclass
+@dataclass(frozen=True, kw_only=True)
 class BenchSettings:
     """Everything the command line can set; see conf/bench.yaml for what each key means."""
 
-    results: Folder = MISSING
-    label: Label | None = None
-    device: Device = MISSING
-    threads: Threads | None = None
-    models: Annotated[list[str], MinLen(1)] = MISSING
-    size: str = MISSING
-    batch: Annotated[int, Interval(ge=2, le=1_000_000)] = MISSING
-    throughput: Throughput = field(default_factory=Throughput)
-    cores: Cores = field(default_factory=Cores)
+    results: Folder
+    label: Label | None
+    device: Device
+    threads: Threads | None
+    models: Annotated[list[str], MinLen(1)]
+    size: str
+    batch: Annotated[int, Interval(ge=2, le=1_000_000)]
+    throughput: Throughput
+    cores: Cores
 
 
 def load(words: list[str]) -> BenchSettings:

@@ -4,7 +4,7 @@ import dataclasses
 import difflib
 import re
 from collections.abc import Collection, Iterator
-from typing import Any, TypeGuard, get_type_hints
+from typing import Any, TypeGuard, get_args, get_origin, get_type_hints
 
 from hybridsep.config.ranges import bare
 
@@ -36,8 +36,10 @@ def kind_of(schema: type, path: Collection[str | int]) -> Any:
         base, _, _ = bare(kind)
         if is_group(base):
             kind = fields(base).get(str(part))
-        elif isinstance(part, int) and getattr(base, "__args__", None):
-            kind = base.__args__[0]
+        elif get_origin(base) is dict:
+            kind = get_args(base)[1]
+        elif isinstance(part, int) and get_args(base):
+            kind = get_args(base)[0]
         else:
             return None
     return kind

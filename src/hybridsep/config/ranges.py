@@ -97,7 +97,9 @@ def allowed(kind: Any) -> str:
         text = "choose " + ", ".join(map(str, get_args(base)))
     elif get_origin(base) in (list, tuple, Sequence):
         length = ""
-        if MinLen in stated:
+        if get_origin(base) is tuple and Ellipsis not in get_args(base):
+            length = f" of {len(get_args(base))}"
+        elif MinLen in stated:
             exactly = MaxLen in stated and stated[MaxLen].max_length == stated[MinLen].min_length
             length = f" of {stated[MinLen].min_length}" if exactly else f" of {stated[MinLen].min_length} or more"
         text = f"a list{length}, each {allowed(get_args(base)[0])}"

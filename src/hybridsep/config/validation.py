@@ -3,7 +3,7 @@
 import functools
 import json
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 from hybridsep.config.keys import fields, hint, is_group, keys, kind_of
 from hybridsep.config.ranges import allowed, bare, is_union
@@ -62,8 +62,9 @@ def _forbid_unknown_keys(schema: type) -> None:
     schema.__pydantic_config__ = exactly  # type: ignore[attr-defined]
     for kind in fields(schema).values():
         base, _, _ = bare(kind)
-        if is_group(base):
-            _forbid_unknown_keys(base)
+        for inner in (base, *get_args(base)):  # a group, or a list or a dictionary of groups
+            if is_group(inner):
+                _forbid_unknown_keys(inner)
 
 
 def _explain(schema: type, detail: "ErrorDetails", prefix: str, otherwise: str) -> str:
@@ -76,8 +77,9 @@ def _explain(schema: type, detail: "ErrorDetails", prefix: str, otherwise: str) 
     if detail["type"] in ("unexpected_keyword_argument", "invalid_key"):
         known, name = list(keys(schema)), _dotted(path)
         known += [entry for entry in fields(schema) if "." not in name and entry not in known]  # groups too
-        group = name.rpartition(".")[0]
-        there = [other for other in known if other.rpartition(".")[0] == group] if group else []
+        group, (base, _, _) = name.rpartition(".")[0], bare(kind_of(schema, path[:-1]))
+        there = [f"{group}.{entry}" for entry in fields(base)] if group and is_group(base) else []
+        known += [entry for entry in there if entry not in known]
         otherwise = otherwise or ("allowed are " + ", ".join(there) if there else "--help shows all keys")
         return f"{key} is not a key: {hint(name, known, otherwise)}"
     if detail["type"] in ("missing", "missing_argument", "missing_keyword_only_argument"):

@@ -7,12 +7,11 @@ inconclusive.
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from hybridsep.errors import ConfigError
-from hybridsep.report import conditions, distances, speed, verdicts
+from hybridsep.report import conditions, distances, verdicts
 from hybridsep.report.comparison import Comparison
 from hybridsep.report.declared import begun_before
 from hybridsep.report.runset import RunSet
-from hybridsep.report.settings import AnalysisOptions, Claim, OpenPoint, Paper
+from hybridsep.report.settings import SPEED, AnalysisOptions, Claim, OpenPoint, Paper
 from hybridsep.report.speed import Speeds
 from hybridsep.report.table import Column, Table, build, csv_only, percent
 
@@ -42,13 +41,11 @@ def judge(
 ) -> list[Verdict]:
     """Return a verdict per claim of the paper, judged on its table of `tables`, or on what was measured of speed.
 
-    A table that is the counterpart of another one judges the claims of that one again. Raises ConfigError for a
-    claim that cannot be judged.
+    A table that is the counterpart of another one judges the claims of that one again.
     """
-    present = {*tables, *([speed.TABLE] if speeds.records else [])}
+    present = {*tables, *([SPEED] if speeds.records else [])}
     results = []
     for name, claim in _with_counterparts(paper, present).items():
-        _check(name, claim, paper)
         case = verdicts.Case(claim, tables, speeds, options)
         rule = verdicts.RULES[claim.rule].text.format(
             margin=case.margin, alpha=options.alpha, distance=options.distance
@@ -56,32 +53,6 @@ def judge(
         verdict = Verdict(name, claim, rule)
         results.append(_judge(verdict, case, paper) if claim.table in present else verdict)
     return results
-
-
-def _check(name: str, claim: Claim, paper: Paper) -> None:
-    """Raise ConfigError for a claim of paper.yaml that names no rule, no table or no row, or a margin in vain."""
-    table = paper.tables.get(claim.table)
-    everywhere = {row for spec in paper.tables.values() for row in spec.rows}
-    pairs = len(claim.rows) == len(claim.against)
-    wrong = {
-        f"rule {claim.rule}: there are {', '.join(verdicts.RULES)}": claim.rule not in verdicts.RULES,
-        f"table {claim.table}: there are {', '.join([*paper.tables, speed.TABLE])}": table is None
-        and claim.table != speed.TABLE,
-        f"rows {', '.join(claim.rows)}: not all stand in its table": table is not None
-        and not set(claim.rows) <= table.rows.keys(),
-        f"against {', '.join(claim.against)}: not all stand in a table": table is not None
-        and not set(claim.against) <= everywhere,
-        f"rule {claim.rule} takes as many rows as against": claim.rule == "same_error" and not pairs,
-        f"rule {claim.rule} takes two rows and two against": claim.rule == "greater_gain"
-        and not (pairs and len(claim.rows) == 2),
-        f"margin {claim.margin}: a number of points above 0 and below 100": claim.margin is not None
-        and not 0 < claim.margin < 100,
-        f"margin {claim.margin}: in points of test error, and rule {claim.rule} has none": claim.margin is not None
-        and claim.rule == "faster",
-    }
-    for text, holds in wrong.items():
-        if holds:
-            raise ConfigError(f"conf/report/paper.yaml: claim {name}: {text}")
 
 
 def _with_counterparts(paper: Paper, present: Collection[str]) -> dict[str, Claim]:
@@ -132,7 +103,7 @@ def _exploratory(case: verdicts.Case, paper: Paper) -> bool:
 def _deviations(case: verdicts.Case, paper: Paper) -> list[conditions.Deviation]:
     """Return what is not as in the paper of the rows that a claim rests on, also those of another table."""
     rows = {*case.claim.rows, *case.claim.against}
-    if case.claim.table == speed.TABLE:
+    if case.claim.table == SPEED:
         return conditions.concerning(case.speeds.deviations, rows)
     holding = [
         runset for runset, _ in case.tables.values() if runset is case.runset or rows & _only_there(case, runset)

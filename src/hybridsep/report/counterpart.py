@@ -18,7 +18,7 @@ from hybridsep.report.table import (
 
 # A row with the one that repeats it, or with ABSENT.
 _Pair = tuple[RowResult, RowResult]
-ABSENT = RowResult("", RowSpec(), n=0, mean_absolute=None)
+ABSENT = RowResult("", RowSpec(title="", label=""), n=0, mean_absolute=None)
 
 
 def side_by_side(

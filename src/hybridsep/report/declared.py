@@ -6,11 +6,13 @@ from hybridsep.config.trials import ranges
 from hybridsep.report.runset import RunSet
 
 
-def begun_before(runset: RunSet, rows: Iterable[str], declared: str) -> list[str]:
+def begun_before(runset: RunSet, rows: Iterable[str], declared: str | None) -> list[str]:
     """Return which trials of the rows were begun before `declared`, a row each: "Hybrid: trials 0..9".
 
-    Nothing where `declared`, a time as records have it, is empty.
+    Nothing where nothing was `declared`, a time as records have it.
     """
+    if declared is None:
+        return []
     early = {
         row: [trial for trial, run in runset.runs.get(row, {}).items() if run.record.started < declared] for row in rows
     }

@@ -60,7 +60,8 @@ def fitting(
 
 def refuse(finished: Sequence[Run], spec: TableSpec) -> None:
     """Raise UserError naming keys when runs differ in more than their models."""
-    kept, problems = fitting(finished, TableSpec(vary=spec.vary), table="compare", baseline="", evaluation=False)
+    of_pair = TableSpec(title="", baseline="", vary=spec.vary)
+    kept, problems = fitting(finished, of_pair, table="compare", baseline="", evaluation=False)
     if len(kept) < len(finished):
         raise UserError(problems[0].message)
 

@@ -18,7 +18,7 @@ from annotated_types import Interval
 from hybridsep.config.identity import flatten
 from hybridsep.report import conditions
 from hybridsep.report.folders import Problem
-from hybridsep.report.settings import AnalysisOptions, Paper
+from hybridsep.report.settings import SPEED, AnalysisOptions, Paper
 from hybridsep.report.table import Column, Table, build, byte_count, count, csv_only, rate, times
 from hybridsep.runs import records as run_records
 from hybridsep.runs.record import Machine
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
 FORMAT = 1
-TABLE = "speed"
 DISTURBED = 0.2  # cores busy with other programs, from which on a reader should be told
 Positive = Annotated[float, Interval(gt=0, le=1e18)]
 PositiveCount = Annotated[int, Interval(gt=0, le=10**18)]
@@ -282,7 +281,7 @@ def table(speeds: Speeds, options: AnalysisOptions) -> Table:
         Column("Memory", lambda line: line.record.training.peak_bytes, byte_count),
     ]
     return build(
-        TABLE,
+        SPEED,
         "Section 5: speed, images/s",
         columns,
         lines,

@@ -72,7 +72,7 @@ def differences(runset: RunSet, comparison: Comparison, options: AnalysisOptions
     """The paper's table with ours beside it, and what a mean of absolute differences must be compared with."""
     floor = comparison.floor
     pairs = "1 pair" if floor.pairs == 1 else f"{floor.pairs:,} pairs"
-    named = RowSpec(f"Noise floor: two trials of the baseline ({pairs})", f"Noise floor ({pairs})")
+    named = RowSpec(title=f"Noise floor: two trials of the baseline ({pairs})", label=f"Noise floor ({pairs})")
     lines = [*comparison.rows, RowResult("", named, n=floor.n, mean_absolute=floor.mean)]
     floor_range = MISSING if floor.mean is None else _floor_range(comparison)
     errors_first = runset.spec.quantity == "test_error"

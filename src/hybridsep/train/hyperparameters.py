@@ -10,11 +10,10 @@ from collections.abc import Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from hybridsep.config import Config, config_dir, plain
 from hybridsep.config.identity import flatten
 from hybridsep.config.overrides import read_yaml
+from hybridsep.errors import ConfigError
 
 if TYPE_CHECKING:
     from tensorboard.compat.proto.summary_pb2 import Summary
@@ -98,7 +97,7 @@ def _arguments() -> dict[str, bool]:
         try:
             module = read_yaml(path).get("module") or {}
             arguments = {f"argument.{key}": _is_number(value) for key, value in module.items() if key != "_target_"}
-        except (OSError, ValueError, AttributeError, yaml.YAMLError):
+        except (ConfigError, AttributeError):
             # A model that is not the one being trained; Hydra says what is wrong with it when it is chosen.
             continue
         numbers |= {key: number and numbers.get(key, True) for key, number in arguments.items()}
