@@ -3,6 +3,7 @@
 import csv
 from pathlib import Path
 
+import made_runs
 import numpy as np
 import pytest
 
@@ -59,7 +60,23 @@ def test_the_papers_numbers_under_the_null(runsets):
     assert 5e-5 < float(six["both"]) < 1e-4
     assert float(lines[19.9, "the same"]["share"]) == pytest.approx(12.66, abs=0.01)
     words = " ".join(shown.notes)
+    assert f"in study {STUDY} (CIFAR-10 (JPEG copy)) 12.66 %" in words
     assert "improbable" in words and "ordinary" in words and "impossible" not in words and "fabricat" not in words
+
+
+def test_images_drawn_by_code_say_nothing_of_the_papers_numbers(tmp_path, capsys, monkeypatch):
+    made_runs.study(tmp_path, "drawn", {"separable": 8.0, "hybrid": 8.0}, trials=2, images=100)
+    assert main(["null", f"results={tmp_path}"]) == 1
+    assert "images that are not drawn by code" in capsys.readouterr().err
+    data = settings.paper().data
+    monkeypatch.setattr(data, "train", 400)
+    monkeypatch.setattr(data, "test", 100)
+    name, rows = "hybrid_readings", {"separable": 8.0, "hybrid": 8.0}
+    made_runs.study(tmp_path, name, rows, trials=2, images=100, data="cifar10-jpeg")
+    assert main(["null", f"results={tmp_path}"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    # One row has no number of two rows at once.
+    assert f"in study {name}" in shown and "the paper's 0.12 is by chance alone" in shown and "Both" not in shown
 
 
 def test_the_control_by_error_alone(runsets):

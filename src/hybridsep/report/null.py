@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hybridsep.report.runset import RunSet
-from hybridsep.report.settings import Paper
+from hybridsep.report.settings import STAND_IN, Paper
 from hybridsep.report.table import Column, Table, build, number, tenth
 from hybridsep.statistics import null
 from hybridsep.statistics.null import NullProbability
@@ -43,7 +43,12 @@ def equal_rows(runset: RunSet, paper: Paper) -> list[EqualRow]:
 
 
 def table(runset: RunSet, paper: Paper) -> Table | None:
-    """Return the table; None where the paper calls no row of it the same, or the baseline has too few trials."""
+    """Return the table; None where the paper calls no row of it the same, or the baseline has too few trials.
+
+    None for images drawn by code too: the share D that is measured on them says nothing about other images.
+    """
+    if paper.data.kind(runset.first.record) == STAND_IN:
+        return None
     rows = equal_rows(runset, paper)
     wrong = [] if runset.own_images else [run.wrong for run in runset.runs.get(runset.baseline, {}).values()]
     measured = null.discordance(np.array(wrong) if wrong else np.empty((1, 0)))
@@ -56,10 +61,10 @@ def table(runset: RunSet, paper: Paper) -> Table | None:
         for same_images in (True, False):
             share = 2 * error / 100 * (1 - error / 100) * (measured.relative if same_images else 1.0)
             chances = [null.probability(share, images=images, trials=trials, limit=limit) for limit in limits]
-            at_once = None
+            two = None
             if len(limits) == 2:
-                at_once = null.both(share, images=images, trials=trials, limits=(limits[0], limits[1]))
-            lines.append(_Case(error, same_images, share, chances, at_once))
+                two = null.both(share, images=images, trials=trials, limits=(limits[0], limits[1]))
+            lines.append(_Case(error, same_images, share, chances, two))
     columns: list[Column[_Case]] = [
         Column("Error %", lambda case: case.error, tenth, csv="error"),
         Column("Images", lambda case: "the same" if case.same_images else "its own", csv="shared"),
@@ -73,10 +78,14 @@ def table(runset: RunSet, paper: Paper) -> Table | None:
     both = both if len(rows) == 2 else []
     in_csv = [column for pair in zip(absolute, signed, strict=True) for column in pair]
     named = " and ".join(f"{row.points:g} ({row.label})" for row in rows)
+    numbers, are, small = " and ".join(f"{row.points:g}" for row in rows), "is", "a number as small as this is"
+    if len(rows) > 1:
+        are, small = "are", "numbers as small as these are"
+    source = f"study {runset.study} ({runset.first.record.dataset.title})"
+    at_once = " Both: the two rows at once, against one baseline." if both else ""
     return build(
         f"{runset.table}-null",
-        f"{runset.short_title}: how probable the paper's {' and '.join(f'{row.points:g}' for row in rows)} are by"
-        " chance alone",
+        f"{runset.short_title}: how probable the paper's {numbers} {are} by chance alone",
         [*columns, *absolute, *signed, *both],
         lines,
         csv=([*columns, *in_csv, *both], lines),
@@ -85,14 +94,13 @@ def table(runset: RunSet, paper: Paper) -> Table | None:
             f" images give a number as small as the paper's, {named}, as printed with two decimals. |d|: the mean"
             " of absolute differences; |mean|: the absolute value of the mean. Exact if images err independently; a"
             " seed that makes many wrong at once makes such small numbers less probable still. D: share of images"
-            " on which exactly one of two seeds is right; measured here"
+            f" on which exactly one of two seeds is right; in {source}"
             f" {number(100 * measured.share)} % at {number(100 * measured.error, 1)} % error,"
             f" {number(measured.relative)} of what independent errors give, and taken to be that much at the other"
-            " errors too. Each on images of its own, none in common: D is 2 p (1 - p). Both: the two rows at once,"
-            " against one baseline.",
-            "In words: as the text says it, a mean of absolute differences, numbers as small as these are improbable"
-            " even for equal networks. As the absolute value of the mean difference they are ordinary. Then the paper's"
-            " table is coherent, but such a small number hardly shows that two networks are equal.",
+            f" errors too. Each on images of its own, none in common: D is 2 p (1 - p).{at_once}",
+            f"In words: as the text says it, a mean of absolute differences, {small} improbable even for equal"
+            f" networks. As the absolute value of the mean difference {small} ordinary. Then the paper's table is"
+            " coherent, but such a small number hardly shows that two networks are equal.",
         ],
     )
 

@@ -208,7 +208,8 @@ def _null(arguments: ReportArguments) -> int:
                 terminal.print_table(screen, table)
                 printed += 1
     if not printed:
-        _left_out(["no baseline with two trials in a table of the paper that calls rows the same"])
+        why = "in a table of the paper that calls rows the same, on images that are not drawn by code"
+        _left_out([f"no baseline with two trials {why}"])
     return 0 if printed else 1
 
 
