@@ -6,15 +6,42 @@ letters (PYTHONIOENCODING=ascii).
 
 import codecs
 import contextlib
+import io
 import os
 import sys
 from collections.abc import Callable
+from typing import TextIO
 
 from hybridsep.errors import UserError
 
 INTERRUPTED = 130  # what a shell makes of a program that SIGINT ended
 _ERRORS = "hybridsep-plain"
 _PLAIN = {"≠": "!=", "±": "+-", "≤": "<=", "≥": ">=", "−": "-", "–": "-", "…": "...", "×": "x", "µ": "u", "·": "."}
+
+
+class Unbreakable(io.TextIOBase):
+    """Streams written to at once. One that is closed, full or hung up ends what is said, not what is trained."""
+
+    def __init__(self, *streams: TextIO):
+        self._streams = streams
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        return self._streams[0].encoding or "ascii"
+
+    def isatty(self) -> bool:
+        """Return whether it is a terminal, on which bars can be drawn: several streams are none."""
+        return len(self._streams) == 1 and self._streams[0].isatty()
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, text: str) -> int:
+        for stream in self._streams:
+            with contextlib.suppress(OSError, ValueError):
+                stream.write(text)
+                stream.flush()
+        return len(text)
 
 
 def make_safe() -> None:

@@ -1,13 +1,11 @@
 """One job of a command done in this process: the trials of one row trained, or its speed measured."""
 
 import contextlib
-import io
 import math
 import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TextIO
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
@@ -21,6 +19,7 @@ from hybridsep.launch.jobs import Job, JobError, as_typed, check_choices
 from hybridsep.launch.resolvers import BASIC
 from hybridsep.runs.progress import Monitor
 from hybridsep.runs.stop import FAIL_FAST, FILE, NEW_PROCESS, ORPHANED, Stop, Stopped, announce
+from hybridsep.streams import Unbreakable
 
 Measure = Callable[[Config, Monitor, Stop], bool]  # returns whether it came to its end
 
@@ -115,28 +114,12 @@ def _in_a_worker(job: Job, command: Command) -> Iterator[None]:
                 announce(folder / FILE, command.stop.reason)
 
 
-class _Both(io.TextIOBase):
-    """Standard error and a file at once. It is no terminal, so a worker draws no bars over another's."""
-
-    def __init__(self, screen: TextIO, file: TextIO):
-        self._screen, self._file = screen, file
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, text: str) -> int:
-        # A full disk or a closed terminal ends what is said, not what is trained.
-        for stream in (self._screen, self._file):
-            with contextlib.suppress(OSError, ValueError):
-                stream.write(text)
-                stream.flush()
-        return len(text)
-
-
 @contextlib.contextmanager
 def _copied(path: Path) -> Iterator[None]:
-    """Copy what Python says on standard error to `path`, which a job that goes on continues."""
+    """Copy what Python says on standard error to `path`, which a job that goes on continues.
+
+    Two streams are no terminal, so a worker draws no bars over another's.
+    """
     with open(path, "a", encoding="utf-8", errors="backslashreplace") as file:
-        screen = sys.stderr
-        with contextlib.redirect_stderr(_Both(screen, file)):
+        with contextlib.redirect_stderr(Unbreakable(sys.stderr, file)):
             yield

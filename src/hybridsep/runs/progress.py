@@ -1,7 +1,5 @@
 """What a person sees of a running study: progress bars on a terminal, readable lines elsewhere."""
 
-import contextlib
-import io
 import sys
 import threading
 import time
@@ -11,35 +9,16 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from hybridsep.runs.record import Epoch
+from hybridsep.streams import Unbreakable
 
 _LINE_EVERY_SECONDS = 10.0
-
-
-class _Unbreakable(io.TextIOBase):
-    """Standard error that may be closed, full or hung up: that ends what is said, not what is trained."""
-
-    def __init__(self, stream: TextIO):
-        self._stream = stream
-
-    @property
-    def encoding(self) -> str:  # type: ignore[override]
-        return self._stream.encoding or "ascii"
-
-    def isatty(self) -> bool:
-        return self._stream.isatty()
-
-    def write(self, text: str) -> int:
-        with contextlib.suppress(OSError, ValueError):
-            self._stream.write(text)
-            self._stream.flush()
-        return len(text)
 
 
 def monitor() -> "Monitor":
     """Return bars when standard error is a terminal that can move its cursor, lines otherwise."""
     # Asked here: Rich takes FORCE_COLOR=1 for a terminal, and shows nothing until the end where it cannot draw.
     if sys.stderr.isatty():
-        console = Console(file=cast(TextIO, _Unbreakable(sys.stderr)))
+        console = Console(file=cast(TextIO, Unbreakable(sys.stderr)))
         if console.is_interactive and not console.is_dumb_terminal:
             return Monitor(console)
     return Monitor()
@@ -103,7 +82,7 @@ class Monitor:
         if self.width:
             self.bars.console.print(line, highlight=False, markup=False, soft_wrap=True)
         else:
-            _Unbreakable(sys.stderr).write(f"{line}\n")  # the stream as it is now: a worker's is replaced
+            Unbreakable(sys.stderr).write(f"{line}\n")  # the stream as it is now: a worker's is replaced
 
     def close(self) -> None:
         self.bars.stop()
