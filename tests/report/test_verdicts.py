@@ -208,6 +208,24 @@ def test_a_seventh_row_of_figure_4_is_a_row(tmp_path, monkeypatch):
     assert next(line for line in beside.splitlines() if line.startswith("| Dense |")).endswith(" |  |  |  |  |")
 
 
+def test_a_bare_undecided_comes_with_its_probabilities(tmp_path):
+    rows = {"separable": 6.0, "hybrid": 6.3, "inception": 9.0, "resnext": 6.3, "hybrid_matched": 6.3}
+    fabricate.study(tmp_path, "w", rows, trials=6, spread=0.6, shared=0.0, images=500)
+    found = verdict_of(tmp_path, "w")
+    with open(tmp_path / "tables/w/figure4-many.csv", encoding="utf-8") as file:
+        many = {line["row"]: line for line in csv.DictReader(file)}
+    probable = {
+        row: ", ".join(f"{word} {float(line[f'many_{word}']):.2f}" for word in ("better", "same", "worse"))
+        for row, line in many.items()
+    }
+    assert found["hybrid"]["shows"].startswith(f"undecided ({probable['hybrid']})")
+    # A claim of several rows says it row by row, whose names may have commas.
+    others = found["others"]["shows"].split("; ")
+    assert others[0].startswith("Inception: different")
+    assert others[1].startswith(f"ResNeXt: undecided ({probable['resnext']})")
+    assert "These may disagree: p Holm is of 300 of 500 test images" in (tmp_path / "tables/w/report.md").read_text()
+
+
 def test_figure_5_has_its_own_table_with_the_papers_errors(tmp_path):
     rows = {"fractalnet_separable": 6.8, "fractalnet": 7.6}
     fabricate.study(

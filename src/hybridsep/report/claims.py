@@ -118,16 +118,19 @@ def _only_there(case: verdicts.Case, runset: RunSet) -> set[str]:
 
 
 def _shown(evidence: Sequence[verdicts.Evidence], margin: float) -> str:
-    """Return what the runs show whatever the claim: which comparisons come out the same, different or undecided."""
-    groups: dict[str, list[str]] = {}
-    for one in evidence:
-        if one.n:
-            same = one.shows.startswith(verdicts.SAME)
-            within = f"{verdicts.SAME} (±{margin:g}){one.shows.removeprefix(verdicts.SAME)}"
-            groups.setdefault(within if same else one.shows, []).append(one.label)
-    if len(groups) < 2:
-        return next(iter(groups), "")
-    return "; ".join(f"{shows}: {', '.join(labels)}" for shows, labels in groups.items())
+    """Return what the runs show whatever the claim, comparison by comparison; once where all come out alike."""
+    shown = [(one.label, _what(one, margin)) for one in evidence if one.n]
+    if len({what for _, what in shown}) < 2:
+        return shown[0][1] if shown else ""
+    return "; ".join(f"{label}: {what}" for label, what in shown)
+
+
+def _what(one: verdicts.Evidence, margin: float) -> str:
+    if one.shows.startswith(verdicts.SAME):
+        return f"{verdicts.SAME} (±{margin:g}){one.shows.removeprefix(verdicts.SAME)}"
+    if one.probable and one.shows.startswith(verdicts.UNCLEAR):
+        return f"{verdicts.UNCLEAR} {one.probable}{one.shows.removeprefix(verdicts.UNCLEAR)}"
+    return one.shows
 
 
 def table(judged: Sequence[Verdict], paper: Paper, options: AnalysisOptions, study: str) -> Table:

@@ -2,6 +2,7 @@
 
 from hybridsep.report import verdicts
 from hybridsep.report.comparison import Comparison, RowResult
+from hybridsep.report.heading import images
 from hybridsep.report.runset import RunSet
 from hybridsep.report.settings import AnalysisOptions, RowSpec
 from hybridsep.report.table import (
@@ -12,7 +13,6 @@ from hybridsep.report.table import (
     count,
     csv_only,
     estimate_column,
-    number,
     percent,
 )
 
@@ -44,8 +44,10 @@ def side_by_side(
         notes=[
             "Difference in test error from the baseline, points; both sides against the same row, trial by trial."
             f" Shows: same within ±{options.margin:g} points (two one-sided tests), different (p Holm below"
-            f" {options.alpha:g}), or undecided, with how probable better, the same and worse are (all test images)."
-            f" (2): {condition}."
+            f" {options.alpha:g}), or undecided, with how probable better, the same and worse are. These may disagree:"
+            f" p Holm is of {images(runset)}, {'trial by trial' if options.pairing == 'paired' else 'unpaired'}, and"
+            f" corrected over the rows; the probabilities are of all test images and one spread pooled over the rows"
+            f" (Dunnett's), and of each row alone. (2): {condition}."
         ],
         terminal=True,
     )
@@ -79,7 +81,4 @@ def _shown(row: RowResult, alpha: float) -> str:
     if row.is_baseline or row.difference.interval.mean is None:
         return ""
     shows = verdicts.shows(row.difference, alpha)
-    if shows != verdicts.UNCLEAR or row.many is None:
-        return shows
-    many = row.many
-    return f"{shows} (better {number(many.better)}, same {number(many.same)}, worse {number(many.worse)})"
+    return f"{shows} {verdicts.probabilities(row.many)}".strip() if shows == verdicts.UNCLEAR else shows

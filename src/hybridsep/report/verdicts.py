@@ -20,6 +20,7 @@ from hybridsep.report.speed import Speeds
 from hybridsep.report.table import bounds, number, signed
 from hybridsep.statistics import difference
 from hybridsep.statistics.difference import Equivalence, Interval
+from hybridsep.statistics.many_to_one import ManyToOne
 
 # One vocabulary for what these runs say of a claim and for what they say about the paper's numbers,
 AS_CLAIMED, OPPOSED, UNDECIDED, NOT_RUN = "reproduced", "contradicted", "inconclusive", "not run"
@@ -34,7 +35,8 @@ class Evidence:
 
     `text` is what was measured; `shows` what that is, whatever the paper claims: SAME, DIFFERENT or UNCLEAR, also by
     the distance of functions, of speed FASTER or SLOWER. `equivalent` is of two one-sided tests, `different` of the
-    test against 0, `function` what the distance of functions shows.
+    test against 0, `function` what the distance of functions shows, `probable` how probable better, the same and worse
+    are by Dunnett's spread.
     """
 
     label: str
@@ -45,6 +47,7 @@ class Evidence:
     different: bool = False
     function: str = ""
     shows: str = ""
+    probable: str = ""
 
 
 @dataclass(frozen=True)
@@ -143,6 +146,13 @@ def by_function(evidence: Evidence, margin: float) -> str:
     return AS_CLAIMED if evidence.function == SAME_FUNCTION else error
 
 
+def probabilities(many: ManyToOne | None) -> str:
+    """Write how probable better, the same and worse are; nothing where a row has too few trials."""
+    if many is None:
+        return ""
+    return f"(better {number(many.better)}, same {number(many.same)}, worse {number(many.worse)})"
+
+
 def _points(interval: Interval) -> str:
     return f"{signed(interval.mean)} {bounds(interval)}"
 
@@ -177,6 +187,7 @@ def _against_baseline(case: Case) -> list[Evidence]:
                 different=change.p_holm is not None and change.p_holm < options.alpha,
                 function=function,
                 shows=shown,
+                probable=probabilities(result.many) if case.margin == options.margin else "",
             )
         )
     return results
