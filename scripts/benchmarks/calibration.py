@@ -1,291 +1,28 @@
-"""`make bench-calibration`: how often the report's statistics are right, on simulated tables whose truth is known.
-
-A simulated table has one baseline and as many rows as a scenario has differences. A trial's error is the sum of a part
-of its own and of a part that it shares with the other rows of the trial, as the same evaluation images give: the
-shared part makes pairs correlate, and the noise floor, judged on the same images, takes it out as it does in a study.
-For the distance of functions a run is a point in many dimensions.
-"""
+"""`make bench-calibration`: how often the report's statistics are right, on simulated tables whose truth is known."""
 
 import argparse
-import contextlib
-import gc
-import operator
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
 
-import numpy as np
-
-from hybridsep.report import distances, render, settings
+from hybridsep.report import render, settings
 from hybridsep.report.settings import AnalysisOptions
 from hybridsep.report.table import MISSING, Column, Table, build, percent, tenth
 from hybridsep.runs.seeds import stream
-from hybridsep.statistics import difference, distance, noise
-from hybridsep.statistics.difference import Interval
-from hybridsep.statistics.many_to_one import simultaneous_intervals
 from scripts.benchmarks import arguments
+from scripts.benchmarks.simulated_tables import (
+    SPREAD,
+    ErrorRates,
+    FunctionRates,
+    Rates,
+    Share,
+    Simulated,
+    functions,
+    measure,
+    measure_functions,
+    scenarios,
+)
 
-Share = tuple[float, float]
-LEVEL = 20.0
-SPREAD = 0.4  # standard deviation of the baseline's error over trials, in points
-# As many as give distances the spread that those of CIFAR-10 runs have.
-DIMENSIONS = 3000
-# Mean 0 and standard deviation 1 each.
-SHAPES: dict[str, Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]] = {
-    "normal": lambda rng, size: rng.standard_normal(size),
-    "exponential": lambda rng, size: rng.exponential(size=size) - 1,
-}
-_ROUNDING = 1e-9
-
-
-@dataclass(frozen=True)
-class Scenario:
-    """A truth: the rows' `differences` from the baseline in points, and how the errors vary.
-
-    `spread` is the standard deviation of a row's own part relative to the baseline's, `correlation` the share of the
-    baseline's variance that its pairs have in common, `shape` a key of SHAPES.
-    """
-
-    name: str
-    differences: tuple[float, ...]
-    spread: float = 1.0
-    correlation: float = 0.0
-    shape: str = "normal"
-
-
-@dataclass(frozen=True)
-class Functions:
-    """A truth of functions: the rows' `distances` from the baseline, and how much of a run its trial's seed decides."""
-
-    name: str
-    distances: tuple[float, ...]
-    shared: float = 0.0
-
-
-@dataclass(frozen=True)
-class ErrorRates:
-    """How often each method was right or wrong in one simulated table, as shares; None where it gave no answer.
-
-    `covers`, `welch`, `bootstrap`: intervals that hold the truth. `rejects`: tests with p below alpha, uncorrected.
-    `family`: whether a row without a difference has one by Holm's p, `many` by Dunnett's. `same`: rows that TOST,
-    corrected over the rows, calls equal; `undecided`: rows called neither the same nor different; `wrong`: rows called
-    different that do not differ, or the same at or beyond the margin. `starred`: rows beyond the noise floor, of those
-    that do not differ.
-    """
-
-    covers: float | None
-    welch: float | None
-    bootstrap: float | None
-    rejects: float
-    family: float | None
-    many: float | None
-    same: float
-    wrong: float
-    undecided: float
-    starred: float | None
-
-
-@dataclass(frozen=True)
-class FunctionRates:
-    """The same of distances of functions.
-
-    `covers`, `nearer`: intervals of the distance, and of the first row's less another's, that hold the truth; `same`,
-    `another`: rows that are called so.
-    """
-
-    covers: float
-    nearer: float
-    rejects: float
-    family: float | None
-    same: float
-    another: float
-
-
-def scenarios(margin: float, rows: int) -> list[Scenario]:
-    """Return the truths that the comparison of errors is tried on; `margin` is that of the equivalence test."""
-    same = (0.0,) * rows
-    return [
-        Scenario("0 in every row", same),
-        Scenario("0, pairs correlated 0.8", same, correlation=0.8),
-        Scenario("0.1 in every row", (0.1,) * rows),
-        Scenario("0.5 in every row", (0.5,) * rows),
-        Scenario("0.5 in one row, else 0", (0.5, *same[1:])),
-        Scenario(f"{margin:g}, the margin, correlated 0.95", (margin,) * rows, correlation=0.95),
-        Scenario("0, rows spread x 2", same, spread=2.0),
-        Scenario("0, exponential errors", same, shape="exponential"),
-        Scenario("0, exponential, spread x 2", same, spread=2.0, shape="exponential"),
-    ]
-
-
-def functions(margin: float, rows: int) -> list[Functions]:
-    """Return the truths that the distance of functions is tried on; `margin` is report.distance."""
-    same = (0.0,) * rows
-    return [
-        Functions("the same function in every row", same),
-        Functions("the same, trials share half", same, shared=0.5),
-        Functions(f"{margin:g}, the margin, in every row", (margin,) * rows),
-        Functions("0.02 in one row, else 0", (0.02, *same[1:])),
-    ]
-
-
-def draw(scenario: Scenario, trials: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the baseline (trials,), the rows (rows, trials), and what each trial's images add to all (trials,)."""
-    shape = SHAPES[scenario.shape]
-    own, shared = SPREAD * np.sqrt(1 - scenario.correlation), SPREAD * np.sqrt(scenario.correlation)
-    images = shared * shape(rng, (trials,))
-    baseline = LEVEL + own * shape(rng, (trials,))
-    rows = LEVEL + own * scenario.spread * shape(rng, (len(scenario.differences), trials))
-    return baseline, rows + np.array(scenario.differences)[:, np.newaxis], images
-
-
-def measure(
-    scenario: Scenario, trials: int, options: AnalysisOptions, *, simulations: int, rng: np.random.Generator
-) -> dict[str, Any]:
-    """Return how often each method is right over so many simulated tables: a line with the shares of `ErrorRates`."""
-    with _frozen():
-        return _line(
-            scenario.name, trials, [error_rates(scenario, trials, options, rng=rng) for _ in range(simulations)]
-        )
-
-
-def error_rates(scenario: Scenario, trials: int, options: AnalysisOptions, *, rng: np.random.Generator) -> ErrorRates:
-    """Return how often each method is right in one table that is drawn here."""
-    alpha, resamples = options.alpha, options.resamples
-    own, rows, images = draw(scenario, trials, rng)
-    baseline, rows = own + images, rows + images
-    truth, paired = np.array(scenario.differences), options.pairing == "paired"
-    null = truth == 0
-    bootstraps, tests = [], []
-    for row in rows:
-        samples = (row - baseline,) if paired else (row, baseline)
-        bootstraps.append(difference.bootstrap_interval(samples, alpha, resamples=resamples, rng=rng))
-        tests.append(difference.difference_test(samples, alpha, resamples=resamples, rng=rng))
-    floor = noise.noise_floor(
-        own[:, np.newaxis] + images,  # of trial i on the images of trial j
-        same_images=paired,
-        size=trials,
-        groups=options.groups,
-        alpha=alpha,
-        rng=rng,
-    )
-    welch = [difference.mean_interval((row, baseline), alpha) for row in rows]
-    margin = options.margin
-    equal = [difference.equivalence((row - baseline,) if paired else (row, baseline), margin, alpha).p for row in rows]
-    different = _below([test.p for test in tests], alpha, corrected=True)
-    same = _below(equal, alpha, corrected=True)
-    # A verdict: what is equal within the margin is the same, however sure the difference is.
-    wrong = (different & ~same & null) | (same & (np.abs(truth) >= margin - _ROUNDING))
-    many = np.array([low > 0 or high < 0 for _, low, high in simultaneous_intervals(rows, baseline, alpha=alpha)])
-    apart = [_absolute(row, baseline, paired=paired) for row in rows]
-    return ErrorRates(
-        covers=_covered(
-            [difference.mean_interval((row - baseline,), alpha) for row in rows] if paired else welch, truth
-        ),
-        welch=_covered(welch, truth),
-        bootstrap=_covered(bootstraps, truth),
-        rejects=float(_below([test.p for test in tests], alpha).mean()),
-        family=float((different & null).any()) if null.any() else None,
-        many=float((many & null).any()) if null.any() else None,
-        same=float(same.mean()),
-        wrong=float(wrong.mean()),
-        undecided=float((~same & ~different).mean()),
-        starred=float(np.mean(np.array(apart)[null] > floor.high)) if null.any() and floor.high is not None else None,
-    )
-
-
-def _absolute(row: np.ndarray, baseline: np.ndarray, *, paired: bool) -> float:
-    """Mean |d|: of trial t against trial t, or of unlike trials."""
-    apart = np.abs(row[:, np.newaxis] - baseline)
-    return float(apart[np.eye(len(row), dtype=bool) == paired].mean())
-
-
-def _below(p_values: Sequence[float | None], alpha: float, *, corrected: bool = False) -> np.ndarray:
-    """Return which p lie below alpha, corrected (Holm) or as they are; (rows,) bool."""
-    known = difference.holm(p_values) if corrected else p_values
-    return np.array([p is not None and p < alpha for p in known])
-
-
-def _covered(intervals: Sequence[Interval], truth: np.ndarray) -> float | None:
-    """Share of the intervals that hold the truth; None where one of them is not given."""
-    if any(interval.low is None for interval in intervals):
-        return None
-    return float(np.mean([each.low <= value <= each.high for each, value in zip(intervals, truth, strict=True)]))
-
-
-def measure_functions(
-    truth: Functions, trials: int, options: AnalysisOptions, *, simulations: int, rng: np.random.Generator
-) -> dict[str, Any]:
-    """Return how often the distance of functions is right over so many tables: a line of `FunctionRates`."""
-    return _line(truth.name, trials, [function_rates(truth, trials, options, rng=rng) for _ in range(simulations)])
-
-
-def function_rates(
-    truth: Functions, trials: int, options: AnalysisOptions, *, rng: np.random.Generator
-) -> FunctionRates:
-    """Return how often the distance of functions is right in one table that is drawn here.
-
-    A run is a point in DIMENSIONS dimensions; the squared distance of two seeds is 1.
-    """
-    apart = np.array([0.0, *truth.distances])
-    scale = np.sqrt(0.5 / DIMENSIONS)
-    runs = np.sqrt(1 - truth.shared) * rng.standard_normal((len(apart), trials, DIMENSIONS))
-    runs = scale * (runs + np.sqrt(truth.shared) * rng.standard_normal((trials, DIMENSIONS)))
-    # Each row goes its own way from the baseline.
-    for row, far in enumerate(apart[1:], 1):
-        runs[row, :, row] += np.sqrt(far)
-    points = runs.reshape(-1, DIMENSIONS)
-    products = points @ points.T
-    groups = [distance.Predictions(np.arange(trials), row * trials + np.arange(trials)) for row in range(len(apart))]
-    unit = distance.squared_distance_of_seeds(products, groups[0])
-    assert unit is not None
-    measured = [
-        distance.distance(
-            products, row, groups[0], unit=unit, alpha=options.alpha, resamples=options.resamples, rng=rng
-        )
-        for row in groups[1:]
-    ]
-    p_values = [each.test.p for each in measured]
-    shows = np.array(
-        [distances.shows(each, p, options) for each, p in zip(measured, difference.holm(p_values), strict=True)]
-    )
-    null = apart[1:] == 0
-    farther = distance.nearer(products, groups[2], groups[1], groups[0], unit=unit, alpha=options.alpha)
-    found = _below(p_values, options.alpha, corrected=True)
-    return FunctionRates(
-        covers=float(np.mean([each.low <= far <= each.high for each, far in zip(measured, apart[1:], strict=True)])),
-        nearer=float(farther.low <= apart[1] - apart[2] <= farther.high),
-        rejects=float(_below(p_values, options.alpha).mean()),
-        family=float((found & null).any()) if null.any() else None,
-        same=float((shows == distances.SAME_FUNCTION).mean()),
-        another=float((shows == distances.ANOTHER_FUNCTION).mean()),
-    )
-
-
-@contextlib.contextmanager
-def _frozen() -> Iterator[None]:
-    """Leave what is loaded out of garbage collections: statsmodels' Holm makes one at every call, of 0.1 s each."""
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
-
-
-def _line(scenario: str, trials: int, rates: Sequence[ErrorRates] | Sequence[FunctionRates]) -> dict[str, Any]:
-    tables = [asdict(each) for each in rates]
-    return {"scenario": scenario, "n": trials} | {name: share([table[name] for table in tables]) for name in tables[0]}
-
-
-def share(values: Sequence[float | None]) -> Share | None:
-    """Return the mean of shares and its Monte Carlo standard error, in percent; None when none is known.
-
-    The error is that of the mean over tables, because the rows of one table have their baseline in common.
-    """
-    known = np.array([value for value in values if value is not None])
-    if not len(known):
-        return None
-    error = known.std(ddof=1) / np.sqrt(len(known)) if len(known) > 1 else 0.0
-    return 100 * float(known.mean()), 100 * float(error)
+# Headings, each with the rate of a table that its column gives the share of.
+Shares = Mapping[str, Callable[[Rates], float | None]]
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -314,12 +51,6 @@ def main(words: Sequence[str] | None = None) -> None:
         print(render.markdown(table))
 
 
-TRUTH: list[Column[dict[str, Any]]] = [
-    Column("Truth", lambda line: line["scenario"], wide=True),
-    Column("n", lambda line: line["n"]),
-]
-
-
 def error_tables(options: AnalysisOptions, trials: Sequence[int], rows: int, simulations: int) -> list[Table]:
     """Return what all scenarios give: a table of the intervals, and one of the tests, the verdict and the star."""
     lines = [
@@ -339,46 +70,40 @@ def error_tables(options: AnalysisOptions, trials: Sequence[int], rows: int, sim
         f" n trials, standard deviation {SPREAD:g} points. Percent ± Monte Carlo standard error; a 0.0 may be"
         f" as much as {min(100, 300 / simulations):.2g} %."
     )
+    intervals: Shares[ErrorRates] = {
+        "Paired t" if options.pairing == "paired" else "Welch (unpaired)": lambda one: one.covers,
+        "BCa bootstrap": lambda one: one.bootstrap,
+        "Welch": lambda one: one.welch,
+    }
+    tests: Shares[ErrorRates] = {
+        f"p < {alpha}": lambda one: one.rejects,
+        "Holm, any": lambda one: one.family,
+        "Dunnett": lambda one: one.many,
+        "Same": lambda one: one.same,
+        "Undecided": lambda one: one.undecided,
+        "Wrong": lambda one: one.wrong,
+        "Star": lambda one: one.starred,
+    }
     return [
-        build(
-            name="calibration-intervals",
-            title=f"How often {percent(options.alpha)} intervals hold the true difference",
-            columns=[
-                *TRUTH,
-                Column(
-                    "Paired t" if options.pairing == "paired" else "Welch (unpaired)",
-                    operator.itemgetter("covers"),
-                    shown,
-                ),
-                Column("BCa bootstrap", operator.itemgetter("bootstrap"), shown),
-                Column("Welch", operator.itemgetter("welch"), shown),
-            ],
-            lines=lines,
-            notes=[origin],
+        _table(
+            "calibration-intervals",
+            f"How often {percent(options.alpha)} intervals hold the true difference",
+            lines,
+            intervals,
+            origin,
         ),
-        build(
-            name="calibration-tests",
-            title=f"How often tests at level {alpha}, the verdict and the star say so",
-            columns=[
-                *TRUTH,
-                Column(f"p < {alpha}", operator.itemgetter("rejects"), shown),
-                Column("Holm, any", operator.itemgetter("family"), shown),
-                Column("Dunnett", operator.itemgetter("many"), shown),
-                Column("Same", operator.itemgetter("same"), shown),
-                Column("Undecided", operator.itemgetter("undecided"), shown),
-                Column("Wrong", operator.itemgetter("wrong"), shown),
-                Column("Star", operator.itemgetter("starred"), shown),
-            ],
-            lines=lines,
-            notes=[
-                f"p < {alpha}: rows, permutation test, uncorrected (t where so few trials have no p"
-                " below it). Holm, any: tables in which the corrected"
-                " test finds a difference in a row that has none; Dunnett: the same of Dunnett's test."
-                " Same, undecided: rows with that verdict (same: two"
-                f" one-sided tests, margin ±{options.margin:g}). Wrong: rows called different that do not differ, or"
-                " the same that differ by the margin or more. Star: rows beyond the noise floor, of those that do not"
-                f" differ; meant to be {100 * options.alpha / 2:g} %.",
-            ],
+        _table(
+            "calibration-tests",
+            f"How often tests at level {alpha}, the verdict and the star say so",
+            lines,
+            tests,
+            f"p < {alpha}: rows, permutation test, uncorrected (t where so few trials have no p"
+            " below it). Holm, any: tables in which the corrected"
+            " test finds a difference in a row that has none; Dunnett: the same of Dunnett's test."
+            " Same, undecided: rows with that verdict (same: two"
+            f" one-sided tests, margin ±{options.margin:g}). Wrong: rows called different that do not differ, or"
+            " the same that differ by the margin or more. Star: rows beyond the noise floor, of those that do not"
+            f" differ; meant to be {100 * options.alpha / 2:g} %.",
         ),
     ]
 
@@ -397,31 +122,43 @@ def function_table(options: AnalysisOptions, trials: Sequence[int], rows: int, s
         for count in trials
         if count > 2
     ]
-    return build(
-        name="calibration-functions",
-        title="How often the distance of functions says so",
-        columns=[
-            *TRUTH,
-            Column(f"{percent(options.alpha)} interval", operator.itemgetter("covers"), shown),
-            Column("Nearer", operator.itemgetter("nearer"), shown),
-            Column(f"p < {options.alpha:g}", operator.itemgetter("rejects"), shown),
-            Column("Holm, any", operator.itemgetter("family"), shown),
-            Column("Same", operator.itemgetter("same"), shown),
-            Column("Another", operator.itemgetter("another"), shown),
-        ],
-        lines=lines,
-        notes=[
-            f"{simulations} simulated tables a line. Interval: jackknife intervals that hold the true distance. Nearer:"
-            " intervals of the difference of two rows' distances that hold it. p, Holm: as above, by the permutation"
-            " test over runs without a common trial. Same, another: rows called the same function (interval below"
-            f" {options.distance:g}), or another one (p Holm below {options.alpha:g})."
-        ],
+    shares: Shares[FunctionRates] = {
+        f"{percent(options.alpha)} interval": lambda one: one.covers,
+        "Nearer": lambda one: one.nearer,
+        f"p < {options.alpha:g}": lambda one: one.rejects,
+        "Holm, any": lambda one: one.family,
+        "Same": lambda one: one.same,
+        "Another": lambda one: one.another,
+    }
+    return _table(
+        "calibration-functions",
+        "How often the distance of functions says so",
+        lines,
+        shares,
+        f"{simulations} simulated tables a line. Interval: jackknife intervals that hold the true distance. Nearer:"
+        " intervals of the difference of two rows' distances that hold it. p, Holm: as above, by the permutation"
+        " test over runs without a common trial. Same, another: rows called the same function (interval below"
+        f" {options.distance:g}), or another one (p Holm below {options.alpha:g}).",
     )
+
+
+def _table(name: str, title: str, lines: Sequence[Simulated[Rates]], shares: Shares[Rates], note: str) -> Table:
+    columns: list[Column[Simulated[Rates]]] = [
+        Column("Truth", lambda line: line.truth, wide=True),
+        Column("n", lambda line: line.trials),
+    ]
+    for heading, rate in shares.items():
+        columns.append(_column(heading, rate))
+    return build(name, title, columns, lines, notes=[note])
+
+
+def _column(heading: str, rate: Callable[[Rates], float | None]) -> Column[Simulated[Rates]]:
+    return Column(heading, lambda line: line.share(rate), shown)
 
 
 def shown(value: Share | None) -> str:
     """Write a share with its error; None is n/a."""
-    return MISSING if value is None else f"{tenth(value[0])} ± {tenth(value[1])}"
+    return MISSING if value is None else f"{tenth(value.percent)} ± {tenth(value.error)}"
 
 
 if __name__ == "__main__":

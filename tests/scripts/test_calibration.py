@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scripts.benchmarks import calibration
-from scripts.benchmarks.calibration import Scenario
+from scripts.benchmarks import calibration, simulated_tables
+from scripts.benchmarks.simulated_tables import ErrorRates, Scenario, Simulated
 
 from hybridsep.report import settings
 from hybridsep.statistics import difference
@@ -21,9 +21,9 @@ ALONE = Scenario("one row at the margin", (OPTIONS.margin,), correlation=0.95)
 SIMULATIONS = 120
 
 
-def measured(scenario: Scenario, *, simulations: int = SIMULATIONS) -> dict[str, tuple[float, float]]:
+def measured(scenario: Scenario, *, simulations: int = SIMULATIONS) -> Simulated[ErrorRates]:
     rng = np.random.default_rng(1)
-    return calibration.measure(scenario, 10, OPTIONS, simulations=simulations, rng=rng)
+    return simulated_tables.measure(scenario, 10, OPTIONS, simulations=simulations, rng=rng)
 
 
 def test_the_short_form_repeats(capsys):
@@ -45,29 +45,29 @@ def test_wrong_input_is_named(words, capsys):
 
 def test_methods_hold_their_level():
     still, margin = measured(STILL), measured(MARGIN)
-    share, error = measured(ALONE, simulations=4 * SIMULATIONS)["same"]
+    share, error = measured(ALONE, simulations=4 * SIMULATIONS).share(lambda one: one.same)
     assert share == pytest.approx(5, abs=3 * error)
-    for name in ("covers", "welch"):
-        share, error = still[name]
-        assert share == pytest.approx(95, abs=3 * error), name
-    assert 90 < still["bootstrap"][0] < 97
+    for covers in (still.share(lambda one: one.covers), still.share(lambda one: one.welch)):
+        assert covers.percent == pytest.approx(95, abs=3 * covers.error)
+    assert 90 < still.share(lambda one: one.bootstrap).percent < 97
     # The tests reject no more often than they may: 5 %, and 2.5 % for the upper end of the noise floor's range.
     for share, most in (
-        (still["rejects"], 5),
-        (still["family"], 5),
-        (still["wrong"], 5),
-        (still["starred"], 2.5),
-        (margin["same"], 5),
-        (margin["wrong"], 5),
+        (still.share(lambda one: one.rejects), 5),
+        (still.share(lambda one: one.family), 5),
+        (still.share(lambda one: one.wrong), 5),
+        (still.share(lambda one: one.starred), 2.5),
+        (margin.share(lambda one: one.same), 5),
+        (margin.share(lambda one: one.wrong), 5),
     ):
-        assert share[0] <= most + 3 * max(share[1], 0.5)
+        assert share.percent <= most + 3 * max(share.error, 0.5)
 
 
 def test_a_difference_is_found_and_equality_is_shown():
-    found = measured(Scenario("0.5", (0.5,) * 3, correlation=0.9), simulations=10)
-    assert found["rejects"] == (100, 0) and found["wrong"] == (0, 0)
-    assert found["family"] is None and found["starred"] is None
-    assert measured(Scenario("0", (0.0,) * 3, correlation=0.95), simulations=10)["same"][0] > 90
+    apart = measured(Scenario("0.5", (0.5,) * 3, correlation=0.9), simulations=10)
+    assert apart.share(lambda one: one.rejects) == (100, 0) and apart.share(lambda one: one.wrong) == (0, 0)
+    assert apart.share(lambda one: one.family) is None and apart.share(lambda one: one.starred) is None
+    equal = measured(Scenario("0", (0.0,) * 3, correlation=0.95), simulations=10)
+    assert equal.share(lambda one: one.same).percent > 90
 
 
 def half_as_wide(samples, alpha):
@@ -84,27 +84,30 @@ UNBROKEN = {name: getattr(difference, name) for name in ("mean_interval", "equiv
 
 
 @pytest.mark.parametrize(
-    ("method", "broken", "scenario", "simulations", "name", "level"),
+    ("method", "broken", "scenario", "simulations", "rate", "level"),
     [
-        ("mean_interval", half_as_wide, STILL, 60, "covers", 95),
-        ("holm", lambda p_values: list(p_values), MANY, 60, "family", 5),
-        ("equivalence", wider_margin, ALONE, 4 * SIMULATIONS, "same", 5),
+        ("mean_interval", half_as_wide, STILL, 60, lambda one: one.covers, 95),
+        ("holm", lambda p_values: list(p_values), MANY, 60, lambda one: one.family, 5),
+        ("equivalence", wider_margin, ALONE, 4 * SIMULATIONS, lambda one: one.same, 5),
     ],
 )
-def test_a_broken_method_is_caught(monkeypatch, method, broken, scenario, simulations, name, level):
+def test_a_broken_method_is_caught(monkeypatch, method, broken, scenario, simulations, rate, level):
     monkeypatch.setattr(difference, method, broken)
-    share, error = measured(scenario, simulations=simulations)[name]
+    share, error = measured(scenario, simulations=simulations).share(rate)
     assert abs(share - level) > 3 * error
 
 
 def test_shares_by_hand():
-    assert calibration.share([0.0, 1.0]) == (50.0, pytest.approx(50.0))
-    assert calibration.share([None, 0.2, 0.2]) == (20.0, pytest.approx(0.0)) and calibration.share([None]) is None
+    def share(*values):
+        return Simulated("by hand", 5, values).share(lambda value: value)
+
+    assert share(0.0, 1.0) == (50.0, pytest.approx(50.0))
+    assert share(None, 0.2, 0.2) == (20.0, pytest.approx(0.0)) and share(None) is None
 
 
 def test_pairs_correlate_as_the_scenario_says():
     scenario = Scenario("pairs", (0.0,) * 20, correlation=0.8)
-    baseline, rows, images = calibration.draw(scenario, 200, np.random.default_rng(2))
+    baseline, rows, images = simulated_tables.draw(scenario, 200, np.random.default_rng(2))
     baseline, rows = baseline + images, rows + images
     assert np.mean([np.corrcoef(row, baseline)[0, 1] for row in rows]) == pytest.approx(0.8, abs=0.05)
     assert np.mean((rows - baseline).std(axis=1, ddof=1)) == pytest.approx(0.4 * np.sqrt(0.4), rel=0.06)
@@ -112,8 +115,8 @@ def test_pairs_correlate_as_the_scenario_says():
 
 def test_the_document_has_every_truth():
     text = (ROOT / "docs/calibration.md").read_text()
-    for scenario in calibration.scenarios(OPTIONS.margin, 5):
+    for scenario in simulated_tables.scenarios(OPTIONS.margin, 5):
         for trials in (5, 10):
             assert text.count(f"| {scenario.name} | {trials} |") == 2, scenario.name
-    for truth in calibration.functions(OPTIONS.distance, 5):
+    for truth in simulated_tables.functions(OPTIONS.distance, 5):
         assert f"| {truth.name} | 10 |" in text, truth.name
