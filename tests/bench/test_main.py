@@ -18,6 +18,13 @@ from hybridsep.bench.__main__ import COMMANDS, main
         (["throughput.rounds=many"], "throughput.rounds=many is not allowed: a whole number from 1 to 1000000"),
         (["label=../x"], "label=../x is not allowed"),
         (["throughput.images=100"], "throughput.images=100 is not allowed: a whole number from 128"),
+        (
+            ["cores", "size=tiny"],
+            "size is not a key of cores: allowed are results, label, device, threads, models, batch,",
+        ),
+        (["cores", "throughput.rounds=3"], "throughput.rounds is not a key of cores"),
+        (["cores", "batch=5000", "cores.sizes=[huge]"], "huge"),
+        (["floor", "floor.rounds=3"], "floor: a developers' benchmark now: make bench-roofline"),
         (["size=huge"], "huge"),
         (["models=[separable,nope]"], "nope"),
         (["device=cuda:99"], "cuda:99"),

@@ -123,6 +123,7 @@ def test_what_cannot_be_meant_is_refused(words, tmp_path):
         (["++model=hybrid"], "type model=hybrid, without ++"),
         (["experiment=figure5_quick"], "is now called experiment=figure5 scale=quick"),
         (["experiment=figure6_small"], "is now called experiment=figure6 scale=small"),
+        (["experiment=nonsense_quick"], "experiment=nonsense_quick is not there"),
         (["quick"], "did you mean experiment=quick?"),
         (["size=null"], "size=null is not allowed: one of paper, quicknet, small, tiny"),
         (["schedule.lr=1"], "did you mean schedule.learning_rate?"),

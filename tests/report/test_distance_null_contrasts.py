@@ -123,5 +123,3 @@ def test_commands(capsys):
     assert "by chance alone" in capsys.readouterr().out
     assert main(["compare", "hybrid", "hybrid_matched", "resnext", f"study={STUDY}", f"results={RESULTS}"]) == 2
     assert "two rows, or four" in capsys.readouterr().err
-    assert main(["calibrate", "calibrate.rows=2"]) == 2
-    assert "make bench-calibration" in capsys.readouterr().err

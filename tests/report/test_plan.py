@@ -102,7 +102,7 @@ def test_what_cannot_be_planned_is_one_line(tmp_path, capsys):
         (["plan", "--check"], "plan and --check are two commands; give one of them"),
         (["status", "plan"], "status and plan are two commands; give one of them"),
         (["plan", "--watch"], "--watch belongs to status"),
-        (["plan", "report.pairing=unpaired"], "plan is for paired trials"),
+        (["plan", "report.pairing=unpaired"], "report.pairing is not a key of plan: allowed are results, study, "),
         (["plan", "study=no"], "no study 'no'"),
     ):
         assert command.main([*words, f"results={tmp_path}"]) == 2

@@ -53,8 +53,11 @@ class BenchSettings:
 
 def load(words: list[str]) -> BenchSettings:
     """Return conf/bench.yaml with `key=value` words laid over it. Raises ConfigError naming key and allowed values."""
-    settings = overrides.load(BenchSettings, config_dir() / "bench.yaml", words)
+    return overrides.load(BenchSettings, config_dir() / "bench.yaml", words)
+
+
+def check_throughput(settings: BenchSettings) -> None:
+    """Raise ConfigError when the images do not fill a batch."""
     batch = settings.batch
     if (images := settings.throughput.images) < batch:
         raise refuse("throughput.images", images, f"a whole number from {batch} to 1000000 with batch={batch}")
-    return settings

@@ -5,9 +5,10 @@ The keys of a program stand in a YAML file with what each means, and in a datacl
 
 import argparse
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Generic, NoReturn, TypeVar
 
 from hybridsep.config.keys import hint
@@ -20,7 +21,7 @@ Settings = TypeVar("Settings")
 class Command:
     """One command of a program.
 
-    `keys`: the keys and groups of the YAML file that it reads; empty: all. `rows`: how many arguments beside
+    `keys`: the keys and groups of the YAML file that it reads, and takes; empty: all. `rows`: how many arguments beside
     `key=value` it takes, such as the rows of `compare`; `usage`: those as they are typed, and `takes` in prose.
     `flags`: what each flag means. `argument`: how the command is typed where that is not its name.
     """
@@ -61,29 +62,34 @@ def parse(
     load: Callable[[list[str]], Settings],
     path: Path,
     epilog: str,
+    former: Mapping[str, str] = MappingProxyType({}),
 ) -> Arguments[Settings] | None:
     """Return what was typed; None when it was `--help`, which is then printed. The first command is the default.
 
-    The command may stand anywhere. `load` makes the settings of `key=value` overrides, whose keys stand in the YAML
-    file at `path`. Raises ConfigError, one line that names the argument and what is allowed.
+    The command may stand anywhere; of a command that takes rows, rows may be called like commands. `load` makes the
+    settings of `key=value` overrides, whose keys stand in the YAML file at `path`. `former`: commands that there were,
+    and what to type instead. Raises ConfigError, one line that names the argument and what is allowed.
     """
     by_argument = {command.argument: command for command in commands}
-    chosen = [argument for argument in arguments if argument in by_argument]
-    if len(chosen) > 1:
-        raise ConfigError(f"{' and '.join(chosen)} are two commands; give one of them")
-    command = by_argument[chosen[0]] if chosen else commands[0]
-    at = list(arguments).index(chosen[0]) if chosen else -1
-    others = [*arguments[:at], *arguments[at + 1 :]] if chosen else list(arguments)
+    first = next((argument for argument in arguments if "=" not in argument and argument[:1] != "-"), "")
+    if first in former:
+        raise ConfigError(f"{first}: {former[first]}")
+    at = next((place for place, argument in enumerate(arguments) if argument in by_argument), None)
+    command = commands[0] if at is None else by_argument[arguments[at]]
+    others = list(arguments) if at is None else [*arguments[:at], *arguments[at + 1 :]]
+    for other in others:
+        if other in by_argument and (not command.rows or other.startswith("-")):
+            raise ConfigError(f"{command.argument} and {other} are two commands; give one of them")
     parser, parsers = _parsers(program, commands, path, epilog)
     if not {"-h", "--help"}.isdisjoint(others):
-        print((parsers[command.name] if chosen or len(commands) == 1 else parser).format_help(), end="")
+        print((parser if at is None and len(commands) > 1 else parsers[command.name]).format_help(), end="")
         return None
     for flag in {flag for one in commands for flag in one.flags} - set(command.flags):
         if flag in others:
             owners = [one.name for one in commands if flag in one.flags]
             raise ConfigError(f"{flag} belongs to {' and '.join(owners)}: python -m {program} {owners[0]} {flag}")
     parsed = parsers[command.name].parse_intermixed_args(others)
-    rows = _rows(command, parsed.others, list(arguments[at + 1 :]))
+    rows = _rows(command, parsed.others, [] if at is None else arguments[at + 1 :])
     if command.rows and len(rows) not in command.rows:
         example = f"python -m {program} {command.argument} {command.usage}"
         raise ConfigError(f"{command.name} takes {command.takes}: {example}")
@@ -93,7 +99,16 @@ def parse(
         there = ", ".join([*names, *sorted({flag for one in commands for flag in one.flags} | {"--help"})])
         raise ConfigError(f"{stray!r} is not key=value: {hint(stray, names, f'other arguments are {there}')}")
     flags = tuple(flag for flag in command.flags if getattr(parsed, flag.strip("-")))
-    return Arguments(command.name, load(overrides), rows, flags)
+    settings = load(overrides)
+    for key in (override.partition("=")[0] for override in overrides):
+        if not _takes(command.keys, key):
+            raise ConfigError(f"{key} is not a key of {command.argument}: allowed are {', '.join(command.keys)}")
+    return Arguments(command.name, settings, rows, flags)
+
+
+def _takes(keys: Sequence[str], key: str) -> bool:
+    """Return whether a key is among `keys` and groups; empty: every key is."""
+    return not keys or key in keys or key.partition(".")[0] in keys
 
 
 def _rows(command: Command, arguments: Sequence[str], after: Sequence[str]) -> tuple[str, ...]:
@@ -137,7 +152,7 @@ def describe(path: Path, keys: Sequence[str] = ()) -> str:
             continue
         indent, name, _, value, comment = entry.groups()
         group = group if indent else name
-        if value and (not keys or group in keys):
-            key = f"{group}.{name}" if indent else name
+        key = f"{group}.{name}" if indent else name
+        if value and _takes(keys, key):
             lines.append(f"  {key + '=' + value.replace(', ', ','):<40}{(comment or '').strip()}".rstrip())
     return "\n".join(lines)

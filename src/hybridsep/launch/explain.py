@@ -79,7 +79,8 @@ def _of_hydra(text: str) -> str:
 def _no_such_choice(missing: str, options: list[str]) -> str:
     group = next((group for group in groups() if missing.startswith(f"{group}/")), missing.rpartition("/")[0])
     name = missing.removeprefix(f"{group}/")
-    if group == "experiment" and (former := re.fullmatch(r"(\w+?)s?_(quick|small)", name)):
+    former = re.fullmatch(r"(\w+)_(quick|small)", name) if group == "experiment" else None
+    if former and former[1] in options:
         return f"experiment={name} is now called experiment={former[1]} scale={former[2]}"
     variants = sorted((config_dir() / group).glob("variant/*.yaml"))
     there = [*options, *(f"variant/{path.stem}" for path in variants)]

@@ -2,8 +2,9 @@
 out.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from typing import Literal
 
 import numpy as np
@@ -113,8 +114,13 @@ class Comparison:
     floors: dict[str, NoiseFloor]
     predicted: power.IndependentErrors | None
     seed_disagreement: agreement.Disagreement
-    distances: Distances | None
     trials: list[TrialResult]
+    measure_distances: Callable[[], Distances | None] = field(repr=False)
+
+    @cached_property
+    def distances(self) -> Distances | None:
+        """The distances of functions: measured when asked for, because that reads every prediction."""
+        return self.measure_distances()
 
     @property
     def too_few(self) -> bool:
@@ -147,8 +153,8 @@ def compare(runset: RunSet, options: AnalysisOptions) -> Comparison:
         seed_disagreement=agreement.mean_disagreement(
             [run.predicted for run in baseline if len(run.predicted) and not runset.own_images]
         ),
-        distances=distances.measure(runset, options),
         trials=[trial for row in runset.rows for trial in trials[row]],
+        measure_distances=partial(distances.measure, runset, options),
     )
 
 

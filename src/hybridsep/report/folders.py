@@ -51,11 +51,12 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A folder, or a whole study when `folder` is None, and why the report cannot use it."""
+    """A folder, or a whole study or `row` of it when `folder` is None, and why the report cannot use it."""
 
     study: str
     folder: Path | None
     message: str
+    row: str = ""
 
 
 def studies(results: Path, *, speed: bool = False) -> list[str]:

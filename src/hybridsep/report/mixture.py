@@ -54,7 +54,7 @@ def fitting(
         what = _differences(*left[0][1:])
         same = "report.subset and report.images choose for all" if what.startswith("evaluation.") else ""
         message = f"{study}: {who} left out of table {table}: {what}; {same or 'study=NAME keeps it apart'}"
-        problems.append(Problem(study, None, message))
+        problems.append(Problem(study, None, message, row))
     return kept, problems
 
 

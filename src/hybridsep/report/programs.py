@@ -140,8 +140,6 @@ def _curves(arguments: ReportArguments) -> int:
 
 def _plan(arguments: ReportArguments) -> int:
     settings, results, screen, empty = arguments.settings, Path(arguments.settings.results), terminal.console(), 0
-    if settings.report.pairing != "paired":
-        raise ConfigError("plan is for paired trials; leave report.pairing=unpaired out")
     for name in folders.choose(results, settings.study):
         runs, problems = folders.read(results, [name])
         runsets, refused = runset.split(name, runs, paper(), settings.report)
@@ -168,7 +166,7 @@ def _compare(arguments: ReportArguments) -> int:
         runsets, refused = runset.split(name, runs, paper(), settings.report)
         together = contrasts.joined(runsets, rows)
         if together is None:
-            apart += [one.message for one in refused if not set(rows).isdisjoint(one.message.split())]
+            apart += [one.message for one in refused if one.row in rows]
             continue
         compared = True
         _left_out(problem.message for problem in problems)
