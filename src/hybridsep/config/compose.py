@@ -36,6 +36,12 @@ def config_dir() -> Path:
     raise ConfigError(f"no conf/ folder beside {package}: reinstall hybridsep")
 
 
+def groups() -> list[str]:
+    """Return the groups of which a configuration chooses one file each."""
+    others = ("hydra", "report")
+    return sorted(path.name for path in config_dir().iterdir() if path.is_dir() and path.name not in others)
+
+
 def register() -> None:
     """Give Hydra the schema and the resolvers of conf/."""
     from hydra.core.config_store import ConfigStore
@@ -99,7 +105,7 @@ def resolve(composed: DictConfig, overrides: Iterable[str] = ()) -> Config:
         raise ConfigError(f"{error.full_key}: {str(error).splitlines()[0]}") from None
     _check_source(tree)
     _expand_source(tree["data"]["source"])
-    config = validate(Config, tree)
+    config = validate(Config, tree, further=groups())
     _check_together(config, tree)
     return dataclasses.replace(config, overrides=overrides)
 

@@ -18,6 +18,14 @@ def keys(schema: type, prefix: str = "") -> Iterator[str]:
             yield f"{prefix}{name}"
 
 
+def names(schema: type, prefix: str = "") -> Iterator[str]:
+    """Yield the dotted names that may be typed: the groups, each before its keys, and the keys."""
+    for name, kind in fields(schema).items():
+        yield f"{prefix}{name}"
+        if is_group(kind):
+            yield from names(kind, f"{prefix}{name}.")
+
+
 def is_group(kind: Any) -> TypeGuard[type]:
     """Return whether a type is a group of keys."""
     return isinstance(kind, type) and dataclasses.is_dataclass(kind)
@@ -46,21 +54,24 @@ def kind_of(schema: type, path: Collection[str | int]) -> Any:
 
 
 def meant(key: str, known: Collection[str]) -> list[str]:
-    """Return the known keys that come nearest to `key`, at most three; empty when none is near.
+    """Return the known keys and groups that come nearest to `key`, at most three; empty when none is near.
 
     Keys are compared by the words of their last part, as people shorten them: `schedule.lr` and `rate` mean
-    `schedule.learning_rate`, `batchsize` means `schedule.batch_size`. One in the same group comes first.
+    `schedule.learning_rate`, `batchsize` means `schedule.batch_size`. A key in the group that was typed counts more,
+    and of two that are as near, the one in a group that is spelt like it.
     """
     group, _, leaf = key.rpartition(".")
 
-    def likeness(candidate: str) -> tuple[float, bool]:
+    def likeness(candidate: str) -> tuple[float, float]:
         other_group, _, other = candidate.rpartition(".")
-        return _likeness(leaf, other), group == other_group
+        likeness, of_group = _likeness(leaf, other), _likeness(group, other_group)
+        return likeness + 0.2 * (bool(group) and of_group == 1 and likeness >= 0.6), of_group
 
+    known = list(dict.fromkeys(known))
     scored = {candidate: likeness(candidate) for candidate in known}
-    best = max(scored.values(), default=(0.0, False))
+    best = max(scored.values(), default=(0.0, 0.0))
     if best[0] < 0.6:
-        return difflib.get_close_matches(key, list(known), n=3, cutoff=0.75)
+        return difflib.get_close_matches(key, known, n=3, cutoff=0.75)
     return [candidate for candidate, score in scored.items() if score == best][:3]
 
 
@@ -69,6 +80,8 @@ def _likeness(typed: str, known: str) -> float:
     words, others = re.split(r"[_\-.]+", typed.lower()), re.split(r"[_\-.]+", known.lower())
     if "".join(words) == "".join(others):
         return 1.0
+    if sorted(typed.lower()) == sorted(known.lower()):  # letters that changed places, the usual slip: `modle`
+        return 0.97
     if len(others) > 1 and "".join(words) == "".join(word[:1] for word in others):
         return 0.95
     if set(words) < set(others) or set(words) > set(others):

@@ -2,10 +2,10 @@
 
 import functools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
-from hybridsep.config.keys import fields, hint, is_group, keys, kind_of
+from hybridsep.config.keys import fields, hint, is_group, kind_of, names
 from hybridsep.config.ranges import allowed, bare, is_union
 from hybridsep.errors import ConfigError
 
@@ -17,12 +17,19 @@ Schema = TypeVar("Schema")
 
 
 def validate(
-    schema: type[Schema], tree: Mapping[str, Any], prefix: str = "", *, exact: bool = False, otherwise: str = ""
+    schema: type[Schema],
+    tree: Mapping[str, Any],
+    prefix: str = "",
+    *,
+    exact: bool = False,
+    otherwise: str = "",
+    further: Collection[str] = (),
 ) -> Schema:
     """Return the dataclass `schema` made of nested dictionaries, every value checked.
 
     `exact`: text is no number, and `1` is not true. `otherwise`: what is said of a key that comes near no other.
-    Raises ConfigError, one line that names every wrong key below `prefix` and what is allowed there.
+    `further`: names that can be typed too, and may have been meant. Raises ConfigError, one line that names every wrong
+    key below `prefix` and what is allowed there.
     """
     from pydantic import ValidationError  # takes 0.2 s, which `--help` need not wait for
 
@@ -32,7 +39,7 @@ def validate(
         return adapter.validate_json(json.dumps(tree), strict=True) if exact else adapter.validate_python(tree)
     except ValidationError as error:
         details = error.errors(include_url=False, include_context=False)
-        wrong = (_explain(schema, detail, prefix, otherwise) for detail in details)
+        wrong = (_explain(schema, detail, prefix, otherwise, further) for detail in details)
         raise ConfigError("; ".join(dict.fromkeys(wrong))) from None
 
 
@@ -67,7 +74,7 @@ def _forbid_unknown_keys(schema: type) -> None:
                 _forbid_unknown_keys(inner)
 
 
-def _explain(schema: type, detail: "ErrorDetails", prefix: str, otherwise: str) -> str:
+def _explain(schema: type, detail: "ErrorDetails", prefix: str, otherwise: str, further: Collection[str]) -> str:
     path = detail["loc"]
     for end in range(1, len(path)):
         if is_union(bare(kind_of(schema, path[:end]))[0]):
@@ -75,11 +82,10 @@ def _explain(schema: type, detail: "ErrorDetails", prefix: str, otherwise: str) 
             break
     key = prefix + _dotted(path)
     if detail["type"] in ("unexpected_keyword_argument", "invalid_key"):
-        known, name = list(keys(schema)), _dotted(path)
-        known += [entry for entry in fields(schema) if "." not in name and entry not in known]  # groups too
+        known, name = [*names(schema), *further], _dotted(path)
         group, (base, _, _) = name.rpartition(".")[0], bare(kind_of(schema, path[:-1]))
         there = [f"{group}.{entry}" for entry in fields(base)] if group and is_group(base) else []
-        known += [entry for entry in there if entry not in known]
+        known += there
         otherwise = otherwise or ("allowed are " + ", ".join(there) if there else "--help shows all keys")
         return f"{key} is not a key: {hint(name, known, otherwise)}"
     if detail["type"] in ("missing", "missing_argument", "missing_keyword_only_argument"):

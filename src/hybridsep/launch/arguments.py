@@ -15,8 +15,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, RangeSweep
 from hydra.errors import HydraException
 
-from hybridsep.config import Config, config_dir
-from hybridsep.config.keys import hint, keys, kind_of
+from hybridsep.config import Config, config_dir, groups
+from hybridsep.config.keys import hint, kind_of, names
 from hybridsep.config.ranges import allowed, bare, expand_home
 from hybridsep.config.validation import refuse
 from hybridsep.errors import ConfigError
@@ -46,19 +46,13 @@ def prepare(arguments: list[str]) -> list[str]:
     return [*_flags(parsed), *overrides]
 
 
-def groups() -> list[str]:
-    """Return the groups of which a configuration chooses one file each."""
-    others = ("hydra", "report")
-    return sorted(path.name for path in config_dir().iterdir() if path.is_dir() and path.name not in others)
-
-
 def _parse(arguments: list[str]) -> argparse.Namespace:
     parser = get_args_parser()
 
     def refuse_arguments(message: str) -> None:
-        known = {*groups(), *keys(Config)}
-        names = [(argument, argument.lstrip("-").partition("=")[0]) for argument in arguments if argument[:1] == "-"]
-        flag = next((f"{argument}: type {name}=..., without -" for argument, name in names if name in known), "")
+        known = {*groups(), *names(Config)}
+        typed = [(argument, argument.lstrip("-").partition("=")[0]) for argument in arguments if argument[:1] == "-"]
+        flag = next((f"{argument}: type {name}=..., without -" for argument, name in typed if name in known), "")
         raise ConfigError(flag or f"{message}; {_HELP}")
 
     parser.error = refuse_arguments  # type: ignore[method-assign, assignment]
@@ -144,7 +138,7 @@ def _meant_by(argument: str) -> str:
     for group in (*_OPTIONAL, "model"):
         if re.fullmatch(r"[\w/]+", argument) and (config_dir() / group / f"{argument}.yaml").is_file():
             return f"did you mean {group}={argument}?"
-    return hint(argument, list(keys(Config)), "").replace("?", "=...?")
+    return hint(argument, [*groups(), *names(Config)], "").replace("?", "=...?")
 
 
 def _quote(text: str) -> str:

@@ -9,11 +9,10 @@ from hydra.errors import HydraException, MissingConfigException
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from hybridsep.config import Config, config_dir
+from hybridsep.config import Config, config_dir, groups
 from hybridsep.config.keys import kind_of, meant
 from hybridsep.config.ranges import allowed, bare
 from hybridsep.errors import UserError
-from hybridsep.launch.arguments import groups
 
 # Hydra logs its errors too, and Python prints what no handler takes: they are said once, here.
 logging.getLogger("hydra").addHandler(logging.NullHandler())

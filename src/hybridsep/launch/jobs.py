@@ -14,11 +14,10 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
-from hybridsep.config import Config, parse_trials, resolve
+from hybridsep.config import Config, groups, parse_trials, resolve
 from hybridsep.config.identity import science
 from hybridsep.config.trials import ranges
 from hybridsep.errors import TRACEBACK, ConfigError, RecordError, UserError
-from hybridsep.launch.arguments import groups
 from hybridsep.runs import records
 
 
