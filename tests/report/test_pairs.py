@@ -1,11 +1,17 @@
 """Rows against networks of another form with as many parameters (docs/declared.md), and what was begun when."""
 
 import csv
+from pathlib import Path
 
 import made_runs
 import pytest
 
+from hybridsep.report import contrasts, pairs, settings
 from hybridsep.report.__main__ import main
+from hybridsep.statistics.contrast import Contrast
+from hybridsep.statistics.difference import Equivalence, Interval, PermutationTest
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def made(tmp_path, trials: int, widened: float = 7.0) -> tuple[list[dict[str, str]], str]:
@@ -38,10 +44,29 @@ def test_a_row_is_held_against_the_widened_baseline(tmp_path):
     assert "Separable 68k: trials 0..5 were begun before, and do not confirm." in page
 
 
+@pytest.mark.parametrize(
+    ("mean", "p", "p_apart", "said"),
+    [
+        (-0.5, 0.049, 0.5, "better: its form counts"),
+        (0.5, 0.049, 0.01, "worse: its form counts"),
+        (0.5, 0.051, 0.01, "another function of the same quality"),
+        (0.5, 0.051, 0.06, "its gain in Figure 4 is one of parameters"),
+    ],
+)
+def test_a_pair_is_judged_in_the_words_of_its_declaration(mean, p, p_apart, said):
+    outcomes = settings.paper().tables["widened"].outcomes
+    contrast = Contrast(10, Interval(mean, None, None), PermutationTest(None, None, None, 0), Equivalence(None, None))
+    assert pairs._outcome(contrasts.Named("", (), contrast), p, p_apart, outcomes, 0.05) == said
+    declared = " ".join((ROOT / "docs/declared.md").read_text().split())
+    assert said.split(": ")[-1] in declared
+
+
 @pytest.mark.parametrize(("trials", "state"), [(3, "says nothing yet"), (9, "preliminary"), (10, "complete")])
 def test_what_may_be_said_depends_on_the_trials_that_were_declared(tmp_path, trials, state):
     lines, page = made(tmp_path, trials)
     assert lines[0]["state"] == state
+    says = {"complete": "worse: its form counts", "preliminary": "worse: its form counts (preliminary)"}
+    assert lines[0]["says"] == says.get(state, state)
     named = f"{state[0].upper()}{state[1:]}: {trials} of 10 trials (Hybrid less Separable 68k)."
     assert (named in page) == (trials < 10)
 

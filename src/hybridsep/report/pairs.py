@@ -10,7 +10,7 @@ from hybridsep.report.contrasts import Named
 from hybridsep.report.declared import begun_before
 from hybridsep.report.distances import Distances, bounds, plus_minus
 from hybridsep.report.runset import RunSet, Subset
-from hybridsep.report.settings import AnalysisOptions
+from hybridsep.report.settings import AnalysisOptions, PairOutcomes
 from hybridsep.report.table import (
     Column,
     Table,
@@ -34,7 +34,8 @@ NOTHING_YET, PRELIMINARY, COMPLETE = "says nothing yet", "preliminary", "complet
 class Pair:
     """Two rows: the first less the second by test error, how far they are apart as functions, and p over all pairs.
 
-    `of_first` and `of_second` hold each of them against the baseline; `declared` is the number of trials it takes.
+    `of_first` and `of_second` hold each of them against the baseline; `declared` is the number of trials it takes;
+    `outcome` is what the tests give in the words of the declaration.
     """
 
     error: Named
@@ -45,6 +46,7 @@ class Pair:
     equivalence_p_holm: float | None
     distance_p_holm: float | None
     declared: int
+    outcome: str
 
     @property
     def trials(self) -> int:
@@ -57,6 +59,13 @@ class Pair:
         if self.trials >= self.declared:
             return COMPLETE
         return PRELIMINARY if self.trials >= FEWEST_TRIALS else NOTHING_YET
+
+    @property
+    def says(self) -> str:
+        """What may be said of the pair now."""
+        if self.state == NOTHING_YET or not self.outcome:
+            return self.state
+        return self.outcome if self.state == COMPLETE else f"{self.outcome} ({self.state})"
 
 
 @dataclass(frozen=True)
@@ -90,11 +99,28 @@ def measure(runsets: Sequence[RunSet], table: RunSet, options: AnalysisOptions) 
     p_same = holm([one.contrast.equivalence.p for one in errors])
     p_apart = holm([one.test.p for one in apart])
     return [
-        Pair(error, function, of_first, of_second, *corrected, table.spec.trials)
+        Pair(
+            error,
+            function,
+            of_first,
+            of_second,
+            *corrected,
+            table.spec.trials,
+            _outcome(error, corrected[0], corrected[2], table.spec.outcomes, options.alpha),
+        )
         for error, function, (of_first, of_second), corrected in zip(
             errors, apart, gains, zip(p, p_same, p_apart, strict=True), strict=True
         )
     ]
+
+
+def _outcome(error: Named, p: float | None, p_apart: float | None, outcomes: PairOutcomes | None, alpha: float) -> str:
+    """Return what is said of a pair: its form counts where the error differs, else by the distance of functions."""
+    if outcomes is None:
+        return ""
+    if p is not None and p < alpha:
+        return f"{'better' if (error.contrast.interval.mean or 0.0) < 0 else 'worse'}: {outcomes.form}"
+    return outcomes.function if p_apart is not None and p_apart < alpha else outcomes.parameters
 
 
 def _gain(together: RunSet, functions: Distances, row: str, pair: Sequence[str]) -> Gain:
@@ -124,6 +150,7 @@ def table(runset: RunSet, pairs: Sequence[Pair], options: AnalysisOptions) -> Ta
         *(column.on(_of_first, prefix="first_") for column in _gain_columns("first")),
         *(column.on(_of_second, prefix="second_") for column in _gain_columns("second")),
         csv_only("state", lambda pair: pair.state),
+        Column("So", lambda pair: pair.says, csv="says", wide=True),
     ]
     return build(
         f"{runset.table}-pairs",

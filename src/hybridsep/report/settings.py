@@ -98,14 +98,23 @@ class RowSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PairOutcomes:
+    """What is said of two rows: when the first is better or worse, when they only are other functions, when neither."""
+
+    form: str
+    function: str
+    parameters: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class TableSpec:
     """A table of the paper. `quantity` is what the paper's number is.
 
     `experiment` of conf/experiment is the one whose configuration is held to be the paper's for its rows.
     `vary` names the configuration keys in which its rows may differ, apart from the module under test. A table that
     repeats another under a `condition` names that as its `counterpart`: its claims are judged under both. `pairs` are
-    two rows each, of any tables of the study, that are compared; `declared` is when that was declared. `unit` and
-    `higher_is_better` are of everybody's trials; a study has test errors in percent.
+    two rows each, of any tables of the study, that are compared, `outcomes` what is then said of them; `declared` is
+    when that was declared. `unit` and `higher_is_better` are of everybody's trials; a study has test errors in percent.
     """
 
     title: str
@@ -118,6 +127,7 @@ class TableSpec:
     counterpart: str = ""
     condition: str = ""
     pairs: list[tuple[str, str]] = field(default_factory=list)
+    outcomes: PairOutcomes | None = None
     declared: Time | None = None
     unit: str = "%"
     higher_is_better: bool = False
