@@ -5,13 +5,13 @@ from dataclasses import replace
 import pytest
 from made_runs import run
 
-from hybridsep.report import comparison, figures, folders, runset, settings
+from hybridsep.report import comparison, distances, figures, folders, runset, settings
 from hybridsep.report.figures import drawing
 
 LONG = "A row of one's own with a long name"
 
 
-def differences(results, *rows, **spec):
+def compared(results, *rows, **spec):
     for place, row in enumerate(rows):
         for trial in range(3):
             run(results, "quick", row, trial, error=6 + place + trial / 5, index=place)
@@ -19,7 +19,11 @@ def differences(results, *rows, **spec):
     options = settings.load(["report.resamples=99", "report.groups=100"]).report
     [one], _ = runset.split("quick", runs, settings.paper(), options)
     one.spec = replace(one.spec, **spec)
-    return figures.differences(one, comparison.compare(one, options))
+    return one, comparison.compare(one, options)
+
+
+def differences(results, *rows, **spec):
+    return figures.differences(*compared(results, *rows, **spec))
 
 
 @pytest.mark.parametrize("rows", [("separable", "hybrid"), ("separable", "inception", "reformulated_inception", LONG)])
@@ -56,3 +60,22 @@ def test_the_axis_says_which_side_is_better_and_in_which_unit(tmp_path):
 
 def test_a_baseline_alone_has_no_picture_of_differences(tmp_path):
     assert differences(tmp_path, "separable").lines == []
+
+
+def test_a_caption_names_the_images_of_its_own_picture(tmp_path):
+    drawn, _ = figures.of_runs(*compared(tmp_path, "separable", "hybrid", "resnext"))
+    chosen = "Errors on 300 of 500 test images, drawn anew for each trial."
+    of_chosen = {one.name.rpartition("-")[2] for one in drawn if chosen in one.legend}
+    assert of_chosen == {"differences", "trials", "cost"}
+    assert "functions" in {one.name.rpartition("-")[2] for one in drawn}
+
+
+def test_the_picture_of_distances_has_their_limit_and_the_digits_of_their_table(tmp_path):
+    one, numbers = compared(tmp_path, "separable", "hybrid", "resnext")
+    figure = figures.functions(one, numbers)
+    with drawing.canvas(figure.name):
+        left, right = drawing.compose(figure, "").get_axes()[:2]
+    assert [line.get_xdata()[0] for line in left.lines if line.get_linestyle() == "--"] == [0.05]
+    table = distances.table(one, numbers.distances, settings.load([]).report)
+    of_table = [cells[2].split(" ")[0] for cells in table.cells("files")]
+    assert [text.get_text() for text in right.texts[:2]] == of_table

@@ -48,14 +48,16 @@ class RowDistance:
 class Distances:
     """Distances of the rows from the baseline by name, and of all `names` from each other in `matrix`.
 
-    `unit` is the mean squared distance of two seeds of the baseline. `cut`: the first so many trials of each row, where
-    the predictions of all do not fit in memory.
+    `unit` is the mean squared distance of two seeds of the baseline, `limit` that below which an interval must end to
+    show the same function. `cut`: the first so many trials of each row, where the predictions of all do not fit in
+    memory.
     """
 
     rows: dict[str, RowDistance]
     names: list[str]
     matrix: np.ndarray
     unit: float
+    limit: float
     cut: int | None
     baseline: str
     runs: dict[str, Predictions]
@@ -106,6 +108,7 @@ def measure(runset: RunSet, options: AnalysisOptions) -> Distances | None:
         names=names,
         matrix=distance.matrix(products, [runs[row] for row in names], unit),
         unit=unit,
+        limit=options.distance,
         cut=kept if kept < max(len(runset.runs[row]) for row in names) else None,
         baseline=baseline,
         runs=runs,

@@ -85,10 +85,8 @@ def _commits(run: Run) -> str:
 def caption(runset: RunSet) -> str:
     """Return the line under a figure: enough to know where a picture that stands alone is from."""
     config, dataset = runset.first.record.settings, runset.first.record.dataset
-    return (
-        f"Study {runset.study}: {dataset.title}, size {config.size.name}, {config.schedule.epochs:,} epochs;"
-        f" errors on {images(runset)}."
-    )
+    epochs = config.schedule.epochs
+    return f"Study {runset.study}: {dataset.title}, size {config.size.name}, {epochs:,} epochs."
 
 
 def images(runset: RunSet) -> str:

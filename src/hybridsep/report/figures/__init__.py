@@ -1,5 +1,6 @@
 """Figures: each in a file of its own, its numbers first and then its drawing."""
 
+from dataclasses import replace
 from typing import Any
 
 from hybridsep.report.comparison import Comparison
@@ -11,6 +12,7 @@ from hybridsep.report.figures.figure import Figure
 from hybridsep.report.figures.functions import functions
 from hybridsep.report.figures.trials import trials
 from hybridsep.report.folders import Problem
+from hybridsep.report.heading import images
 from hybridsep.report.runset import RunSet
 
 
@@ -28,4 +30,6 @@ def of_runs(runset: RunSet, comparison: Comparison) -> tuple[list[Figure[Any]], 
     """Return all figures of a set of runs, and the histories that could not be read."""
     curves, problems = learning_curves(runset)
     others: list[Figure[Any]] = [curves, disagreements(runset), costs(runset, comparison)]
-    return [*of_comparison(runset, comparison), *(figure for figure in others if figure.lines)], problems
+    figures = [*of_comparison(runset, comparison), *(figure for figure in others if figure.lines)]
+    chosen = f" Errors on {images(runset)}."
+    return [replace(one, legend=one.legend + chosen) if one.errors else one for one in figures], problems

@@ -45,9 +45,21 @@ def costs(runset: RunSet, comparison: Comparison) -> Figure[Mark]:
         for row in comparison.rows
         if row.row in shown
     ]
-    legend = "Mark: mean over trials; bar: their standard deviation."
-    name = f"{runset.table}-cost"
-    return Figure(name, "Test error against cost", marks, _draw, legend, 9.2, 3.6, left_out(runset))
+    legend = (
+        "Mark: mean over trials; bar: their standard deviation. Speed is that of these trainings, beside"
+        " whatever else ran then: no comparison of rows."
+    )
+    return Figure(
+        f"{runset.table}-cost",
+        "Test error against cost",
+        marks,
+        _draw,
+        legend,
+        width=9.2,
+        height=3.6,
+        note=left_out(runset),
+        errors=True,
+    )
 
 
 def _draw(marks: Sequence[Mark], body: "SubFigure") -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 OUR_COLOUR, PAPER_COLOUR, FLOOR_COLOUR = "#E69F00", "#0072B2", "#BBBBBB"
 FLOOR_LINE = {"color": "#555555", "lw": 1.2, "ls": "--"}
-_LEGEND = "Dashed: two trials of the baseline itself differ so much, in the mean."
+_LEGEND = "Dashed: the mean difference between two trials of the baseline itself."
 
 
 @dataclass(frozen=True)
@@ -80,6 +80,7 @@ def differences(runset: RunSet, comparison: Comparison) -> Figure[Bar]:
         _LEGEND,
         height=max(2.9, 1.5 + 0.52 * max(1, len(bars) - 1)),
         note=left_out(runset),
+        errors=True,
     )
 
 

@@ -45,7 +45,7 @@ def disagreements(runset: RunSet) -> Figure[Pair]:
     more = any(len(runset.runs[row]) > each for row in shown)
     return Figure(
         f"{runset.table}-disagreement",
-        "Share of test images on which two runs predict different classes (%)",
+        "Share of all test images on which two runs predict different classes (%)",
         pairs,
         _draw,
         "A square is a pair of runs, trials in order within each row; grey: a run and itself.",

@@ -33,7 +33,7 @@ class Figure(Generic[Line]):
     """One figure: its `lines`, dataclasses whose fields are the columns of the CSV file, and how they are drawn.
 
     `drawer` draws them into the middle of a picture `width` wide, `height` high in inches; `legend` says there what the
-    marks are, `note` what the picture leaves out.
+    marks are, `note` what the picture leaves out. `errors`: it shows errors on the test images that the report chose.
     """
 
     name: str
@@ -44,6 +44,7 @@ class Figure(Generic[Line]):
     width: float = 8.4
     height: float = 3.9
     note: str = ""
+    errors: bool = False
 
     def csv(self) -> str:
         """Return the numbers as CSV; a figure without lines is not written at all."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,9 +11,12 @@ from hybridsep.report.comparison import Comparison
 from hybridsep.report.figures.figure import MOST_ROWS, Figure, by_row
 from hybridsep.report.figures.marks import broken, finish_matrix
 from hybridsep.report.runset import RunSet
+from hybridsep.report.table import number
 
 if TYPE_CHECKING:
     from matplotlib.figure import SubFigure
+
+LIMIT_LINE = {"color": "#555555", "lw": 1.2, "ls": "--"}
 
 
 @dataclass(frozen=True)
@@ -41,15 +45,16 @@ def functions(runset: RunSet, comparison: Comparison) -> Figure[Pair]:
         f"{runset.table}-functions",
         "Distance of functions: 0 the same, 1 as far as two seeds of the baseline",
         pairs,
-        _draw,
-        "Left: bar, the interval of the distance over trials. Right: the distance of each two rows.",
+        partial(_draw, limit=distances.limit if distances else 0.0),
+        "Over all test images. Left: bar, the interval of the distance over trials; dashed, the limit: an interval that"
+        " ends below it shows the same function, unless the test shows another. Right: the distance of each two rows.",
         width=9.2,
         height=2.2 + 0.35 * len(by_row(pairs)),
     )
 
 
-def _draw(pairs: Sequence[Pair], body: "SubFigure") -> None:
-    """Left: each row's distance from the baseline as a function, with its interval. Right: of all rows."""
+def _draw(pairs: Sequence[Pair], body: "SubFigure", *, limit: float) -> None:
+    """Left: each row's distance from the baseline as a function, with its interval and the limit. Right: all rows."""
     rows = by_row(pairs)
     left, right = body.subplots(1, 2, width_ratios=(1, 1.1))
     intervals = [
@@ -62,6 +67,7 @@ def _draw(pairs: Sequence[Pair], body: "SubFigure") -> None:
         reach = [[distance - low], [high - distance]]
         left.errorbar(distance, place, xerr=reach, fmt="o", color="black", ms=5, capsize=3.5, lw=1.4)
     left.axvline(0, color="black", lw=0.8)
+    left.axvline(limit, **LIMIT_LINE)
     left.set_yticks(places, [broken(label) for label, *_ in intervals])
     left.set_ylim(-0.6, len(intervals) - 0.4)
     left.set_xlabel("distance from the baseline")
@@ -73,7 +79,7 @@ def _draw(pairs: Sequence[Pair], body: "SubFigure") -> None:
     for (row, column), value in np.ndenumerate(matrix):
         if row != column and not np.isnan(value) and len(rows) <= 12:
             colour = "black" if value > middle else "white"
-            right.text(column, row, f"{max(value, 0):.2f}", ha="center", va="center", fontsize=7, color=colour)
+            right.text(column, row, number(value, 3), ha="center", va="center", fontsize=6.5, color=colour)
     labels = [broken(lines[0].label) for lines in rows.values()]
     right.set_yticks(range(len(rows)), labels)
     right.set_xticks(range(len(rows)), labels, rotation=45, ha="right")

@@ -48,6 +48,7 @@ def trials(runset: RunSet, comparison: Comparison) -> Figure[Trial]:
         partial(_draw, joined=paired if joined else set(), value="test error (%)" if error else f"value ({spec.unit})"),
         "A mark is a trial, a black bar the mean of its row; grey lines join trials of one number.",
         note=left_out(runset),
+        errors=True,
     )
 
 
