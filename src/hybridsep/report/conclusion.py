@@ -11,14 +11,15 @@ def sentences(runset: RunSet, comparison: Comparison, options: AnalysisOptions) 
     baseline = next((row for row in comparison.rows if row.is_baseline and row.n), None)
     if baseline is None:
         return ["There is no finished run of the baseline, so the rows cannot be compared."]
-    name, error = baseline.label.removesuffix(" (baseline)"), number(baseline.error_mean)
+    name, error = baseline.label.removesuffix(" (baseline)"), number(baseline.error_mean, runset.decimals)
     trials = "one trial" if baseline.n == 1 else f"{baseline.n} trials"
-    spec, unit = runset.spec, _unit(runset)
+    unit = _unit(runset)
     first = f"The baseline, {name}, is wrong on {error} % of the test images, over {trials}."
-    if spec.unit != "%" or spec.higher_is_better:
-        first = f"The baseline, {name}, has {error} {spec.unit}, over {trials}."
+    if not runset.by_image:
+        an_error = "an error of " if runset.spec.is_error else ""
+        first = f"The baseline, {name}, has {an_error}{error} {runset.spec.unit}, over {trials}."
     if comparison.floor.mean is not None:
-        first += f" Two of its own trials differ by {number(comparison.floor.mean)} {unit}: noise."
+        first += f" Two of its own trials differ by {number(comparison.floor.mean, runset.decimals)} {unit}: noise."
     compared = [row for row in comparison.rows if row.difference.interval.mean is not None]
     lines = [first, *(_row(row, baseline, comparison, options, runset) for row in compared)]
     if any(row.difference.pairs == 1 for row in compared):
@@ -40,19 +41,22 @@ def _row(row: RowResult, baseline: RowResult, comparison: Comparison, options: A
     interval, unit = row.difference.interval, _unit(runset)
     mean = interval.mean or 0.0
     worse = (mean > 0) != runset.spec.higher_is_better
-    size = number(abs(mean))
-    if size == number(0.0):
-        text = f"{row.label} has the baseline's error"
-    else:
+    size, excludes_0 = number(abs(mean), runset.decimals), (interval.low or 0.0) > 0 or (interval.high or 0.0) < 0
+    if size != number(0.0, runset.decimals):
         text = f"{row.label} is {size} {unit} {'worse' if worse else 'better'} than the baseline"
+    elif excludes_0:
+        least = number(10.0**-runset.decimals, runset.decimals)
+        text = f"{row.label} is less than {least} {unit} {'worse' if worse else 'better'} than the baseline"
+    else:
+        text = f"{row.label} has the baseline's {'error' if runset.spec.is_error else 'value'}"
     if row.cost.params and baseline.cost.params:
         ratio = row.cost.params / baseline.cost.params
         about = ", on as many parameters" if abs(ratio - 1) < 0.005 else ", on about as many parameters"
         text += about if abs(ratio - 1) < 0.05 else f", on {number(ratio, 1)} times its parameters"
     if interval.low is not None and interval.high is not None:
-        sides = "excludes" if interval.low > 0 or interval.high < 0 else "includes"
-        level, ends = f"{100 * (1 - options.alpha):g} %", f"{signed(interval.low)} to {signed(interval.high)}"
-        text += f"; its {level} interval, {ends}, {sides} 0"
+        low, high = (signed(end, runset.decimals) for end in (interval.low, interval.high))
+        sides = "excludes" if excludes_0 else "includes"
+        text += f"; its {100 * (1 - options.alpha):g} % interval, {low} to {high}, {sides} 0"
     if row.difference.equivalence_holm.equivalent:
         text += f"; equal to the baseline within {options.margin:g} {unit}"
     if row.beyond_noise is not None:

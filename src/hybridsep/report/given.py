@@ -9,7 +9,7 @@ import pandas as pd
 from hybridsep.report import conclusion, distances, figures, tables, trial_tables
 from hybridsep.report.comparison import Comparison, RowResult, TrialResult, compare
 from hybridsep.report.document import Document, Section
-from hybridsep.report.settings import AnalysisOptions
+from hybridsep.report.settings import AnalysisOptions, TableSpec
 from hybridsep.report.table import Column, Table, build, csv_only
 from hybridsep.report.trials_file import GivenTrials, runset_of
 
@@ -34,7 +34,13 @@ def compare_frame(
 ) -> TrialsComparison:
     """Compare the rows of a table of trials with its baseline. Raises DataError for a table that cannot be used."""
     one = runset_of(
-        frame, name="trials", baseline=baseline, unit=unit, higher_is_better=higher_is_better, folder=folder
+        frame,
+        name="trials",
+        baseline=baseline,
+        margin=options.margin,
+        unit=unit,
+        higher_is_better=higher_is_better,
+        folder=folder,
     )
     comparison = compare(one, options)
     lines = pd.DataFrame([_line(row) for row in comparison.rows])
@@ -87,15 +93,15 @@ def document(one: GivenTrials, options: AnalysisOptions, made_with: Mapping[str,
         title=one.spec.title,
         heading=[f"{one.study}: {kept} Baseline {one.baseline}, {pairing}."],
         warning=None,
-        main=[_in_unit(table, unit) for table in tables.against_baseline(one, comparison, options)],
-        details=[_in_unit(table, unit) for table in details],
+        main=[_in_unit(table, one.spec) for table in tables.against_baseline(one, comparison, options)],
+        details=[_in_unit(table, one.spec) for table in details],
         figures=figures.of_comparison(one, comparison),
         conclusion=conclusion.sentences(one, comparison, options),
         rows=[],
         caption=f"{one.study}: {kept}",
         sketches=[],
     )
-    return Document(one.study, [section], None, [], {**asdict(options), **made_with})
+    return Document(one.study, [section], None, [], {**asdict(options), **made_with, "baseline": one.baseline})
 
 
 def _every_trial(one: GivenTrials, comparison: Comparison) -> Table:
@@ -105,15 +111,15 @@ def _every_trial(one: GivenTrials, comparison: Comparison) -> Table:
         column: Column[TrialResult] = csv_only(str(name), lambda trial: one.further[trial.row][trial.trial][name])
         return column
 
-    columns = [*trial_tables.TRIAL, trial_tables.DIFFERENCE, *map(further, one.columns)]
+    columns = [*trial_tables.trial_columns(one), trial_tables.difference_column(one), *map(further, one.columns)]
     return build(f"{one.table}-trials", f"{one.short_title}: every trial", columns, comparison.trials)
 
 
-def _in_unit(table: Table, unit: str) -> Table:
+def _in_unit(table: Table, spec: TableSpec) -> Table:
     """Name the table's own unit where the tables of a study speak of points of test error."""
-    if unit == "%":
-        return table
-    columns = [replace(column, heading=column.heading.replace("Error %", f"Value, {unit}")) for column in table.columns]
-    notes = [note.replace(" points", f" {unit}") for note in table.notes]
-    title = table.title.replace(" (test error, percentage points)", f" ({unit})")
+    points = "points" if spec.unit == "%" else spec.unit
+    value = "Error %" if spec.is_error else f"Value, {spec.unit}"
+    columns = [replace(column, heading=column.heading.replace("Error %", value)) for column in table.columns]
+    notes = [note.replace(" points", f" {points}") for note in table.notes]
+    title = table.title.replace(" (test error, percentage points)", f" ({points})")
     return replace(table, columns=columns, notes=notes, title=title)

@@ -79,11 +79,18 @@ def _documents(settings: ReportSettings) -> Iterator[Document]:
     """Make the reports that are asked for, one after the other."""
     results = Path(settings.results)
     if settings.csv is not None:
+        if settings.study is not None:
+            raise ConfigError(f"study={settings.study} and csv= do not go together: a report is of one or the other")
         yield _of_csv(settings, Path(settings.csv))
         return
-    for key in ("baseline", "margin"):
-        if getattr(settings, key) is not None:
-            raise ConfigError(f"{key}= belongs to csv=FILE; of a study it is report.{key}=")
+    for key, given_value, instead in (
+        ("baseline", settings.baseline is not None, "of a study it is report.baseline="),
+        ("margin", settings.margin is not None, "of a study it is report.margin="),
+        ("unit", settings.unit != "%", "a study has test errors in percent"),
+        ("higher_is_better", settings.higher_is_better, "a study has test errors"),
+    ):
+        if given_value:
+            raise ConfigError(f"{key}= belongs to csv=FILE; {instead}")
     names = folders.choose(results, settings.study, speed=True)
     kept = folders.committed(results) if settings.study is None else []
     if kept:
@@ -96,16 +103,18 @@ def _documents(settings: ReportSettings) -> Iterator[Document]:
 def _of_csv(settings: ReportSettings, path: Path) -> Document:
     if settings.unit != "%" and settings.margin is None:
         raise ConfigError(f"margin= is needed, in {settings.unit}: within how much two rows count as equal")
+    options = replace(settings.report, margin=settings.margin or settings.report.margin)
     trials = trials_file.runset_of(
         trials_file.read(path),
         name=trials_file.slug(path),
         baseline=settings.baseline,
+        margin=options.margin,
         unit=settings.unit,
         higher_is_better=settings.higher_is_better,
         folder=path.parent,
     )
-    options = replace(settings.report, margin=settings.margin or settings.report.margin)
-    return given.document(trials, options, {"csv": path.name})
+    made_with = {"csv": path.name, "unit": settings.unit, "higher_is_better": settings.higher_is_better}
+    return given.document(trials, options, made_with)
 
 
 def _status(arguments: ReportArguments) -> int:

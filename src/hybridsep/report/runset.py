@@ -46,6 +46,7 @@ class RunSet:
     trials: dict[str, list[int]]
     subset: Subset
     adjusted: bool = False
+    decimals: int = 2  # of errors and their differences in tables
     _chosen: dict[tuple[Subset, int], np.ndarray] = field(default_factory=dict, repr=False)
 
     @cached_property
@@ -57,6 +58,11 @@ class RunSet:
     def images(self) -> int:
         """Number of test images of the dataset."""
         return len(self.first.labels)
+
+    @property
+    def by_image(self) -> bool:
+        """Whether errors are counted on the test images."""
+        return True
 
     @property
     def outputs(self) -> int:

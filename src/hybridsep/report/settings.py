@@ -133,6 +133,11 @@ class TableSpec:
     higher_is_better: bool = False
     rows: dict[str, RowSpec] = field(default_factory=dict)
 
+    @property
+    def is_error(self) -> bool:
+        """Whether values are errors in percent, and not some other measure."""
+        return self.unit == "%" and not self.higher_is_better
+
     def row_for(self, counterpart: str) -> str | None:
         """Return the row that stands for one of the counterpart's rows, if there is one."""
         return next((row for row, spec in self.rows.items() if spec.counterpart == counterpart), None)

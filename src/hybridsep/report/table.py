@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Generic, Literal, Protocol, TypeVar, cast
 
 from hybridsep.statistics.difference import PermutationTest
@@ -122,6 +123,7 @@ def estimate_column(
     value: Callable[[Line], Estimate],
     *,
     prefix: str = "",
+    decimals: int = 2,
     instead: Callable[[Line], str | None] | None = None,
 ) -> Column[Line]:
     """A column of a mean with its interval, which are `mean`, `low` and `high` in the CSV file, after a prefix."""
@@ -130,7 +132,7 @@ def estimate_column(
         f"{prefix}low": lambda line: value(line).low,
         f"{prefix}high": lambda line: value(line).high,
     }
-    return Column(heading, value, estimate, csv=csv, instead=instead)
+    return Column(heading, value, partial(estimate, decimals=decimals), csv=csv, instead=instead)
 
 
 @dataclass(frozen=True)
@@ -201,9 +203,9 @@ def number(value: float | None, decimals: int = 2, *, sign: bool = False) -> str
     return shown.replace("-", "+" if sign else "") if float(shown.replace(",", "")) == 0 else shown
 
 
-def number_or_dash(value: float | None) -> str:
+def number_or_dash(value: float | None, decimals: int = 2) -> str:
     """Write a number; None is a dash."""
-    return "-" if value is None else number(value)
+    return "-" if value is None else number(value, decimals)
 
 
 def thousandths(value: float | None) -> str:
@@ -211,9 +213,9 @@ def thousandths(value: float | None) -> str:
     return number(value, 3)
 
 
-def signed(value: float | None) -> str:
+def signed(value: float | None, decimals: int = 2) -> str:
     """Write a number with its sign."""
-    return number(value, sign=True)
+    return number(value, decimals, sign=True)
 
 
 def duration(hours: float | None) -> str:
@@ -236,9 +238,9 @@ def tenth(value: float | None) -> str:
     return number(value, 1)
 
 
-def starred(value: float | None, beyond: bool | None) -> str:
+def starred(value: float | None, beyond: bool | None, decimals: int = 2) -> str:
     """Write a number, with a star where it is beyond the noise floor."""
-    return f"{number(value)} *" if beyond else number(value)
+    return number(value, decimals) + (" *" if beyond else "")
 
 
 def equal(shown: bool | None) -> str:
@@ -246,24 +248,25 @@ def equal(shown: bool | None) -> str:
     return {True: "yes", False: "not shown", None: MISSING}[shown]
 
 
-def bounds(interval: Bounds) -> str:
+def bounds(interval: Bounds, decimals: int = 2) -> str:
     """Write `[low, high]` with signs; n/a when there are none."""
-    return MISSING if interval.low is None else f"[{signed(interval.low)}, {signed(interval.high)}]"
+    return MISSING if interval.low is None else f"[{signed(interval.low, decimals)}, {signed(interval.high, decimals)}]"
 
 
-def estimate(interval: Estimate) -> str:
+def estimate(interval: Estimate, decimals: int = 2) -> str:
     """Write a mean with its interval, if it has one."""
-    return signed(interval.mean) if interval.low is None else f"{signed(interval.mean)} {bounds(interval)}"
+    mean = signed(interval.mean, decimals)
+    return mean if interval.low is None else f"{mean} {bounds(interval, decimals)}"
 
 
-def span(interval: Bounds) -> str:
+def span(interval: Bounds, decimals: int = 2) -> str:
     """Write `low to high`; n/a when there is neither."""
-    return MISSING if interval.low is None else f"{number(interval.low)} to {number(interval.high)}"
+    return MISSING if interval.low is None else f"{number(interval.low, decimals)} to {number(interval.high, decimals)}"
 
 
-def spread(mean: float | None, deviation: float | None) -> str:
+def spread(mean: float | None, deviation: float | None, decimals: int = 2) -> str:
     """Write a mean with its standard deviation, if it has one."""
-    return number(mean) if deviation is None else f"{number(mean)} ± {number(deviation)}"
+    return number(mean, decimals) + ("" if deviation is None else f" ± {number(deviation, decimals)}")
 
 
 def around(median: float | None, iqr: float | None, decimals: int = 2) -> str:

@@ -1,5 +1,7 @@
 """The tables of one set of runs: which values stand in which column. The formats are those of `table`."""
 
+from functools import partial
+
 from hybridsep.report import distances, sensitivity, table, trial_tables
 from hybridsep.report.comparison import Comparison, Difference, RowResult
 from hybridsep.report.runset import RunSet
@@ -70,11 +72,11 @@ def _blank(row: RowResult) -> str | None:
 
 def differences(runset: RunSet, comparison: Comparison, options: AnalysisOptions) -> Table:
     """The paper's table with ours beside it, and what a mean of absolute differences must be compared with."""
-    floor = comparison.floor
+    floor, decimals = comparison.floor, runset.decimals
     pairs = "1 pair" if floor.pairs == 1 else f"{floor.pairs:,} pairs"
     named = RowSpec(title=f"Noise floor: two trials of the baseline ({pairs})", label=f"Noise floor ({pairs})")
     lines = [*comparison.rows, RowResult("", named, n=floor.n, mean_absolute=floor.mean)]
-    floor_range = MISSING if floor.mean is None else _floor_range(comparison)
+    floor_range = MISSING if floor.mean is None else _floor_range(comparison, decimals)
     errors_first = runset.spec.quantity == "test_error"
     names: list[Column[RowResult]] = [
         Column("Row", lambda row: row.spec.title, csv="title", wide=True, place="files"),
@@ -83,12 +85,12 @@ def differences(runset: RunSet, comparison: Comparison, options: AnalysisOptions
     ]
     absolute: Column[RowResult] = Column(
         "Ours |d|",
-        lambda row: table.starred(row.mean_absolute, row.beyond_noise),
+        lambda row: table.starred(row.mean_absolute, row.beyond_noise, decimals),
         csv={"mean_absolute": lambda row: row.mean_absolute},
     )
     error: Column[RowResult] = Column(
         "Ours %" if errors_first else "Error %",
-        lambda row: table.spread(row.error_mean, row.error_sd),
+        lambda row: table.spread(row.error_mean, row.error_sd, decimals),
         csv={"error_mean": lambda row: row.error_mean, "error_sd": lambda row: row.error_sd},
         instead=lambda row: None if row.row else "",
     )
@@ -102,13 +104,14 @@ def differences(runset: RunSet, comparison: Comparison, options: AnalysisOptions
         estimate_column(
             f"Difference [{percent(options.alpha)}]",
             lambda row: row.difference.interval,
+            decimals=decimals,
             instead=lambda row: _blank(row) if row.row else floor_range,
         ),
     ]
     other_reading: Column[RowResult] = Column(
         "|mean d|",
         lambda row: row.difference.absolute.absolute_mean if row.difference.absolute else None,
-        number,
+        partial(number, decimals=decimals),
         csv="absolute_mean",
         instead=_blank,
         place="files",
@@ -192,11 +195,11 @@ def _tested(difference: Difference) -> str:
     return p_value(p) + (" (t)" if difference.test == "t" else " (least)" if least and p is not None else "")
 
 
-def _floor_range(comparison: Comparison) -> str:
+def _floor_range(comparison: Comparison, decimals: int) -> str:
     """Write the range of the noise floor for rows of each number of trials."""
-    spans = {row.difference.pairs: span(row.floor) for row in comparison.rows if row.floor}
+    spans = {row.difference.pairs: span(row.floor, decimals) for row in comparison.rows if row.floor}
     if not spans:
-        return "too few for a range" if comparison.too_few else f"range {span(comparison.floor)}"
+        return "too few for a range" if comparison.too_few else f"range {span(comparison.floor, decimals)}"
     if len(spans) == 1:
         return f"range {next(iter(spans.values()))}"
     return "range " + ", ".join(f"{shown} (n = {size})" for size, shown in sorted(spans.items()))
@@ -209,14 +212,22 @@ def many(runset: RunSet, comparison: Comparison, options: AnalysisOptions) -> li
         ROW.on(lambda line: line[0]),
         LABEL.on(lambda line: line[0]),
         Column("n", lambda line: line[0].n, csv="n"),
-        estimate_column(f"Difference [{percent(options.alpha)}, all rows]", lambda line: line[1], prefix="many_"),
+        estimate_column(
+            f"Difference [{percent(options.alpha)}, all rows]",
+            lambda line: line[1],
+            prefix="many_",
+            decimals=runset.decimals,
+        ),
         Column("p Dunnett", lambda line: line[1].p, p_value, csv="many_p"),
         Column("P(better)", lambda line: line[1].better, thousandths, csv="many_better"),
         Column("P(same)", lambda line: line[1].same, thousandths, csv="many_same"),
         Column("P(worse)", lambda line: line[1].worse, thousandths, csv="many_worse"),
         csv_only("many_df", lambda line: line[1].df),
     ]
-    of_all = f", on all {runset.images:,} test images" if runset.images else ""
+    of_all = f", on all {runset.images:,} test images" if runset.by_image else ""
+    below, above = f"below -{options.margin:g}", f"above {options.margin:g}"
+    if runset.spec.higher_is_better:
+        below, above = above, below
     one = build(
         f"{runset.table}-many",
         f"{runset.short_title}: all rows against the baseline at once{of_all}",
@@ -225,7 +236,7 @@ def many(runset: RunSet, comparison: Comparison, options: AnalysisOptions) -> li
         notes=[
             "Dunnett's test: one spread, pooled over all rows, serves every comparison; p and intervals hold for all"
             " rows together. Trials count as unpaired. P(better), P(same), P(worse): how probable it is that the true"
-            f" difference lies below -{options.margin:g}, within ±{options.margin:g}, above {options.margin:g} points,"
+            f" difference lies {below}, within ±{options.margin:g}, {above} points,"
             " from the same spread, if every difference was as probable as another beforehand (a flat prior)."
         ],
         terminal=True,
@@ -274,20 +285,21 @@ def agreement(runset: RunSet, comparison: Comparison, options: AnalysisOptions) 
 
 def intervals(runset: RunSet, comparison: Comparison, options: AnalysisOptions) -> Table:
     """The signed difference in every way it was estimated, and what pairing bought."""
+    decimals, ends = runset.decimals, partial(bounds, decimals=runset.decimals)
     columns: list[Column[RowResult]] = [
         ROW,
         LABEL,
         csv_only("n", lambda row: row.n),
         csv_only("pairs", lambda row: row.difference.pairs),
-        Column("Mean", lambda row: row.difference.interval.mean, signed, csv="mean"),
+        Column("Mean", lambda row: row.difference.interval.mean, partial(signed, decimals=decimals), csv="mean"),
         csv_only("difference_sd", lambda row: row.difference.sd),
         bounds_column(
             "Paired t" if options.pairing == "paired" else "Welch (unpaired)",
             lambda row: row.difference.interval,
-            bounds,
+            ends,
         ),
-        bounds_column("BCa bootstrap", lambda row: row.difference.bootstrap, bounds, prefix="bootstrap_"),
-        bounds_column("Welch", lambda row: row.difference.welch, bounds, prefix="welch_"),
+        bounds_column("BCa bootstrap", lambda row: row.difference.bootstrap, ends, prefix="bootstrap_"),
+        bounds_column("Welch", lambda row: row.difference.welch, ends, prefix="welch_"),
         Column("Correlation", lambda row: row.difference.gain.correlation, signed, csv="correlation"),
         Column(
             "Gain by pairing", lambda row: row.difference.gain.ratio, lambda ratio: table.times(ratio, 1), csv="ratio"

@@ -1,6 +1,7 @@
 """The tables of a row's single trials: each by itself, which are missing, and how far two of the baseline are apart."""
 
 from dataclasses import dataclass
+from functools import partial
 
 from hybridsep.config.trials import ranges
 from hybridsep.report import table
@@ -30,18 +31,22 @@ STATES = ("running", "interrupted", "diverged", "failed", "missing")
 def noise(runset: RunSet, comparison: Comparison, options: AnalysisOptions) -> Table:
     """The noise floor in both ways of choosing images, and what theory expects of it."""
     names = {"same": "Both judged on the same images (as rows are)", "own": "Each judged on its own images"}
+    decimals, written = runset.decimals, partial(number, decimals=runset.decimals)
     theory = comparison.predicted
     predicted = {"same": theory.same, "own": theory.own} if theory else {}
     columns: list[Column[tuple[str, NoiseFloor]]] = [
         csv_only("way", lambda line: line[0]),
         Column("Pairs of baseline trials", lambda line: names[line[0]], wide=True),
-        Column("Mean |d|", lambda line: line[1].mean, number, csv="mean"),
-        bounds_column(f"Range, {percent(options.alpha)}", lambda line: line[1], span),
-        Column("s over trials", lambda line: line[1].spread, number, csv="spread"),
+        Column("Mean |d|", lambda line: line[1].mean, written, csv="mean"),
+        bounds_column(f"Range, {percent(options.alpha)}", lambda line: line[1], partial(span, decimals=decimals)),
+        Column("s over trials", lambda line: line[1].spread, written, csv="spread"),
         Column(
-            "2 s / sqrt(pi)", lambda line: line[1].theory if line[0] == "own" else None, number_or_dash, csv="theory"
+            "2 s / sqrt(pi)",
+            lambda line: line[1].theory if line[0] == "own" else None,
+            partial(number_or_dash, decimals=decimals),
+            csv="theory",
         ),
-        Column("Predicted |d|", lambda line: predicted.get(line[0]), number, csv="predicted"),
+        Column("Predicted |d|", lambda line: predicted.get(line[0]), written, csv="predicted"),
         Column("Trials", lambda line: line[1].n, csv="n"),
         Column("Pairs", lambda line: line[1].pairs, csv="pairs"),
     ]
@@ -60,21 +65,29 @@ def noise(runset: RunSet, comparison: Comparison, options: AnalysisOptions) -> T
     )
 
 
-TRIAL: list[Column[TrialResult]] = [
-    csv_only("row", lambda trial: trial.row),
-    Column("Row", lambda trial: trial.label, wide=True),
-    Column("Trial", lambda trial: trial.trial, csv="trial"),
-    Column("Error %", lambda trial: trial.error, number, csv="error"),
-]
-DIFFERENCE: Column[TrialResult] = Column("Difference", lambda trial: trial.difference, signed, csv="difference")
+def trial_columns(runset: RunSet) -> list[Column[TrialResult]]:
+    """Return which trial a line is of, and its error."""
+    return [
+        csv_only("row", lambda trial: trial.row),
+        Column("Row", lambda trial: trial.label, wide=True),
+        Column("Trial", lambda trial: trial.trial, csv="trial"),
+        Column("Error %", lambda trial: trial.error, partial(number, decimals=runset.decimals), csv="error"),
+    ]
+
+
+def difference_column(runset: RunSet) -> Column[TrialResult]:
+    """Return the difference of a trial from the baseline's."""
+    return Column(
+        "Difference", lambda trial: trial.difference, partial(signed, decimals=runset.decimals), csv="difference"
+    )
 
 
 def trials(runset: RunSet, comparison: Comparison) -> Table:
     """Every finished trial by itself."""
     columns: list[Column[TrialResult]] = [
-        *TRIAL,
+        *trial_columns(runset),
         Column("On all images", lambda trial: trial.error_all, number, csv="error_all"),
-        DIFFERENCE,
+        difference_column(runset),
         Column("Only it wrong", lambda trial: trial.mcnemar and trial.mcnemar.only_row, csv="only_row"),
         Column("Only baseline wrong", lambda trial: trial.mcnemar and trial.mcnemar.only_baseline, csv="only_baseline"),
         Column("McNemar p", lambda trial: trial.mcnemar.p if trial.mcnemar else None, p_value, csv="mcnemar_p"),

@@ -1,5 +1,6 @@
 """Everybody's trials: a table with `row`, `trial` and `error`, whoever trained them, as runs for the report."""
 
+import math
 import re
 from collections.abc import Hashable
 from dataclasses import dataclass, field, replace
@@ -57,6 +58,11 @@ class GivenTrials(RunSet):
         return next((len(one) for trials in self.predictions.values() for one in trials.values()), 0)
 
     @property
+    def by_image(self) -> bool:
+        """Never: errors stand in the table."""
+        return False
+
+    @property
     def outputs(self) -> int:
         """Numbers that are predicted for each of them."""
         return next((one.shape[1] for trials in self.predictions.values() for one in trials.values()), 0)
@@ -101,6 +107,7 @@ def runset_of(
     *,
     name: str,
     baseline: str | None,
+    margin: float,
     unit: str = "%",
     higher_is_better: bool = False,
     folder: Path = Path("."),
@@ -108,8 +115,8 @@ def runset_of(
     """Return the trials of a table: columns `row`, `trial`, `error`, and what else there is.
 
     `predictions` may name an .npy or .npz file (images, outputs) of each trial, seen from `folder`. `baseline` None:
-    the first row. Raises DataError, in one line, for a column that lacks, a trial twice, text in a number, mixed units,
-    or fewer than two rows.
+    the first row. `margin`, in the unit, and the spread say how many decimals are written. Raises DataError, in one
+    line, for a column that lacks, a trial twice, text in a number, shares in place of percent, or fewer than two rows.
     """
     _check_columns(frame, name)
     frame = frame.reset_index(drop=True)
@@ -130,7 +137,7 @@ def runset_of(
         raise DataError(f"{name}: one row, {', '.join(names)}; a comparison needs two, one of them the baseline")
     if baseline is not None and baseline not in names:
         raise DataError(f"{name}: no row {baseline} to be the baseline; there are {', '.join(names)}")
-    _check_units(frame, rows, errors, name)
+    _check_units(frame, rows, errors, name, unit)
     baseline = baseline or names[0]
     ordered = sorted(names, key=lambda row: row != baseline)
     others = [column for column in frame.columns if column not in (*NEEDED, PREDICTIONS)]
@@ -161,6 +168,7 @@ def runset_of(
         others=[],
         trials={row: list(errors_of[row]) for row in ordered},
         subset=Subset("all", 0),
+        decimals=_decimals(errors.groupby(rows).std().median(), margin),
         errors_of=errors_of,
         predictions=predictions,
         further=further,
@@ -171,8 +179,9 @@ def _check_columns(frame: pd.DataFrame, name: str) -> None:
     lacking = [column for column in NEEDED if column not in frame.columns]
     if lacking:
         there = ", ".join(map(str, frame.columns)) or "none"
+        columns = "columns" if len(lacking) > 1 else "column"
         raise DataError(
-            f"{name}: no column {' and '.join(lacking)}; a line a trial has row,trial,error (there are {there})"
+            f"{name}: no {columns} {', '.join(lacking)}; a line a trial has row,trial,error (there are {there})"
         )
     if not len(frame):
         raise DataError(f"{name}: no trials")
@@ -192,8 +201,19 @@ def _line(wrong: "pd.Series | np.ndarray") -> int:
     return int(np.argmax(np.asarray(wrong))) + 2
 
 
-def _check_units(frame: pd.DataFrame, rows: pd.Series, errors: pd.Series, name: str) -> None:
-    """Refuse a column `unit` with two values, and errors of which some are shares and others percentages."""
+def _decimals(spread: float, margin: float) -> int:
+    """Return with how many decimals the smaller of the two has two significant digits, at most six."""
+    smaller = spread if 0 < spread < margin else margin
+    return min(max(1 - math.floor(math.log10(smaller)), 0), 6)
+
+
+def _check_units(frame: pd.DataFrame, rows: pd.Series, errors: pd.Series, name: str, unit: str) -> None:
+    """Refuse a column `unit` with two values, and errors in percent of which some, or all, are shares."""
+    if unit == "%" and errors.max() <= 1:
+        raise DataError(
+            f"{name}: no error is above 1 (line 2 has {errors.iloc[0]:g}), so they look like shares: multiply them by"
+            " 100, or unit=share margin=MARGIN; where they are percentages, unit=percent margin=MARGIN"
+        )
     if "unit" in frame.columns and frame["unit"].nunique(dropna=False) > 1:
         raise DataError(f"{name}: mixed units: {', '.join(map(str, frame['unit'].unique()))}")
     shares, others = errors[errors <= 1], errors[errors > 1]

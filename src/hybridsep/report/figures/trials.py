@@ -38,14 +38,17 @@ def trials(runset: RunSet, comparison: Comparison) -> Figure[Trial]:
         if each.row in shown
     ]
     spec = runset.spec
-    error = spec.unit == "%" and not spec.higher_is_better
     paired = {line.trial for line in lines if line.difference is not None}
     joined = runset.first.record.settings.paired and len(paired) <= MOST_JOINED
     return Figure(
         f"{runset.table}-trials",
         "Every trial",
         lines,
-        partial(_draw, joined=paired if joined else set(), value="test error (%)" if error else f"value ({spec.unit})"),
+        partial(
+            _draw,
+            joined=paired if joined else set(),
+            value="test error (%)" if spec.is_error else f"value ({spec.unit})",
+        ),
         "A mark is a trial, a black bar the mean of its row; grey lines join trials of one number.",
         note=left_out(runset),
         errors=True,
