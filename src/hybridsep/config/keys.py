@@ -44,7 +44,7 @@ def kind_of(schema: type, path: Collection[str | int]) -> Any:
         base, _, _ = bare(kind)
         if is_group(base):
             kind = fields(base).get(str(part))
-        elif get_origin(base) is dict:
+        elif get_origin(base) is dict and get_args(base)[1] is not Any:
             kind = get_args(base)[1]
         elif isinstance(part, int) and get_args(base):
             kind = get_args(base)[0]

@@ -85,7 +85,7 @@ def _explain(schema: type, detail: "ErrorDetails", prefix: str, otherwise: str, 
         known, name = [*names(schema), *further], _dotted(path)
         group, (base, _, _) = name.rpartition(".")[0], bare(kind_of(schema, path[:-1]))
         there = [f"{group}.{entry}" for entry in fields(base)] if group and is_group(base) else []
-        known += there
+        known += [entry for entry in there if entry not in known]
         otherwise = otherwise or ("allowed are " + ", ".join(there) if there else "--help shows all keys")
         return f"{key} is not a key: {hint(name, known, otherwise)}"
     if detail["type"] in ("missing", "missing_argument", "missing_keyword_only_argument"):

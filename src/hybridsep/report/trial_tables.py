@@ -67,17 +67,18 @@ def noise(runset: RunSet, comparison: Comparison, options: AnalysisOptions) -> T
 
 def trial_columns(runset: RunSet) -> list[Column[TrialResult]]:
     """Return which trial a line is of, and its error."""
-    return [
+    columns: list[Column[TrialResult]] = [
         csv_only("row", lambda trial: trial.row),
         Column("Row", lambda trial: trial.label, wide=True),
         Column("Trial", lambda trial: trial.trial, csv="trial"),
         Column("Error %", lambda trial: trial.error, partial(number, decimals=runset.decimals), csv="error"),
     ]
+    return columns
 
 
 def difference_column(runset: RunSet) -> Column[TrialResult]:
     """Return the difference of a trial from the baseline's."""
-    return Column(
+    return Column[TrialResult](
         "Difference", lambda trial: trial.difference, partial(signed, decimals=runset.decimals), csv="difference"
     )
 
