@@ -85,6 +85,11 @@ def test_terminal_fits_100_columns(copy, capsys):
     assert "Hybrid" in printed and "Verdicts" in printed
     tables = [line for line in printed.splitlines() if not line.startswith("Written")]
     assert max(map(len, tables)) <= 100
+    # Both readings of the paper's mean of absolute differences, side by side.
+    errors, baseline = recorded(copy, "hybrid"), recorded(copy, "separable")
+    apart = errors - baseline
+    shown = next(line for line in tables if line.strip().startswith("Hybrid "))
+    assert f"{np.abs(apart).mean():.2f} ({abs(apart.mean()):.2f})" in shown
 
 
 @pytest.mark.parametrize(

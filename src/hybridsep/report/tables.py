@@ -84,16 +84,28 @@ def differences(runset: RunSet, comparison: Comparison, options: AnalysisOptions
         Column("Paper", lambda row: row.spec.paper, number_or_dash, csv="paper", when=runset.of_paper),
     ]
     absolute: Column[RowResult] = Column(
-        "Ours |d|",
-        lambda row: table.starred(row.mean_absolute, row.beyond_noise, decimals),
-        csv={"mean_absolute": lambda row: row.mean_absolute},
+        "Ours (|mean|)" if runset.of_paper and not errors_first else "|d| (|mean|)",
+        lambda row: _both_readings(row, decimals),
+        csv={"mean_absolute": lambda row: row.mean_absolute, "absolute_mean": _absolute_mean},
     )
-    error: Column[RowResult] = Column(
-        "Ours %" if errors_first else "Error %",
-        lambda row: table.spread(row.error_mean, row.error_sd, decimals),
-        csv={"error_mean": lambda row: row.error_mean, "error_sd": lambda row: row.error_sd},
-        instead=lambda row: None if row.row else "",
-    )
+    # Without its spread on the terminal, whose width it would not fit.
+    of_errors = "Ours %" if errors_first else "Error %"
+    errors: list[Column[RowResult]] = [
+        Column(
+            of_errors,
+            lambda row: table.spread(row.error_mean, row.error_sd, decimals),
+            csv={"error_mean": lambda row: row.error_mean, "error_sd": lambda row: row.error_sd},
+            instead=lambda row: None if row.row else "",
+            place="files",
+        ),
+        Column(
+            of_errors,
+            lambda row: row.error_mean,
+            partial(number, decimals=decimals),
+            instead=lambda row: None if row.row else "",
+            place="terminal",
+        ),
+    ]
     differences: list[Column[RowResult]] = [
         Column(
             "n",
@@ -108,14 +120,6 @@ def differences(runset: RunSet, comparison: Comparison, options: AnalysisOptions
             instead=lambda row: _blank(row) if row.row else floor_range,
         ),
     ]
-    other_reading: Column[RowResult] = Column(
-        "|mean d|",
-        lambda row: row.difference.absolute.absolute_mean if row.difference.absolute else None,
-        partial(number, decimals=decimals),
-        csv="absolute_mean",
-        instead=_blank,
-        place="files",
-    )
     tests: list[Column[RowResult]] = [
         csv_only("p", lambda row: row.difference.p),
         Column(
@@ -136,13 +140,13 @@ def differences(runset: RunSet, comparison: Comparison, options: AnalysisOptions
         csv_only("detectable", lambda row: row.difference.detectable),
         csv_only("disagreement", lambda row: row.disagreement),
     ]
-    first, last = (error, absolute) if errors_first else (absolute, error)
+    first, last = (errors, [absolute]) if errors_first else ([absolute], errors)
     return build(
         runset.table,
         runset.spec.title if errors_first else f"{runset.spec.title} (test error, percentage points)",
-        [*names, first, *differences, last, other_reading, *tests],
+        [*names, *first, *differences, *last, *tests],
         lines,
-        csv=([ROW, *names, absolute, *differences, other_reading, error, *tests, *COSTS], lines),
+        csv=([ROW, *names, absolute, *differences, *errors, *tests, *COSTS], lines),
         notes=_notes(runset, comparison, options),
         terminal=True,
     )
@@ -153,9 +157,8 @@ def _notes(runset: RunSet, comparison: Comparison, options: AnalysisOptions) -> 
     exact = all(row.difference.permutation.exact in (True, None) for row in comparison.rows)
     paired = options.pairing == "paired"
     notes = [
-        f"|d|: mean over trials of the absolute difference from the baseline{' (as in the paper)' * runset.of_paper}."
+        f"{_reading(runset)}; in brackets the absolute value of the mean."
         f" Difference: signed mean with a {percent(options.alpha)} {'paired t' if paired else 'Welch'} interval."
-        " |mean d|: the other reading of the text, the absolute value of the mean."
         f" p Holm: {'exact ' if exact else ''}{'sign-flip' if paired else 'two-sample'} permutation test, corrected"
         " over the rows; (least): its least possible p, so the p is no measure of how large the difference is; (t): by"
         " Student's t, because so few trials have no permutation p below the level. Equal?: two one-sided"
@@ -187,6 +190,22 @@ def _notes(runset: RunSet, comparison: Comparison, options: AnalysisOptions) -> 
         name = runset.baseline or options.baseline
         notes.append(f"No finished run of the baseline {name}: there is nothing to compare with.")
     return notes
+
+
+def _absolute_mean(row: RowResult) -> float | None:
+    return row.difference.absolute.absolute_mean if row.difference.absolute else None
+
+
+def _both_readings(row: RowResult, decimals: int) -> str:
+    """Write mean |d| and, in brackets, |mean d|, where a row has one."""
+    mean, other = table.starred(row.mean_absolute, row.beyond_noise, decimals), _absolute_mean(row)
+    return mean if other is None else f"{mean} ({number(other, decimals)})"
+
+
+def _reading(runset: RunSet) -> str:
+    if runset.of_paper and runset.spec.quantity != "test_error":
+        return "Ours: mean over trials of |d|, the absolute difference from the baseline, as the paper's text reads"
+    return "|d|: mean over trials of the absolute difference from the baseline"
 
 
 def _tested(difference: Difference) -> str:
@@ -277,7 +296,7 @@ def agreement(runset: RunSet, comparison: Comparison, options: AnalysisOptions) 
             " classes; seeds: the same share between two trials of the baseline. McNemar: trials in which the two are"
             " wrong on significantly different numbers of images. Detectable: smallest true difference in points that"
             f" this many trials find with {100 * options.power:g} % probability. Images/s: training, median over"
-            " trials."
+            " trials, beside whatever else ran then: no comparison of rows, which experiment=speed is."
         ],
         terminal=True,
     )
