@@ -101,7 +101,7 @@ def launch_with_joblib(root: Path) -> int:
 def hostile(root: Path, times: int) -> int:
     """Run the tests of hostile input with more cases; return the multiple."""
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--basetemp={root}"]
-    files = [str(TESTS / "faults/test_hostile_folders.py"), str(TESTS / "launch/test_hostile_arguments.py")]
+    files = [str(TESTS / "faults/test_hostile_folders.py"), str(TESTS / "faults/test_hostile_arguments.py")]
     ended = subprocess.run([*command, *files], env={**os.environ, "HYBRIDSEP_SOAK": str(times)}, capture_output=True)
     assert ended.returncode == 0, ended.stdout.decode()[-3000:]
     return times

@@ -21,8 +21,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 COPIED = ("src", "conf", "tests", "pyproject.toml", "README.md")
 # Six rows from training to their table; then every kind of command and error, and what the machine is words.
-STUDY = ("tests/launch/test_run.py::test_a_study_of_six_rows_from_training_to_its_table",)
-COMMANDS = ("tests/launch/test_run.py", "tests/runs/test_machine.py")
+STUDY = ("tests/test_run.py::test_a_study_of_six_rows_from_training_to_its_table",)
+COMMANDS = ("tests/test_run.py", "tests/test_wording.py", "tests/runs/test_machine.py")
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ LINES = (
         "one core",
         "from hybridsep.runs.machine import cores; ok = cores() == 1",
         prefix=("taskset", "-c", "0"),
-        tests=("tests/launch/test_run.py", "tests/train/test_graph.py"),
+        tests=("tests/test_run.py", "tests/train/test_graph.py"),
     ),
     Line(
         "many-threads",
@@ -70,7 +70,7 @@ LINES = (
         "import os; ok = os.getuid() != 0",
         user="nobody",
         folder="copy",
-        tests=("tests/launch/test_run.py", "tests/faults/test_bad_disks.py"),
+        tests=("tests/test_run.py", "tests/faults/test_bad_disks.py"),
     ),
     Line(
         "folder",

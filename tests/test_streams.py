@@ -4,9 +4,9 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
+import wording
 from conftest import TINY
 
 EQUIVALENCE = (sys.executable, "-m", "hybridsep.equivalence", "seeds=1")
@@ -28,7 +28,7 @@ def test_a_training_with_closed_streams_ends_well(tmp_path):
     shell = ("sh", "-c", 'exec "$@" >&-', "sh", *train)
     status, said = ended(shell, cwd=tmp_path)
     assert status == 0 and "Traceback" not in said, said
-    assert "separable trial-00: finished" in said
+    assert wording.finished("separable trial-00") in said
     every = ("sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *train, "trial=1")
     assert subprocess.run(every, cwd=tmp_path).returncode == 0
     assert (tmp_path / "results/runs/tiny/separable/trial-01/predictions.npz").exists()
@@ -47,7 +47,7 @@ def test_a_table_in_plain_letters_where_the_encoding_has_no_others():
 def test_a_full_output_is_one_line(command):
     with open("/dev/full", "w") as full:
         status, said = ended(command, stdout=full)
-    assert status == 2 and said.count("\n") == 1 and "No space left" in said, said
+    assert status == 2 and said.count("\n") == 1 and wording.NO_SPACE in said, said
 
 
 @pytest.mark.parametrize("command", [RICH, HELP])
@@ -59,9 +59,12 @@ def test_an_output_that_nobody_reads_is_no_error(command):
 
 
 def test_ctrl_c_is_one_line():
-    command = (*EQUIVALENCE[:-1], "seeds=1000", "--json")
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
-        time.sleep(1)
+    begin = "import sys, time\nfrom hybridsep.streams import run_program\n"
+    begin += "sys.exit(run_program('waits', lambda: print('there', flush=True) or time.sleep(600) or 0))"
+    with subprocess.Popen(
+        (sys.executable, "-c", begin), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout.readline() == "there\n"
         process.send_signal(signal.SIGINT)
         said = process.communicate()[1]
-    assert (process.returncode, said) == (130, "hybridsep.equivalence: interrupted\n")
+    assert (process.returncode, said) == (130, "waits: interrupted\n")

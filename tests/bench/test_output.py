@@ -3,7 +3,8 @@
 import json
 from dataclasses import dataclass
 
-import pytest
+import wording
+from refusals import refused
 
 from hybridsep.bench import output
 from hybridsep.bench.timing import Spread
@@ -29,7 +30,7 @@ def test_files_are_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.replace", full)
-    with pytest.raises(RecordError, match="cannot be written.*No space left"):
+    with refused(wording.NO_SPACE, kind=RecordError):
         session.write("kept", Measurements([]), tables)
     assert {path.name: path.read_bytes() for path in (tmp_path / "bench").iterdir()} == before
 

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 import pytest
 from annotated_types import Gt, Interval, Len, MinLen, MultipleOf, doc
+from refusals import refused
 
 from hybridsep.bench import settings as bench
 from hybridsep.config.ranges import Count, Fraction, Matches
@@ -83,19 +84,19 @@ def test_the_ends_and_null_are_allowed():
     ],
 )
 def test_of_the_report(word):
-    with pytest.raises(ConfigError, match=f"^{word.split('=')[0].replace('.', '[.]')}=.* is not allowed: "):
+    with refused(key=word.split("=")[0] + "="):
         report.load([word])
 
 
 @pytest.mark.parametrize(
     "word",
     [
-        *("threads=0", "threads=1025", "batch=1", "models=[]", "label=.x", "device=tpu", "throughput.images=127"),
+        *("threads=0", "threads=1025", "batch=1", "models=[]", "label=.x", "device=tpu"),
         *("throughput.rounds=0", "throughput.seconds=inf", "throughput.at_once=1", "throughput.workers=-1"),
     ],
 )
 def test_of_the_bench(word):
-    with pytest.raises(ConfigError, match=f"^{word.split('=')[0].replace('.', '[.]')}=.* is not allowed: "):
+    with refused(key=word.split("=")[0] + "="):
         bench.load([word])
 
 

@@ -5,12 +5,12 @@ import colorsys
 import numpy as np
 import pytest
 import torch
+from refusals import refused
 
 from hybridsep.config.schema import AugmentationConfig
 from hybridsep.data.augmentation import Augmentation, Draws, doubts
 from hybridsep.data.batches import evaluation_batches, normalise, pad_images
 from hybridsep.data.jitter import jitter
-from hybridsep.errors import ConfigError
 
 MEAN, STD = torch.tensor([0.4914, 0.4822, 0.4465]), torch.tensor([0.2470, 0.2435, 0.2616])
 
@@ -91,13 +91,15 @@ def test_the_kind_of_augmentation_changes_neither_order_nor_crops():
 
 
 @pytest.mark.parametrize(
-    "changes, word",
-    [({"count": 63}, "schedule.batch_size=64"), ({"crop": 44}, "augmentation.crop=44.*augmentation.padding=4")],
+    "changes, key, named",
+    [
+        ({"count": 63}, "schedule.batch_size=64", "63"),
+        ({"crop": 44}, "augmentation.crop=44", "augmentation.padding=4"),
+    ],
 )
-def test_impossible_plans_are_refused_in_one_line(changes, word):
-    with pytest.raises(ConfigError, match=word) as caught:
+def test_impossible_plans_are_refused_in_one_line(changes, key, named):
+    with refused(named, key=key):
         draw(**changes)
-    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("padding, size", [(4, 32), (0, 32), (0, 28), (2, 36), (3, 20)])

@@ -5,7 +5,8 @@ import resource
 
 import numpy as np
 import pytest
-from made_images import Bomb, encoded, load, pixels, refused, small, write_folder, write_tar
+from made_images import Bomb, encoded, load, pixels, refused_source, small, write_folder, write_tar
+from refusals import names
 
 from hybridsep.data import imagefolder
 from hybridsep.data.images import decode
@@ -46,7 +47,7 @@ def test_a_damaged_cache_is_rebuilt_and_said_aloud(tmp_path, capfd, damage):
         stored.write_bytes(whole[: len(whole) // 2] if damage == "truncate" else b"")
     capfd.readouterr()
     assert load(packed).sha256 == first.sha256
-    assert "is damaged" in capfd.readouterr().err and not (tmp_path / "exploded").exists()
+    assert names(capfd.readouterr().err, str(stored)) and not (tmp_path / "exploded").exists()
     assert list((tmp_path / "cache").iterdir()) == [stored] and stored.read_bytes() == whole
 
 
@@ -67,14 +68,14 @@ def test_a_full_disk_costs_the_cache_only(tmp_path, capfd):
         found = load(packed)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    assert len(found.train_images) == 6 and "cannot keep" in capfd.readouterr().err
+    assert len(found.train_images) == 6 and names(capfd.readouterr().err, str(tmp_path / "cache"))
     assert not (tmp_path / "cache").exists()
 
 
 def test_a_cache_that_cannot_be_made_costs_the_cache_only(tmp_path, capfd):
     packed = write_tar(tmp_path / "some.tar", small())
     (tmp_path / "cache").write_text("a file where the folder should be")
-    assert len(load(packed).train_images) == 6 and "cannot keep" in capfd.readouterr().err
+    assert len(load(packed).train_images) == 6 and names(capfd.readouterr().err, str(tmp_path / "cache"))
 
 
 def test_labels_corrected_on_the_disk_are_seen(tmp_path):
@@ -103,5 +104,5 @@ def test_images_that_change_while_they_are_read_are_not_kept(tmp_path, monkeypat
         return decode(data, **options)
 
     monkeypatch.setattr(imagefolder, "decode", slow)
-    refused(folder, "changed while it was read")
+    refused_source(folder, "changed while it was read")
     assert np.array_equal(load(folder).train_images[0], np.array(pixels(99)))

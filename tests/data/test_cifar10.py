@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 from filelock import FileLock
 from made_images import Bomb, write_folder, write_tar
+from refusals import refused
 
 from hybridsep.config.targets import check_keywords
 from hybridsep.data import cifar10
-from hybridsep.errors import ConfigError, DataError
+from hybridsep.errors import DataError
 from hybridsep.runs.seeds import stream
 
 
@@ -82,13 +83,10 @@ def test_an_archive_put_there_by_hand_needs_no_network(tmp_path, original, downl
 @pytest.mark.parametrize("download", [True, False])
 def test_without_files_the_alternatives_are_named_and_nothing_is_written(tmp_path, original, download):
     root = tmp_path / "new" / "cifar10"
-    with pytest.raises(DataError) as caught:
+    ways = ("cifar-10-python.tar.gz", "data=imagefolder data.path=", "data=synthetic")
+    with refused(str(root), *ways, kind=DataError) as caught:
         cifar10.load(root=root, download=download)
-    message = str(caught.value)
-    assert "\n" not in message and not root.parent.exists()
-    for word in (str(root), "cifar-10-python.tar.gz", "data=imagefolder data.path=", "data=synthetic"):
-        assert word in message
-    assert ("no route to host" in message) == download
+    assert ("no route to host" in str(caught.value)) == download and not root.parent.exists()
 
 
 @pytest.mark.parametrize("file", ["data_batch_2", "test_batch", "batches.meta"])
@@ -101,7 +99,7 @@ def test_a_changed_batch_is_never_unpickled(tmp_path, original, file, download):
     cifar10.load(root=root, download=False)
     (root / "cifar-10-python.tar.gz").write_bytes(pickle.dumps(Bomb(tmp_path)))
     (root / CIFAR10.base_folder / file).write_bytes(pickle.dumps(Bomb(tmp_path)))
-    with pytest.raises(DataError, match="no CIFAR-10 in"):
+    with refused(str(root), kind=DataError):
         cifar10.load(root=root, download=download)
     assert not (tmp_path / "exploded").exists()
     pickle.loads((root / CIFAR10.base_folder / file).read_bytes())
@@ -123,5 +121,5 @@ def test_a_second_process_waits_for_the_download_of_the_first(tmp_path, original
 
 
 def test_download_must_be_yes_or_no(tmp_path):
-    with pytest.raises(ConfigError, match="true or false"):
+    with refused(key="data.source.download=maybe"):
         check_keywords(cifar10.load, {"root": str(tmp_path), "download": "maybe"}, "data.source")

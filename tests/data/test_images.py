@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_images import encoded, pixels, refused, small, write_folder, write_tar
+from made_images import encoded, pixels, refused_source, small, write_folder, write_tar
 from PIL import Image
 
 from hybridsep.data.images import decode
@@ -62,8 +62,8 @@ BAD_IMAGES = {
 def test_bad_images_are_refused_by_name(tmp_path, kind):
     data, word = BAD_IMAGES[kind]
     files = small() | {"train/b/bad one.png": data}
-    refused(write_tar(tmp_path / "some.tar", files), "train/b/bad one.png", word)
-    refused(write_folder(tmp_path / "some", files), "train/b/bad one.png", word)
+    refused_source(write_tar(tmp_path / "some.tar", files), "train/b/bad one.png", word)
+    refused_source(write_folder(tmp_path / "some", files), "train/b/bad one.png", word)
 
 
 @settings(max_examples=400, deadline=None)

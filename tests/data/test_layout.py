@@ -7,7 +7,7 @@ import tarfile
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from made_images import encoded, load, pixels, refused, small, write_tar
+from made_images import encoded, load, pixels, refused_source, small, write_tar
 
 from hybridsep.data import layout
 from hybridsep.errors import DataError
@@ -25,7 +25,7 @@ def test_hostile_and_misplaced_names_are_refused(tmp_path, name):
             member = tarfile.TarInfo(known)
             member.size = len(data)
             tar.addfile(member, io.BytesIO(data))
-    refused(packed)
+    refused_source(packed)
 
 
 TEXT = st.text(st.characters(exclude_categories=[]), max_size=12)

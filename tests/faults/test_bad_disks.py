@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 import torch
+import wording
 from fault_injection import Child, Strike, Trainer, clean, command, full_from, read_only_from, stop_in_epoch
+from refusals import check_refused, names, one_line
 from same_bits import assert_same, digest
 
 from hybridsep.errors import RecordError
@@ -42,7 +44,7 @@ def fail_at(root: Path, strikes: dict[str, list[Strike]]) -> int:
             try:
                 disk = trainer(results, trials=(0, 1), strike=strike)
             except RecordError as error:
-                assert "cannot be written" in str(error) and "\n" not in str(error), f"{what}: {error}"
+                assert wording.CANNOT_BE_WRITTEN in str(error) and one_line(str(error)), f"{what}: {error}"
                 # Only before the first file of the trial: later there is a record to say how it ended.
                 assert ".writing-" not in str(error) and "tfevents" not in str(error), f"{what}: {error}"
             else:
@@ -109,15 +111,13 @@ def half_a_copy(root: Path) -> int:
                 trainer(root / "copy")
             except RecordError as error:
                 refused += 1
-                assert "copy it again, or remove the folder" in str(error) and "\n" not in str(error), (
-                    f"{what}: {error}"
-                )
+                assert wording.COPY_AGAIN in str(error) and one_line(str(error)), f"{what}: {error}"
                 assert contents(folder) == before, f"{what}: refused and yet changed"
             else:
                 ended, said = trainer.outcome, trainer.listener.lines
                 if ended.failed:
-                    assert "no sound checkpoint is left: remove" in said[-1], f"{what}: {said}"
-                elif "already finished" in said[0]:
+                    assert wording.NO_SOUND_CHECKPOINT in said[-1], f"{what}: {said}"
+                elif wording.ALREADY_FINISHED in said[0]:
                     # Nothing but what the reader does not need is missing, and the reader's part is whole.
                     assert contents(folder) == before, f"{what}: {said}"
                 else:
@@ -155,7 +155,7 @@ def damage_a_checkpoint(root: Path, flips: int) -> int:
         state, complaints = checkpoint.load(folder, identity=identity)
         unsound += bool(complaints)
         assert digest(state) == states["older" if complaints else "newest"]
-        assert not complaints or "is damaged" in complaints[0] and "\n" not in complaints[0], complaints
+        assert not complaints or names(complaints[0], checkpoint.NAME) and one_line(complaints[0]), complaints
     # What is not found has turned a byte that means nothing: padding, or a field of the archive that is there twice.
     assert unsound >= len(cuts) + flips // 2, f"only {unsound} found"
     return len(cuts) + flips
@@ -172,7 +172,7 @@ def no_sound_checkpoint_is_left(root: Path) -> None:
     trainer(root)
     after = contents(folder)
     assert trainer.outcome.failed == ["separable trial-00"]
-    assert f"no sound checkpoint is left: remove {folder} to train it anew" in trainer.listener.lines[-1]
+    assert f"{wording.NO_SOUND_CHECKPOINT} {folder}" in trainer.listener.lines[-1]
     del before["record.json"], after["record.json"]
     assert after == before
     record = records.read(folder)
@@ -202,8 +202,7 @@ def statuses_of_bad_places(root: Path) -> None:
     for place in ("file", "file/below"):
         child = Child(command, f"results={root / place}")
         assert child.wait() == 2, child.said
-        lines = child.said.splitlines()
-        assert len(lines) == 1 and "cannot be written" in lines[0] and str(root / place) in lines[0], child.said
+        check_refused((2, child.said), key=f"results={root / place}")
     assert (root / "file").read_text() == ""
 
 
@@ -230,7 +229,7 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path):
     from fault_injection import Disk
 
     for strike in (*(Strike(number, errno.ENOSPC) for number in (1, 2, 3, 4)), full_from(1), full_from(2)):
-        with pytest.raises(OSError, match="No space left"), Disk(tmp_path, strike):
+        with pytest.raises(OSError, match=wording.NO_SPACE), Disk(tmp_path, strike):
             records.write_atomically(path, b"new" * 100)
         assert path.read_bytes() == b"old"
         assert [entry.name for entry in tmp_path.iterdir()] == ["file"]

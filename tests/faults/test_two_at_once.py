@@ -8,6 +8,7 @@ from pathlib import Path
 
 import made_runs
 import pytest
+import wording
 from fault_injection import Child, Trainer, clean, command, train_quietly
 from same_bits import assert_same
 
@@ -30,7 +31,7 @@ def every_trial_is_trained_once(root: Path, processes: int, trials: int) -> None
     statuses = [child.wait() for child in children]
     said = "".join(child.said for child in children)
     assert statuses == [0] * processes, said
-    trained = re.findall(r"(trial-\d\d): training to epoch", said)
+    trained = re.findall(rf"(trial-\d\d): {wording.TRAINING_TO}", said)
     assert sorted(trained) == [f"trial-{trial:02d}" for trial in range(trials)], said
     busy = len(re.findall("another process is training it", said))
     assert busy >= processes - 1, said
@@ -52,7 +53,7 @@ def the_dead_hold_nothing(root: Path) -> None:
     owner.kill()
     assert owner.wait() == -signal.SIGKILL
     heir = Child(command, f"results={root}")
-    assert heir.wait() == 0 and "training from epoch 2 to epoch 2" in heir.said, heir.said
+    assert heir.wait() == 0 and f"{wording.TRAINING_FROM} 2 to epoch 2" in heir.said, heir.said
     assert_same(folder, trainer.folder(root / "alone"), "after the owner's death")
 
 

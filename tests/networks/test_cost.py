@@ -12,13 +12,13 @@ import torch.nn.functional as F
 from hydra.core.global_hydra import GlobalHydra
 from made_networks import network_of_row
 from omegaconf import OmegaConf
+from refusals import refused
 from test_golden import GOLDEN, compositions
 from torch import nn
 
 from hybridsep import config
 from hybridsep.config.schema import ModelConfig
 from hybridsep.config.targets import check_keywords
-from hybridsep.errors import ConfigError
 from hybridsep.networks import ModuleFactory, Stack, cost_of
 from hybridsep.train import build
 
@@ -154,22 +154,21 @@ class WithoutWidths(nn.Module):
 
 
 @pytest.mark.parametrize(
-    ("cls", "groups", "said"),
+    ("cls", "groups", "named"),
     [
-        (Grouped, 5, r"Grouped\(8, 8, groups=5\) fails \(ValueError: in_channels must be divisible by groups\)"),
-        (Strided, 1, r"Strided makes \(1, 8, 4, 3\) of \(1, 8, 8, 6\), not \(1, 8, 8, 6\)"),
-        (Narrow, 1, r"Narrow makes \(1, 7, 8, 6\) of \(1, 8, 8, 6\)"),
-        (Pair, 1, r"Pair makes tuple of \(1, 8, 8, 6\)"),
-        (Broken, 1, r"Broken fails on \(1, 8, 8, 6\) \(RuntimeError: .*expected input"),
-        (WithoutWidths, 1, r"WithoutWidths\(\*, groups: int\) \(too many positional arguments\)"),
-        (dict, 1, r"dict is not a module"),
+        (Grouped, 5, ("Grouped(8, 8, groups=5)", "ValueError: in_channels must be divisible by groups")),
+        (Strided, 1, ("Strided", "(1, 8, 4, 3) of (1, 8, 8, 6)")),
+        (Narrow, 1, ("Narrow", "(1, 7, 8, 6) of (1, 8, 8, 6)")),
+        (Pair, 1, ("Pair", "tuple of (1, 8, 8, 6)")),
+        (Broken, 1, ("Broken", "(1, 8, 8, 6)", "RuntimeError: ")),
+        (WithoutWidths, 1, ("WithoutWidths(*, groups: int)",)),
+        (dict, 1, ("dict",)),
     ],
 )
-def test_a_module_that_fails_says_so_in_one_line(cls, groups, said):
-    with pytest.raises(ConfigError, match=said) as caught:
+def test_a_module_that_fails_says_so_in_one_line(cls, groups, named):
+    contract = "maps (N, in_chs, H, W) to (N, out_chs, H, W) at stride 1"
+    with refused(*named, contract, key="model.module: "):
         cost_of(stack(cls, groups=groups), 8, 6)
-    assert str(caught.value).startswith("model.module: ") and "\n" not in str(caught.value)
-    assert "maps (N, in_chs, H, W) to (N, out_chs, H, W) at stride 1" in str(caught.value)
 
 
 class Listing(nn.Module):
@@ -179,7 +178,7 @@ class Listing(nn.Module):
 
 def test_keywords_may_be_lists():
     ModuleFactory(Listing, {"kernels": [1, 3], "mode": None})
-    with pytest.raises(ConfigError, match=r"kernels=3 is not allowed: a list, each a whole number"):
+    with refused(key="model.module.kernels=3"):
         ModuleFactory(Listing, {"kernels": 3, "mode": "a"})
 
 

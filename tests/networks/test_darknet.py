@@ -1,14 +1,14 @@
-"""DarkNet: golden costs, structure against darknet's two configuration files, and its options."""
+"""DarkNet: costs, structure against darknet's two configuration files, and its options."""
 
 import pytest
 import torch
 import torch.nn.functional as F
 from made_networks import images, network_of_row, randomise, slot
+from refusals import refused
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from hybridsep.config.targets import check_keywords
-from hybridsep.errors import ConfigError
 from hybridsep.modules.dense import Dense
 from hybridsep.networks import ModuleFactory, cost_of
 from hybridsep.networks.darknet import DarkNet
@@ -32,27 +32,12 @@ def build(module=DENSE, variant="cifar", **changes) -> DarkNet:
     return DarkNet(module, **PAPER | {"variant": variant, "width_ratio": SLIM[variant]} | changes)
 
 
-@pytest.mark.parametrize(
-    "module, variant, params, macs, macs_28",
-    [
-        (DENSE, "cifar", 7_681_674, 1_060_831_232, 812_198_912),
-        (SEPARABLE, "cifar", 885_514, 125_878_272, 96_375_552),
-        (DENSE, "reference", 6_304_666, 11_069_440, 10_412_800),
-        (SEPARABLE, "reference", 722_698, 1_708_288, 1_530_208),
-    ],
-)
-def test_golden_cost_of_the_full_networks(module, variant, params, macs, macs_28):
-    with torch.device("meta"):
-        network = DarkNet(module, **PAPER | {"variant": variant})
-    assert cost_of(network, 32, 32) == (params, macs)
-    assert cost_of(network, 28, 28) == (params, macs_28)
-    assert sum(parameter.numel() for parameter in network.parameters()) == params
-
-
 def test_dense_cifar_parameters_by_hand():
     widths = [3, 128, 128, 128, 256, 256, 256, 512, 512, 512]
     convolutions = sum(9 * before * after + 2 * after for before, after in zip(widths, widths[1:], strict=False))
-    assert convolutions + 512 * 10 + 10 == 7_681_674
+    with torch.device("meta"):
+        network = DarkNet(DENSE, **PAPER)
+    assert convolutions + 512 * 10 + 10 == cost_of(network, 32, 32).params
 
 
 @pytest.mark.parametrize("module", [DENSE, SEPARABLE, slot("hybrid")])
@@ -118,7 +103,7 @@ def test_dropout_stands_where_the_file_has_it():
 @pytest.mark.parametrize(
     "changes, named",
     [
-        ({"variant": "tiny", "width_ratio": 1.0}, "cifar, reference"),
+        ({"variant": "tiny", "width_ratio": 1.0}, "variant"),
         ({"width_ratio": 0.0}, "width_ratio"),
         ({"width_ratio": float("nan")}, "width_ratio"),
         ({"dropout": 1.0}, "dropout"),
@@ -127,14 +112,11 @@ def test_dropout_stands_where_the_file_has_it():
     ],
 )
 def test_bad_keywords_are_one_line(changes, named):
-    with pytest.raises(ConfigError, match=named) as caught:
+    with refused(key=f"model.network.{named}="):
         check_keywords(DarkNet, PAPER | changes, "model.network", positional=1)
-    assert str(caught.value).startswith("model.network.")
-    assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("row, params", [("darknet", 7_681_674), ("darknet_separable", 885_514)])
-def test_yaml_is_the_cifar_network(row, params):
-    stated, network = network_of_row(row)
+@pytest.mark.parametrize("row", ["darknet", "darknet_separable"])
+def test_yaml_is_the_cifar_network(row):
+    stated, _ = network_of_row(row)
     assert stated | {"in_chs": 3, "classes": 10} == PAPER | {"_target_": "hybridsep.networks.darknet.DarkNet"}
-    assert cost_of(network, 32, 32).params == params

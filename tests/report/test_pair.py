@@ -6,9 +6,9 @@ import json
 
 import made_runs as fabricate
 import numpy as np
-import pytest
 from conftest import TINY
 from PIL import Image
+from refusals import check_refused, refused
 
 from hybridsep.errors import DataError
 from hybridsep.report import contrasts, folders, pair, runset, settings
@@ -83,43 +83,27 @@ def test_the_picture_shows_the_test_images_of_the_runs(run, tmp_path, capfd):
     found = runset.split("tiny", runs, settings.paper(), settings.load([]).report)[0][0]
     source = found.first.record.settings.data.source
     own = dict(source)
-    for change, said in (
-        ({"_target_": "os.system"}, "not called from a record"),
-        ({"_target_": "hybridsep.data.cache.remove"}, "not called from a record"),
-        ({"_target_": "hybridsep.data.images.os.load"}, "No module named"),
-        ({"_target_": "hybridsep.data.images.load"}, "no attribute 'load'"),
+    for change, named in (
+        ({"_target_": "os.system"}, "os.system"),
+        ({"_target_": "hybridsep.data.cache.remove"}, "hybridsep.data.cache.remove"),
+        ({"_target_": "hybridsep.data.images.os.load"}, "hybridsep.data.images.os"),
+        ({"_target_": "hybridsep.data.images.load"}, "hybridsep.data.images"),
         # A record of another version, whose images were asked for with other keywords.
-        ({"blur": 1}, "data.source.blur is not a key"),
-        ({"train": "many"}, "data.source.train=many is not allowed"),
+        ({"blur": 1}, "data.source.blur"),
+        ({"train": "many"}, "data.source.train=many"),
     ):
         source.update(change)
-        with pytest.raises(DataError, match=said):
+        with refused(named, kind=DataError):
             pair.dataset(found, None)
         source.clear()
         source.update(own)
     del source["train"]
-    with pytest.raises(DataError, match="data.source.train is missing"):
+    with refused("data.source.train is missing", kind=DataError):
         pair.dataset(found, None)
-
-
-@pytest.mark.parametrize(
-    ("words", "said"),
-    [
-        (["compare", "resnext"], "compare takes two rows"),
-        (["compare", "resnext", "resnext"], "compare takes two rows"),
-        (["compare", "a", "b", "c"], "compare takes two rows"),
-        (["compare", "resnext", "nothing"], "there are resnext, separable"),
-        (["compare", "resnext", "separable", "--check"], "are two commands"),
-    ],
-)
-def test_what_cannot_be_compared_is_said_in_a_line(tmp_path, capsys, words, said):
-    fabricate.study(tmp_path, "s", {"separable": 8.0, "resnext": 9.0}, trials=1, images=100)
-    status, out, err = printed(capsys, *words, f"results={tmp_path}")
-    assert status == 2 and said in err and err.count("\n") == 1 and not out
 
 
 def test_a_row_of_another_schedule_is_named_with_what_differs(tmp_path, capsys):
     fabricate.study(tmp_path, "s", {"separable": 8.0, "resnext": 9.0}, trials=1, images=100)
     fabricate.run(tmp_path, "s", "hybrid", 0, images=100, change={"schedule.learning_rate": 0.5})
     status, _, err = printed(capsys, "compare", "hybrid", "resnext", f"results={tmp_path}")
-    assert status == 2 and "hybrid left out" in err and "schedule.learning_rate is 0.5, not 0.1" in err
+    check_refused((status, err), "hybrid", "schedule.learning_rate is 0.5, not 0.1", program="hybridsep.report")

@@ -98,16 +98,6 @@ def test_what_cannot_be_planned_is_one_line(tmp_path, capsys):
     assert command.main(["plan", f"results={tmp_path}", "study=one"]) == 1
     said = capsys.readouterr()
     assert said.err.count("\n") == 1 and "one: no row has two trials" in said.err and not said.out
-    for words, line in (
-        (["plan", "--check"], "plan and --check are two commands; give one of them"),
-        (["status", "plan"], "status and plan are two commands; give one of them"),
-        (["plan", "--watch"], "--watch belongs to status"),
-        (["plan", "report.pairing=unpaired"], "report.pairing is not a key of plan: allowed are results, study, "),
-        (["plan", "study=no"], "no study 'no'"),
-    ):
-        assert command.main([*words, f"results={tmp_path}"]) == 2
-        said = capsys.readouterr()
-        assert said.err.count("\n") == 1 and line in said.err and not said.out, words
 
 
 def test_a_spread_of_nothing_has_no_number_of_trials(tmp_path, capsys):

@@ -15,9 +15,11 @@ from hybridsep.config.overrides import read_yaml
 from hybridsep.report import __main__ as command
 from hybridsep.report import conditions, settings, verdicts
 from hybridsep.report.comparison import Difference
+from hybridsep.report.distances import ANOTHER_FUNCTION, SAME_FUNCTION, UNCLEAR
 from hybridsep.report.settings import Claim, RowSpec
 from hybridsep.statistics.difference import Equivalence, Interval
 
+COMMITTED = Path(__file__).resolve().parents[2] / "results/tables/cifar10-jpeg-small-30ep/verdicts.csv"
 # Runs as the paper's are, with the configuration that the experiment composes, but for the number of images.
 PAPERS = {"images": 2000, "data": "cifar10"}
 # The paper's world: hybrid and control equal the baseline, the others are worse by 0.8 points.
@@ -353,3 +355,28 @@ def test_disagreement_is_held_against_that_of_seeds(tmp_path):
     )
     assert float(lines["hybrid"]["disagreement"]) == pytest.approx(100 * across, rel=1e-5)
     assert float(lines["hybrid"]["seed_disagreement"]) == pytest.approx(100 * seeds, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "equal", "function", "outcome"),
+    [
+        (-0.1, 0.1, True, SAME_FUNCTION, "reproduced"),
+        (-0.3, 0.3, False, SAME_FUNCTION, "reproduced"),
+        (-0.1, 0.1, True, ANOTHER_FUNCTION, "contradicted"),
+        (-0.3, 0.3, False, ANOTHER_FUNCTION, "contradicted"),
+        (0.5, 0.9, False, SAME_FUNCTION, "contradicted"),
+        (-0.1, 0.1, True, UNCLEAR, "reproduced"),
+        (-0.3, 0.3, False, UNCLEAR, "inconclusive"),
+        (-0.3, 0.3, False, "", "inconclusive"),
+    ],
+)
+def test_the_distance_decides_where_the_error_cannot(low, high, equal, function, outcome):
+    evidence = verdicts.Evidence("", 6, "", Interval(None, low, high), equal, function=function)
+    assert verdicts.by_function(evidence, 0.25) == outcome
+
+
+def test_the_committed_verdicts():
+    with open(COMMITTED, encoding="utf-8") as file:
+        here = {line["claim"]: line["here"] for line in csv.DictReader(file)}
+    assert here["control"] == "reproduced" and here["hybrid"] == "contradicted"
+    assert here["nearest"] == here["ordering"] == "reproduced"

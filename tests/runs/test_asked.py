@@ -3,7 +3,9 @@
 import json
 
 import pytest
+import wording
 from conftest import TINY, cannot_be_written
+from refusals import check_refused, refused
 
 from hybridsep.errors import RecordError
 from hybridsep.report.__main__ import main
@@ -33,11 +35,11 @@ def test_a_damaged_file_is_named_and_kept(tmp_path, capsys, content):
     path = tmp_path / "runs" / "tiny" / asked.NAME
     path.parent.mkdir(parents=True)
     path.write_text(content)
-    with pytest.raises(RecordError, match="asked.json"):
+    with refused(str(path.parent), "asked.json", kind=RecordError):
         asked.extend(path.parent, {"a": [1]})
     assert path.read_text() == content
-    assert main([f"results={tmp_path}", "status", "study=tiny"]) == 2
-    assert "asked.json cannot be read" in capsys.readouterr().err
+    status = main([f"results={tmp_path}", "status", "study=tiny"])
+    check_refused((status, capsys.readouterr().err), "asked.json", program="hybridsep.report")
 
 
 def test_a_person_may_shrink_it_and_nothing_brings_it_back(tmp_path, capsys):
@@ -53,9 +55,9 @@ def test_a_person_may_shrink_it_and_nothing_brings_it_back(tmp_path, capsys):
     assert asked.read(study) == {"a": [0, 1, 2]}
     (study / asked.NAME).write_text('{"rows": {"a": ["0", "2..3"]}}')
     assert asked.read(study) == {"a": [0, 2, 3]}
-    for wrong, line in ((["forget", "c"], "asked for a"), (["forget", "a=5"], "0,2..3"), (["forget"], "takes a row")):
-        assert main([*words, *wrong]) == 2 and line in capsys.readouterr().err
-    assert main(["forget", "a", words[0]]) == 2 and "one study" in capsys.readouterr().err
+    for wrong, named in (("c", "asked for a"), ("a=5", "0,2..3")):
+        status = main([*words, "forget", wrong])
+        check_refused((status, capsys.readouterr().err), named, program="hybridsep.report")
     assert asked.read(study) == {"a": [0, 2, 3]}
 
 
@@ -71,7 +73,7 @@ def test_rows_that_a_sweep_has_not_reached_are_missing(run, tmp_path, capfd):
     # Whether the first row's first trial gets a folder is a race; the others are not begun.
     words = ("-m", *TINY, "model=resnext,separable,hybrid", "trial=0..2", "max_minutes=0.0001")
     status, said = run(*words)
-    assert status == 75 and "0 of 3 jobs done; the same command goes on" in said
+    assert status == 75 and wording.jobs(0, 3, stopped=True) in said
     lines = status_of(capfd, results)
     for row in ("separable", "hybrid"):
         assert lines[row][0] == "0/3" and "0..2" in lines[row], lines
@@ -84,14 +86,14 @@ def test_the_first_failed_trial_ends_a_sweep_that_fails_fast(run, tmp_path):
     cannot_be_written(results, "resnext", 0)
     words = ("-m", *TINY, "model=resnext,separable", "trial=0..1")
     status, said = run(*words, "fail_fast=true")
-    assert status == 1 and "1 failed: resnext trial-00" in said and "0 of 2 jobs done" in said
+    assert status == 1 and wording.trials("failed", "resnext trial-00") in said and wording.jobs(0, 2) in said
     assert not records.run_folder(results, "tiny", "resnext", 1).exists()
     assert not (results / "runs/tiny/separable").exists()
     # Without it the others go on; and the key is not part of what a run is.
     status, said = run(*words)
-    assert status == 1 and "1 of 2 jobs done" in said
+    assert status == 1 and wording.jobs(1, 2) in said
     (records.run_folder(results, "tiny", "resnext", 0) / "history.csv").rmdir()
     status, said = run(*words, "fail_fast=true")
-    assert status == 0 and said.count("already finished") == 3 and "2 of 2 jobs done" in said
+    assert status == 0 and said.count(wording.ALREADY_FINISHED) == 3 and wording.jobs(2, 2) in said
     assert f"tables: python -m hybridsep.report study=tiny results={results}" in said
     assert f"curves: tensorboard --logdir {results}/runs/tiny" in said

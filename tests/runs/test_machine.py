@@ -10,7 +10,6 @@ import pytest
 import torch
 
 from hybridsep.runs import machine
-from hybridsep.train import device_lock
 
 
 @pytest.fixture
@@ -184,8 +183,3 @@ def test_busy_seconds_count_the_usable_cores_only(monkeypatch, proc):
 def test_asking_imports_neither_torch_nor_numpy():
     text = "import sys, hybridsep.runs.machine; print([name for name in ('torch', 'numpy') if name in sys.modules])"
     assert subprocess.run([sys.executable, "-c", text], capture_output=True, text=True).stdout.strip() == "[]"
-
-
-def test_elsewhere_than_on_linux_the_first_gpu_is_taken(monkeypatch):
-    monkeypatch.setattr(sys, "platform", "win32")
-    assert device_lock.lock_free_device(["a", "b"]) == 0 and not device_lock._held

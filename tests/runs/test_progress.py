@@ -1,4 +1,4 @@
-"""Bars on a terminal that can draw them, lines everywhere else; signals that ask a training to stop."""
+"""Bars on a terminal that can draw them, lines everywhere else, and a terminal that goes away."""
 
 import os
 import pty
@@ -9,10 +9,10 @@ import time
 from pathlib import Path
 
 import pytest
+import wording
 from conftest import TINY
 
 from hybridsep.runs import records
-from hybridsep.runs.stop import Stop
 
 PROGRAM = (
     "from hybridsep.runs.progress import monitor\nfrom hybridsep.runs.record import Epoch\n"
@@ -43,35 +43,14 @@ def test_a_terminal_has_bars_and_one_that_cannot_draw_them_has_lines():
     assert "\x1b[" in on_a_terminal(TERM="xterm")
     for odd in ({"TERM": "dumb"}, {"TERM": "xterm", "TTY_INTERACTIVE": "0"}):
         seen = on_a_terminal(**odd)
-        assert "training to epoch 3" in seen and "epoch 1/3" in seen and "\x1b" not in seen, seen
+        assert f"{wording.TRAINING_TO} 3" in seen and "epoch 1/3" in seen and "\x1b" not in seen, seen
 
 
 @pytest.mark.parametrize("odd", [{"FORCE_COLOR": "1"}, {"TTY_COMPATIBLE": "1"}, {"COLUMNS": "0"}, {"COLUMNS": "20"}])
 def test_a_file_has_lines_whatever_the_environment_says(odd):
     done = subprocess.run((sys.executable, "-c", PROGRAM), capture_output=True, text=True, env=os.environ | odd)
-    assert done.stderr.splitlines()[0] == "resnext trial-00: training to epoch 3, 5 steps each (trial 1 of 2)"
+    assert done.stderr.splitlines()[0] == f"resnext trial-00: {wording.TRAINING_TO} 3, 5 steps each (trial 1 of 2)"
     assert "\x1b" not in done.stderr and "epoch 1/3" in done.stderr
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1])
-def test_every_signal_that_ends_a_session_is_a_stop_request(number):
-    with Stop() as stop:
-        os.kill(os.getpid(), number)
-        assert stop.due() and stop.reason == number.name
-        assert (signal.getsignal(signal.SIGINT) is signal.SIG_DFL) and signal.getsignal(number) is not None
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
-def test_a_signal_that_was_ignored_stays_ignored(number):
-    before = signal.signal(number, signal.SIG_IGN)
-    try:
-        with Stop() as stop:
-            os.kill(os.getpid(), number)
-            os.kill(os.getpid(), signal.SIGTERM)
-            os.kill(os.getpid(), number)
-            assert stop.reason == "SIGTERM"
-    finally:
-        signal.signal(number, before)
 
 
 def test_a_connection_that_ends_saves_the_trial(tmp_path: Path):

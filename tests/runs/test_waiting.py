@@ -6,6 +6,7 @@ import sys
 import threading
 
 import pytest
+import wording
 from conftest import TINY
 from filelock import FileLock
 
@@ -62,4 +63,4 @@ def test_a_command_that_waits_is_ended_by_sigterm(tmp_path, words):
             assert "waiting for asked.json of study tiny" in process.stderr.readline()
             process.send_signal(signal.SIGTERM)
             said = process.stderr.read()
-        assert process.returncode == 75 and "SIGTERM" in said and "the same command goes on" in said
+        assert process.returncode == 75 and "SIGTERM" in said and wording.GOES_ON in said

@@ -1,15 +1,13 @@
 """Whole commands, and their start."""
 
-import pytest
+from refusals import refused
 from scripts.benchmarks import scaling, startup
-
-from hybridsep.errors import ConfigError
 
 
 def test_commands_are_measured_from_outside():
     found = scaling.measure(["-S", "-c", "block = bytearray(300_000_000); print('done')"])
     assert 300e6 < found.peak_bytes < 400e6 and found.seconds > 0
-    with pytest.raises(ConfigError, match="ended with status 3: sorry"):
+    with refused("status 3", "sorry"):
         scaling.measure(["-S", "-c", "import sys; print('sorry', file=sys.stderr); sys.exit(3)"])
 
 

@@ -63,11 +63,6 @@ def test_epochs_share_a_commit_until_it_is_due(tmp_path, clock, saved, reference
     assert_same(trainer.folder(tmp_path), reference, "shared commits")
 
 
-def test_fifteen_seconds_are_the_default():
-    assert Trainer.__init__.__kwdefaults__ == {"commit_seconds": 0.0}
-    assert trial_runner.PreparedRow.__dataclass_fields__["commit_seconds"].default == 15.0
-
-
 @pytest.mark.parametrize("step", [6, 14, 18])
 def test_killed_between_two_commits_it_goes_on_to_the_same_bits(tmp_path, clock, saved, reference, step):
     trainer = Trainer(*SIX, commit_seconds=15.0)

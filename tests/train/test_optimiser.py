@@ -1,10 +1,12 @@
-"""Our SGD against torch's, bit for bit, on the CPU and in a CUDA graph."""
+"""Initial weights, learning rates, and our SGD against torch's, bit for bit, on the CPU and in a CUDA graph."""
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from hybridsep.train.optimiser import sgd
+from hybridsep.runs.seeds import seed
+from hybridsep.train.optimiser import initialise, learning_rates, sgd
 
 DECAY = 5e-4
 RATES = (0.1, 0.3, 0.0, 0.07, 0.02)
@@ -113,3 +115,34 @@ def test_captured_steps_are_torchs_steps():
             graph.replay()
         torch.cuda.synchronize()
     assert_same_bits(ours, theirs, mine.state, reference.state)
+
+
+def test_initial_weights_depend_on_trial_and_name_only():
+    def first_weight(trial: int, study_seed: int, extra: bool) -> torch.Tensor:
+        layers = [torch.nn.Conv2d(4, 4, 3, bias=False)] + ([torch.nn.Linear(4, 2)] if extra else [])
+        network = torch.nn.Sequential(*layers)
+        initialise(network, study_seed=study_seed, trial=trial)
+        return network[0].weight
+
+    weight = first_weight(0, 0, False)
+    assert torch.equal(weight, first_weight(0, 0, True))
+    assert not torch.equal(weight, first_weight(1, 0, False))
+    assert not torch.equal(weight, first_weight(0, 1, False))
+    assert seed(0, "init", 1) != seed(0, "init", "1")
+
+
+def test_learning_rate_warms_up_and_reaches_zero():
+    options = {"epochs": 10, "steps_per_epoch": 10, "learning_rate": 1.0, "decay_factor": 0.1, "decay_power": 4.0}
+    cosine = learning_rates(**options, warmup_epochs=2, decay="cosine", decay_steps=())
+    assert cosine[0] == np.float32(0.05) and cosine[19] == cosine[20] == 1 and cosine[60] == 0.5 and cosine[-1] < 1e-3
+    step = learning_rates(**options, warmup_epochs=0, decay="step", decay_steps=(0.5, 0.75))
+    assert step.tolist() == pytest.approx([1.0] * 50 + [0.1] * 25 + [0.01] * 25)
+    polynomial = learning_rates(**options, warmup_epochs=0, decay="polynomial", decay_steps=())
+    assert polynomial[50] == pytest.approx(0.5**4)
+
+
+def test_weight_decay_spares_batch_norm_and_biases():
+    network = torch.nn.Sequential(torch.nn.Conv2d(1, 1, 1), torch.nn.BatchNorm2d(1))
+    groups = sgd(network, momentum=0.9, nesterov=True, weight_decay=0.5).param_groups
+    shapes = {group["weight_decay"]: sorted(parameter.ndim for parameter in group["params"]) for group in groups}
+    assert shapes == {0.5: [4], 0.0: [1, 1, 1]}

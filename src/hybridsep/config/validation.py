@@ -75,9 +75,9 @@ def _forbid_unknown_keys(schema: type) -> None:
 
 
 def _explain(schema: type, detail: "ErrorDetails", prefix: str, otherwise: str, further: Collection[str]) -> str:
-    path = detail["loc"]
+    path, alternatives = detail["loc"], False
     for end in range(1, len(path)):
-        if is_union(bare(kind_of(schema, path[:end]))[0]):
+        if alternatives := is_union(bare(kind_of(schema, path[:end]))[0]):
             path = path[:end]  # what follows names one of the alternatives
             break
     key = prefix + _dotted(path)
@@ -90,7 +90,7 @@ def _explain(schema: type, detail: "ErrorDetails", prefix: str, otherwise: str, 
         return f"{key} is not a key: {hint(name, known, otherwise)}"
     if detail["type"] in ("missing", "missing_argument", "missing_keyword_only_argument"):
         return f"{key} is missing: {allowed(kind_of(schema, path))}"
-    a_number = detail["type"] == "string_type" and isinstance(detail["input"], int | float)
+    a_number = detail["type"] == "string_type" and isinstance(detail["input"], int | float) and not alternatives
     quotes = "; in a file, text that looks like a number needs quotes" if a_number else ""
     return str(refuse(key, detail["input"], allowed(kind_of(schema, path)) + quotes))
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import wording
 from conftest import TINY
+from refusals import check_refused
 
 from hybridsep.runs import records
 from hybridsep.runs.records import read, read_history, read_predictions
-from hybridsep.runs.seeds import seed
-from hybridsep.train.optimiser import initialise, learning_rates, sgd
 
 ROWS = "separable,inception,resnext,reformulated_inception,separable_equivalent,hybrid"
 
@@ -68,11 +68,9 @@ def test_a_finished_trial_is_skipped_and_another_configuration_refused(run, tmp_
     folder = tmp_path / "results/runs/tiny/separable/trial-00"
     before = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
     status, said = run(*TINY, "schedule.epochs=1")
-    assert status == 0 and "already finished, 1 epochs" in said
-    status, said = run(*TINY, "schedule.epochs=2")
-    assert status == 2 and "schedule.epochs 1 -> 2" in said and said.count("\n") == 1
-    status, said = run(*TINY, "schedule.epochs=1", "data.source.seed=1")
-    assert status == 2 and "data.source.seed 0 -> 1" in said
+    assert status == 0 and f"{wording.ALREADY_FINISHED}, 1 epochs" in said
+    check_refused(run(*TINY, "schedule.epochs=2"), "schedule.epochs 1 -> 2")
+    check_refused(run(*TINY, "schedule.epochs=1", "data.source.seed=1"), "data.source.seed 0 -> 1")
     assert before == {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
 
 
@@ -80,7 +78,7 @@ def test_a_time_limit_ends_cleanly_and_the_same_command_ends_with_the_same_bits(
     parts, whole = str(tmp_path / "parts"), str(tmp_path / "whole")
     arguments = (*TINY, "schedule.epochs=3", "size.dropout=0.1")
     status, said = run(*arguments, "max_minutes=0.000001", results=parts)
-    assert status == 75 and "stopped after epoch 0 (max_minutes); the same command goes on" in said
+    assert status == 75 and wording.stopped("epoch 0", "max_minutes") in said
     place = Path(parts) / "runs/tiny/separable/trial-00"
     assert read(place)["status"] == "interrupted"
     assert run(*arguments, results=parts)[0] == 0
@@ -112,60 +110,6 @@ def test_trials_differ_and_rows_of_one_trial_share_their_start(run, tmp_path):
     # The equivalent form starts as the same function on the same images, so one short epoch leaves it close.
     same = read_predictions(place / "separable_equivalent/trial-00")[0]
     assert np.abs(same.astype(float) - first).mean() < 0.1 * np.abs(second.astype(float) - first).mean()
-
-
-def test_initial_weights_depend_on_trial_and_name_only():
-    def first_weight(trial: int, study_seed: int, extra: bool) -> torch.Tensor:
-        layers = [torch.nn.Conv2d(4, 4, 3, bias=False)] + ([torch.nn.Linear(4, 2)] if extra else [])
-        network = torch.nn.Sequential(*layers)
-        initialise(network, study_seed=study_seed, trial=trial)
-        return network[0].weight
-
-    weight = first_weight(0, 0, False)
-    assert torch.equal(weight, first_weight(0, 0, True))
-    assert not torch.equal(weight, first_weight(1, 0, False))
-    assert not torch.equal(weight, first_weight(0, 1, False))
-    assert seed(0, "init", 1) != seed(0, "init", "1")
-
-
-def test_learning_rate_warms_up_and_reaches_zero():
-    options = {"epochs": 10, "steps_per_epoch": 10, "learning_rate": 1.0, "decay_factor": 0.1, "decay_power": 4.0}
-    cosine = learning_rates(**options, warmup_epochs=2, decay="cosine", decay_steps=())
-    assert cosine[0] == np.float32(0.05) and cosine[19] == cosine[20] == 1 and cosine[60] == 0.5 and cosine[-1] < 1e-3
-    step = learning_rates(**options, warmup_epochs=0, decay="step", decay_steps=(0.5, 0.75))
-    assert step.tolist() == pytest.approx([1.0] * 50 + [0.1] * 25 + [0.01] * 25)
-    polynomial = learning_rates(**options, warmup_epochs=0, decay="polynomial", decay_steps=())
-    assert polynomial[50] == pytest.approx(0.5**4)
-
-
-def test_weight_decay_spares_batch_norm_and_biases():
-    network = torch.nn.Sequential(torch.nn.Conv2d(1, 1, 1), torch.nn.BatchNorm2d(1))
-    groups = sgd(network, momentum=0.9, nesterov=True, weight_decay=0.5).param_groups
-    shapes = {group["weight_decay"]: sorted(parameter.ndim for parameter in group["params"]) for group in groups}
-    assert shapes == {0.5: [4], 0.0: [1, 1, 1]}
-
-
-@pytest.mark.parametrize(
-    ("overrides", "words"),
-    [
-        (["epochs=5"], "epochs is not a key: did you mean schedule.epochs?"),
-        (["trial=9..0"], "trial=9..0 is not allowed: 3, 0..9 or"),
-        (["schedule.epochs=many"], "schedule.epochs=many"),
-        (["model=perceptron"], "model=perceptron is not there: allowed are darknet"),
-        (["model=resnext", "model.module.cardinality=7"], "model.module.cardinality"),
-        (["data=imagefolder", "data.path=nowhere"], "data.path=nowhere does not exist"),
-        (["evaluation.images=101"], "there are 100 test images"),
-        (["schedule.batch_size=193"], "there are 192 training images; add, for instance, schedule.batch_size=64"),
-        (["-m", "model=separable,hybrid", "schedule.epochs=0"], "schedule.epochs=0"),
-        (["experiment=figure4", "size.depth=0"], "size.depth=0"),
-    ],
-)
-def test_what_is_wrong_is_said_in_one_line_and_nothing_is_written(run, tmp_path, overrides, words):
-    small = [] if "data=imagefolder" in overrides else TINY
-    status, said = run(*small, *overrides)
-    assert status == 2
-    assert words in said and said.startswith("hybridsep: ") and said.count("\n") == 1
-    assert not (tmp_path / "results").exists()
 
 
 def test_help_and_show_only(run):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from fault_injection import SMALL
-from hostile import cases, one_line
+from hostile import cases
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from refusals import check_refused, names, one_line
 
 from hybridsep import config
 from hybridsep.config.identity import identity
@@ -77,7 +78,7 @@ def test_any_value_names_trials_or_is_refused(value):
     try:
         trials = config.parse_trials(value)
     except ConfigError as error:
-        assert "is not allowed: 3, 0..9 or" in str(error)
+        assert str(error).startswith("trial=") and names(str(error), "0..9")
     else:
         assert trials and len(set(trials)) == len(trials) and all(0 <= trial <= config.MAX_TRIAL for trial in trials)
 
@@ -89,7 +90,7 @@ def test_any_typed_trial_is_named_or_refused(text):
         value = OverridesParser.create().parse_override(f"trial={text}").value()
         config.parse_trials(value)
     except (HydraException, ConfigError) as error:
-        assert one_line(ValueError(explain(error))) or "\x0b" in text or "\x0c" in text
+        assert one_line(explain(error)) or "\x0b" in text or "\x0c" in text
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +118,5 @@ def test_any_value_of_any_key_is_used_or_refused(composed, key, value):
 @pytest.mark.parametrize("key", ["schedule.learning_rate", "schedule.weight_decay", "schedule.decay_factor"])
 def test_numbers_that_are_none_are_refused(run, tmp_path, key):
     for number in ("inf", "nan"):
-        status, said = run(*SMALL, f"{key}={number}")
-        assert status == 2 and said.count("\n") == 1 and key in said, said
+        check_refused(run(*SMALL, f"{key}={number}"), key=f"{key}={number}")
     assert not (tmp_path / "results").exists()
