@@ -178,10 +178,10 @@ def test_faster_is_judged_in_training_and_inference_against_the_plain_convolutio
     # Welch's interval of the logarithms at 0.05/8, by SciPy: a factor of 1.25, give or take exp(0.0835).
     assert "Dense (training) x 1.25 [1.15, 1.36]; Dense (inference of one image) x 1.25" in found.measured
     found = claim_of(tmp_path / "slower", *rows(dense=[12.0, 12.1, 11.9]))
-    assert found.shows.endswith("; slower: Dense (inference of one image)")
+    assert "Dense (inference of one image): slower" in found.shows
     assert found.verdict == "contradicted" and "Dense (inference of one image) x 0.83" in found.measured
     found = claim_of(tmp_path / "unclear", *rows(dense=[8.0, 10.0, 14.0]))
-    assert found.here == "inconclusive" and "undecided: Dense (inference of one image)" in found.shows
+    assert found.here == "inconclusive" and "Dense (inference of one image): undecided" in found.shows
     found = claim_of(tmp_path / "small", *rows(dense=[8.0, 8.1, 7.9], size="small"))
     assert (found.here, found.verdict) == ("reproduced", "inconclusive")
     assert found.because == "model.network.widths is 32-64-128 in place of 128-256-512"
