@@ -9,7 +9,9 @@ import pytest
 from scipy import stats
 
 from hybridsep.report import __main__ as command
+from hybridsep.report import folders
 from hybridsep.runs import records
+from hybridsep.statistics import power
 
 ROWS = {"separable": 8.0, "hybrid": 9.0, "resnext": 9.0}
 
@@ -106,3 +108,28 @@ def test_a_spread_of_nothing_has_no_number_of_trials(tmp_path, capsys):
             fabricate.run(tmp_path, "same", row, trial, error=10.0, images=100, index=0)
     assert command.main(["plan", f"results={tmp_path}", "study=same"]) == 0
     assert table(capsys.readouterr().out, "trials that would settle it")["Hybrid"] == ["3", "no spread"]
+
+
+def test_one_spread_of_all_rows_says_what_a_row_takes(results, capsys):
+    words = ["plan", f"results={results}", "study=s", "plan.powers=[0.8]", "report.margin=0.8", "plan.difference=1"]
+    assert command.main(words) == 0
+    [(rows, line)] = table(capsys.readouterr().out, "by the spread of all rows together").items()
+    # Of ResNeXt there are two trials, too few to be counted.
+    runs = folders.read(results, ["s"])[0]
+    by_row = {row: np.array([100 * run.wrong.mean() for run in runs if run.row == row]) for row in ROWS}
+    spread = np.sqrt(np.mean([by_row[row].var(ddof=1) for row in ("separable", "hybrid")]))
+    assert [rows, *line[:3]] == ["2", "12", f"{spread:.2f}", f"{spread * np.sqrt(2):.2f}"]
+    for cell, powers in (
+        (line[3], lambda n: power.detection_power(spread * np.sqrt(2), 1.0, n, 0.05)),
+        (line[4], lambda n: power.equivalence_power(spread * np.sqrt(2), 0.8, n, 0.05)),
+    ):
+        assert powers(int(cell)) >= 0.8 > powers(int(cell) - 1)
+
+
+def test_the_docs_say_what_plan_says_of_the_committed_study(capsys):
+    root = Path(__file__).resolve().parents[2]
+    study = ["study=cifar10-jpeg-small-30ep", f"results={root / 'results'}"]
+    assert command.main(["plan", *study, "plan.powers=[0.8]"]) == 0
+    [(_, line)] = table(capsys.readouterr().out, "by the spread of all rows together").items()
+    text = " ".join((root / "docs/statistics.md").read_text().split())
+    assert f"({line[1]} points a trial, all images) and unlike starts it is {line[-1]} trials for 80 % power" in text

@@ -236,4 +236,4 @@ def test_ten_trials_could_hardly_show_equality():
     assert spread == pytest.approx(0.28, abs=0.005)
     assert power.equivalence_power(spread * np.sqrt(2), 0.25, 10, 0.05) < 0.25
     needed = power.trials_for(lambda n: power.equivalence_power(spread * np.sqrt(2), 0.25, n, 0.05), 0.8)
-    assert needed == 24  # as docs/statistics.md and docs/reproduction.md say
+    assert needed == 24

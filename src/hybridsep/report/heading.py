@@ -5,8 +5,9 @@ from collections.abc import Iterable
 
 from hybridsep.config.trials import ranges
 from hybridsep.report.folders import Run
-from hybridsep.report.runset import RunSet
+from hybridsep.report.runset import RunSet, processor
 from hybridsep.report.settings import AnalysisOptions
+from hybridsep.report.table import number, signed
 from hybridsep.runs.record import Machine, Timings
 
 
@@ -32,11 +33,16 @@ def across_processors(runset: RunSet) -> list[str]:
     pairs = {row: runset.across_processors(row) for row in runset.variants}
     named = [f"{runset.label(row)} {ranges(trials)}" for row, trials in pairs.items() if trials]
     sentences = [f"Pairs across processors, by trial: {'; '.join(named)}."] if named else []
-    for effect in runset.machine_effects():
-        done = "taken from its errors" if runset.adjusted else "not taken from its errors (report.adjust_machines=true)"
+    here = set(map(processor, runset.finished))
+    for name, effect in runset.machines.effects.items():
+        if name not in here:
+            continue
+        done = f"here its errors are adjusted by {signed(-effect.mean)}"
+        if not runset.adjusted:
+            done = "errors are not adjusted (report.adjust_machines=true)"
         sentences.append(
-            f"{runset.processors[effect.machine]} less {runset.processors[0]}: {effect.mean:+.2f} ± {effect.error:.2f}"
-            f" points on all test images, rows held apart; {done}."
+            f"{name} less {runset.machines.processors[0]}: {signed(effect.mean)} ± {number(effect.error)} points on all"
+            f" test images, by all rows of the study; {done}."
         )
     return sentences
 

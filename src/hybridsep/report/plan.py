@@ -3,15 +3,19 @@
 The statistics are those of `hybridsep.statistics.power`.
 """
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
+import numpy as np
+
 from hybridsep.report.comparison import samples_of
-from hybridsep.report.runset import RunSet
+from hybridsep.report.runset import RunSet, Subset
 from hybridsep.report.settings import AnalysisOptions, Planned
 from hybridsep.report.table import Column, Table, build, duration, number, percent
 from hybridsep.statistics import noise, power
+from hybridsep.statistics.many_to_one import pooled_spread
 
 # The spread of two trials says next to nothing: its 95 % interval ends at 32 times of it.
 MIN_TRIALS = 3
@@ -72,6 +76,59 @@ def needed(runset: RunSet, options: AnalysisOptions, planned: Planned) -> Table:
             " with its square, so its interval tells how rough they are.",
             "Time: the trials of the row and of the baseline that are not there yet, in one process, at the median"
             " time of a finished one. All: each row's own trials, and the baseline's once.",
+        ],
+    )
+
+
+@dataclass(frozen=True)
+class _Pooled:
+    """The spread of a trial within rows, pooled over `rows` rows of `trials` trials, and the trials for each goal."""
+
+    rows: int
+    trials: int
+    spread: float
+    cells: dict[str, str]
+
+
+def pooled(runsets: Sequence[RunSet], options: AnalysisOptions, planned: Planned) -> Table | None:
+    """Return the trials that any row of a study takes, by one spread of all of them; None where no row has enough.
+
+    A row is not its own start: a difference of two rows of unlike seeds has the spread of a trial times sqrt(2).
+    """
+    samples = {
+        row: np.array(list(one.errors(row, Subset("all", one.images)).values()))
+        for one in runsets
+        if not one.own_images
+        for row in one.rows
+    }
+    enough = [sample for sample in samples.values() if len(sample) >= MIN_TRIALS]
+    spread = pooled_spread(enough)[0] if enough else 0.0
+    if spread < 1e-9:
+        return None
+    goals, cells = _goals(options, planned), {}
+    for goal in goals:
+        count = power.trials_for(partial(goal.power_of, spread * math.sqrt(2)), goal.power)
+        cells[goal.name] = f"> {power.MOST_TRIALS:,}" if count is None else f"{count:,}"
+
+    def column(goal: str) -> Column[_Pooled]:
+        return Column[_Pooled](goal, lambda line: line.cells[goal])
+
+    columns: list[Column[_Pooled]] = [
+        Column("Rows", lambda line: line.rows),
+        Column("Trials", lambda line: line.trials),
+        Column("Spread of a trial", lambda line: line.spread, number),
+        Column("of a difference", lambda line: line.spread * math.sqrt(2), number),
+        *(column(goal.name) for goal in goals),
+    ]
+    return build(
+        "pooled-plan",
+        f"Study {runsets[0].study}: trials that a row takes, by the spread of all rows together",
+        columns,
+        [_Pooled(len(enough), sum(map(len, enough)), spread, cells)],
+        notes=[
+            "Spread of a trial: standard deviation of the error on all test images over the trials of a row, pooled"
+            f" over the rows of {MIN_TRIALS} trials or more; of a difference of two rows of unlike seeds: sqrt(2)"
+            " times it, with the goals of the tables above.",
         ],
     )
 

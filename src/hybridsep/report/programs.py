@@ -160,6 +160,8 @@ def _plan(arguments: ReportArguments) -> int:
         for one in ready:
             terminal.print_table(screen, plan.needed(one, settings.report, settings.plan))
             terminal.print_table(screen, plan.predicted(one, settings.report))
+        if ready and (together := plan.pooled(ready, settings.report, settings.plan)):
+            terminal.print_table(screen, together)
     return 1 if empty else 0
 
 

@@ -29,11 +29,35 @@ class Subset:
 
 
 @dataclass(eq=False)
+class StudyMachines:
+    """What a processor adds to the error: one estimate for all tables of a study, from the finished `runs` in them."""
+
+    runs: Sequence[Run]
+
+    @cached_property
+    def processors(self) -> list[str]:
+        """The processors (or devices) that the runs were trained on, the one of most runs first."""
+        return [name for name, _ in Counter(map(processor, self.runs)).most_common()]
+
+    @cached_property
+    def effects(self) -> dict[str, MachineEffect]:
+        """Of each processor but the first: points that it adds on all test images, rows being held apart."""
+        rows = list(dict.fromkeys(run.row for run in self.runs))
+        effects = machine_effects(
+            np.array([100 * float(run.wrong.mean()) for run in self.runs]),
+            np.array([rows.index(run.row) for run in self.runs]),
+            np.array([self.processors.index(processor(run)) for run in self.runs]),
+        )
+        return {self.processors[effect.machine]: effect for effect in effects}
+
+
+@dataclass(eq=False)
 class RunSet:
     """Rows of one study that share one table.
 
     `runs[row][trial]` are the finished runs, `others` those that are not finished. `rows` is in the order of the table,
-    the baseline first if it has runs or is asked for by the table.
+    the baseline first if it has runs or is asked for by the table. `machines` is that of the whole study, of the same
+    images; with `adjusted`, what it finds is taken from the errors.
     """
 
     study: str
@@ -46,6 +70,7 @@ class RunSet:
     trials: dict[str, list[int]]
     subset: Subset
     adjusted: bool = False
+    machines: "StudyMachines" = field(default_factory=lambda: StudyMachines([]))
     decimals: int = 2  # of errors and their differences in tables
     _chosen: dict[tuple[Subset, int], np.ndarray] = field(default_factory=dict, repr=False)
 
@@ -143,29 +168,10 @@ class RunSet:
             for trial, run in self.runs[row].items()
         }
 
-    @cached_property
-    def processors(self) -> list[str]:
-        """The processors (or devices) that the finished runs were trained on, the one of most runs first."""
-        return [name for name, _ in Counter(map(processor, self.finished)).most_common()]
-
-    def machine_effects(self) -> list[MachineEffect]:
-        """What each processor but the first adds to the error on all test images, rows being held apart."""
-        rows, runs = list(self.runs), self.finished
-        return machine_effects(
-            np.array([100 * float(run.wrong.mean()) for run in runs]),
-            np.array([rows.index(run.row) for run in runs]),
-            np.array([self.processors.index(processor(run)) for run in runs]),
-        )
-
-    @cached_property
-    def _added(self) -> dict[str, float]:
-        """Points that a processor adds and that `errors` leaves out; nothing unless `adjusted`."""
-        effects = self.machine_effects() if self.adjusted else []
-        return {self.processors[effect.machine]: effect.mean for effect in effects}
-
     def machine_adds(self, run: Run) -> float:
-        """Points that are taken from the run's error, so that all are as of one processor."""
-        return self._added.get(processor(run), 0.0)
+        """Points that are taken from the run's error, so that all are as of one processor; 0 unless `adjusted`."""
+        effect = self.machines.effects.get(processor(run)) if self.adjusted else None
+        return effect.mean if effect else 0.0
 
     def across_processors(self, row: str) -> list[int]:
         """Trials of `row` whose partner in the baseline was trained on another processor."""
@@ -237,14 +243,17 @@ def split(
     runsets: list[RunSet] = []
     problems: list[Problem] = []
     for number, some in enumerate(sorted(by_images.values(), key=len, reverse=True), 1):
+        built: list[RunSet] = []
         for name, spec, rows in _plans(study, some, paper, options):
             try:
                 table = name if number == 1 else f"{name}-{number}"
                 one, left_out = _build(study, table, spec, rows, options)
-                runsets.append(one)
+                built.append(one)
                 problems += left_out
             except UserError as error:
                 problems.append(Problem(study, None, f"{study}: no {name} table: {error}"))
+        machines = StudyMachines(list({(run.row, run.trial): run for one in built for run in one.finished}.values()))
+        runsets += [replace(one, machines=machines) for one in built]
     return runsets, problems
 
 

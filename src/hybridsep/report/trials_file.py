@@ -27,7 +27,6 @@ from hybridsep.runs.record import (
     Settings,
     Timings,
 )
-from hybridsep.statistics.machines import MachineEffect
 
 NEEDED = ("row", "trial", "error")
 PREDICTIONS = "predictions"
@@ -88,10 +87,6 @@ class GivenTrials(RunSet):
     def wrong(self, row: str) -> tuple[np.ndarray, int]:
         """Nothing: which images are wrong is not known."""
         return np.empty((0, 0), dtype=bool), 0
-
-    def machine_effects(self) -> list[MachineEffect]:
-        """Nothing: on what the trials ran is not known."""
-        return []
 
 
 def read(path: Path) -> pd.DataFrame:
