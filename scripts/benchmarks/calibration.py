@@ -153,7 +153,7 @@ def _table(name: str, title: str, lines: Sequence[Simulated[Rates]], shares: Sha
 
 
 def _column(heading: str, rate: Callable[[Rates], float | None]) -> Column[Simulated[Rates]]:
-    return Column(heading, lambda line: line.share(rate), shown)
+    return Column[Simulated[Rates]](heading, lambda line: line.share(rate), shown)
 
 
 def shown(value: Share | None) -> str:

@@ -31,6 +31,11 @@ def test_a_former_command_says_what_to_type(capsys):
     assert "make bench-calibration" in refusal(capsys, "study=s", "calibrate", "calibrate.rows=2")
 
 
+def test_of_two_keys_that_are_called_alike_the_one_whose_group_is_meant(capsys):
+    assert "did you mean report.margin?" in refusal(capsys, "reprot.margin=1")
+    assert "did you mean margin?" in refusal(capsys, "margn=1")
+
+
 def test_why_a_row_is_left_out_is_said_of_that_row_alone(tmp_path, capsys):
     """Not of a row whose name is a word of the message."""
     fabricate.study(tmp_path, "s", {"separable": 8.0, "table": 9.0, "resnext": 8.5}, trials=2, images=100)

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 from made_runs import run
+from matplotlib.text import Text
 
 from hybridsep.report import comparison, distances, figures, folders, runset, settings
 from hybridsep.report.figures import drawing
@@ -56,6 +57,42 @@ def test_the_axis_says_which_side_is_better_and_in_which_unit(tmp_path):
         "signed difference (points)\nbetter \u2190 \u2192 worse",
         "signed difference (F1)\nworse \u2190 \u2192 better",
     ]
+
+
+def test_a_caption_speaks_of_nothing_that_is_not_drawn(tmp_path):
+    """One trial has no spread, no noise floor and no interval; of more than 40 trials none are joined."""
+
+    def pictures(study: str, trials: int) -> dict[str, figures.Figure]:
+        for place, row in enumerate(("separable", "hybrid")):
+            for trial in range(trials):
+                run(tmp_path, study, row, trial, error=6 + place + trial % 7 / 5, index=place, images=40)
+        runs, _ = folders.read(tmp_path, [study])
+        options = settings.load(["report.resamples=99", "report.groups=100"]).report
+        [one], _ = runset.split(study, runs, settings.paper(), options)
+        return {each.name.partition("-")[2]: each for each in figures.of_runs(one, comparison.compare(one, options))[0]}
+
+    one, several, many = pictures("one", 1), pictures("several", 6), pictures("many", 41)
+    words = {
+        "trials": ("grey lines", [several], [many]),
+        "differences": ("Dashed", [several, many], [one]),
+        "cost": ("bar", [several, many], [one]),
+        "curves": ("band", [several, many], [one]),
+        "functions": ("interval", [several, many], []),
+    }
+    for name, (word, with_it, without) in words.items():
+        for each in with_it:
+            assert word in each[name].legend
+        for each in without:
+            assert word not in each[name].legend + each[name].title
+    assert "noise floor" not in one["differences"].title
+    for name, each in several.items():
+        with drawing.canvas(name):
+            labels = [text.get_text() for part in drawing.compose(each, "").subfigs for text in part.findobj(Text)]
+        if name == "differences":
+            assert "mean over trials, interval" in labels
+    with drawing.canvas("one"):
+        picture = drawing.compose(one["differences"], "")
+    assert "mean over trials" in [text.get_text() for part in picture.subfigs for text in part.findobj(Text)]
 
 
 def test_a_baseline_alone_has_no_picture_of_differences(tmp_path):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from hybridsep.report import document, settings
 from hybridsep.report.table import Column, build, csv_only
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -66,3 +67,26 @@ def test_a_column_is_declared_once_for_cells_and_csv():
     assert table.csv == "double,value,part,whole\n0,0,0,3\n0.666667,0.333333,0.333333,3\n"
     assert table.cells("files") == [["", "0.0 of 3"], ["0.3", "0.3333333333333333 of 3"]]
     assert [column.heading for column in table.shown("terminal")] == ["Value", "Both", "Short"]
+
+
+def test_what_explains_a_column_stands_where_the_column_stands():
+    columns: list[Column[float]] = [
+        Column("Value", lambda value: value, note="Value: in points."),
+        Column("Square", lambda value: value**2, place="files", note="Square: of the value."),
+        Column("Half", lambda value: value / 2, when=False, note="Half: of the value."),
+    ]
+    table = build("t", "T", columns, [1.0], notes=["Three lines."])
+    assert table.notes_in("files") == ["Value: in points. Square: of the value.", "Three lines."]
+    assert table.notes_in("terminal") == ["Value: in points.", "Three lines."]
+    assert build("t", "T", columns[2:], [1.0]).notes_in("files") == []
+
+
+@pytest.mark.parametrize("place", ["files", "terminal"])
+def test_no_note_of_a_report_explains_a_column_that_is_not_shown(place):
+    options = settings.load(["report.redraws=1", "report.resamples=99", "report.groups=100"]).report
+    tables = list(document.make(ROOT / "results", "figure6-quick", settings.paper(), options).tables())
+    assert "figure6" in [table.name for table in tables]
+    for table in tables:
+        shown = {column.heading for column in table.shown(place)}
+        for heading in {column.heading for column in table.columns} - shown:
+            assert f"{heading}:" not in " ".join(table.notes_in(place)), (table.name, heading)

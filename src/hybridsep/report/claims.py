@@ -136,15 +136,7 @@ def _what(one: verdicts.Evidence, margin: float) -> str:
 def table(judged: Sequence[Verdict], paper: Paper, options: AnalysisOptions, study: str) -> Table:
     """Return the claims that the runs say something about; a note names the places of the others. CSV has all."""
     others = sorted({one.claim.where for one in judged if one.here == verdicts.NOT_RUN})
-    notes = [
-        f"These runs show: same, when two one-sided tests find the difference within ±{options.margin:g} points (or the"
-        f" margin named); different (faster, slower), when a test or interval of {percent(options.alpha)} excludes 0;"
-        " else undecided. Tests are corrected over the rows of a table, or over the comparisons of a claim; a claim of"
-        " several comparisons is judged by intervals that hold for all of them together. Of the claim: by its rule,"
-        " from these numbers alone, in points of test error unless a ratio (x). n: the fewest trials (of speed: timed"
-        f" blocks) behind one of the numbers. On the paper: the same, but {verdicts.UNDECIDED} unless"
-        " the runs were made under the paper's conditions (conf/report/paper.yaml)."
-    ]
+    notes = []
     if any(one.exploratory for one in judged):
         notes.append(
             distances.EXPLORATORY.format(chosen=distances.TESTS_AND_LIMIT, declared=paper.distance_declared)
@@ -156,16 +148,45 @@ def table(judged: Sequence[Verdict], paper: Paper, options: AnalysisOptions, stu
         csv_only("claim", lambda one: one.name),
         Column("Where", lambda one: one.claim.where, csv="where", wide=True),
         Column("The paper says", lambda one: one.claim.says, csv="says", wide=True),
-        Column("Measured here", lambda one: one.measured, csv="measured", wide=True, place="files"),
-        Column("n", lambda one: one.n, csv="n"),
+        Column(
+            "Measured here",
+            lambda one: one.measured,
+            csv="measured",
+            wide=True,
+            place="files",
+            note="Measured here: in points of test error, unless a ratio (x).",
+        ),
+        Column(
+            "n",
+            lambda one: one.n,
+            csv="n",
+            note="n: the fewest trials (of speed: timed blocks) behind one of the numbers.",
+        ),
         Column("Rule", lambda one: one.rule, csv="rule", wide=True, place="files"),
-        Column("These runs show", lambda one: one.shows, csv="shows", wide=True),
+        Column(
+            "These runs show",
+            lambda one: one.shows,
+            csv="shows",
+            wide=True,
+            note="These runs show: same, when two one-sided tests find the difference within"
+            f" ±{options.margin:g} points (or the margin named); different (faster, slower), when a test or interval of"
+            f" {percent(options.alpha)} excludes 0; else undecided. Tests are corrected over the rows of a table, or"
+            " over the comparisons of a claim; a claim of several comparisons is judged by intervals that hold for all"
+            " of them together.",
+        ),
         Column(
             "Of the claim",
             lambda one: f"{one.here} (exploratory)" if one.exploratory else one.here,
             csv={"here": lambda one: one.here, "exploratory": lambda one: one.exploratory},
+            note="Of the claim: by its rule, from these runs alone.",
         ),
-        Column("On the paper", lambda one: one.verdict, csv="verdict"),
+        Column(
+            "On the paper",
+            lambda one: one.verdict,
+            csv="verdict",
+            note=f"On the paper: the same, but {verdicts.UNDECIDED} unless the runs were made under the paper's"
+            " conditions (conf/report/paper.yaml).",
+        ),
         csv_only("because", lambda one: one.because),
     ]
     return build(

@@ -7,11 +7,19 @@ from pathlib import Path
 import pandas as pd
 
 from hybridsep.report import conclusion, distances, figures, tables, trial_tables
-from hybridsep.report.comparison import Comparison, RowResult, TrialResult, compare
+from hybridsep.report.comparison import Comparison, TrialResult, compare
 from hybridsep.report.document import Document, Section
 from hybridsep.report.settings import AnalysisOptions, TableSpec
 from hybridsep.report.table import Column, Table, build, csv_only
 from hybridsep.report.trials_file import GivenTrials, runset_of
+
+# What the public table has of the fields that the tables of a study write: those that need nothing but errors.
+_FIELDS = (
+    *("row", "n", "error_mean", "error_sd", "pairs", "mean", "low", "high", "mean_absolute", "absolute_mean"),
+    *("p", "p_holm", "test", "least", "equivalence_p", "equivalence_p_holm", "equivalent"),
+    *("floor_low", "floor_high", "beyond_noise"),
+    *("many_low", "many_high", "many_p", "many_better", "many_same", "many_worse", "detectable"),
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,37 +51,8 @@ def compare_frame(
         folder=folder,
     )
     comparison = compare(one, options)
-    lines = pd.DataFrame([_line(row) for row in comparison.rows])
-    return TrialsComparison(lines, conclusion.sentences(one, comparison, options), comparison)
-
-
-def _line(row: RowResult) -> dict[str, object]:
-    """A row of the public table; its keys are what callers know."""
-    change, many = row.difference, row.many
-    return {
-        "row": row.row,
-        "n": row.n,
-        "error_mean": row.error_mean,
-        "error_sd": row.error_sd,
-        "pairs": change.pairs,
-        "mean": change.interval.mean,
-        "low": change.interval.low,
-        "high": change.interval.high,
-        "mean_absolute": row.mean_absolute,
-        "absolute_mean": change.absolute.absolute_mean if change.absolute else None,
-        "p": change.p,
-        "p_holm": change.p_holm,
-        "test": change.test,
-        "least": change.permutation.least,
-        "equivalence_p": change.equivalence.p,
-        "equivalence_p_holm": change.equivalence_holm.p,
-        "equivalent": change.equivalence_holm.equivalent,
-        "floor_low": row.floor.low if row.floor else None,
-        "floor_high": row.floor.high if row.floor else None,
-        "beyond_noise": row.beyond_noise,
-        **{f"many_{key}": getattr(many, key, None) for key in ("low", "high", "p", "better", "same", "worse")},
-        "detectable": change.detectable,
-    }
+    table = tables.frame(one, comparison, options)[list(_FIELDS)]
+    return TrialsComparison(table, conclusion.sentences(one, comparison, options), comparison)
 
 
 def document(one: GivenTrials, options: AnalysisOptions, made_with: Mapping[str, object]) -> Document:
@@ -119,7 +98,14 @@ def _in_unit(table: Table, spec: TableSpec) -> Table:
     """Name the table's own unit where the tables of a study speak of points of test error."""
     points = "points" if spec.unit == "%" else spec.unit
     value = "Error %" if spec.is_error else f"Value, {spec.unit}"
-    columns = [replace(column, heading=column.heading.replace("Error %", value)) for column in table.columns]
+    columns = [
+        replace(
+            column,
+            heading=column.heading.replace("Error %", value),
+            note=column.note.replace(" points", f" {points}"),
+        )
+        for column in table.columns
+    ]
     notes = [note.replace(" points", f" {points}") for note in table.notes]
     title = table.title.replace(" (test error, percentage points)", f" ({points})")
     return replace(table, columns=columns, notes=notes, title=title)

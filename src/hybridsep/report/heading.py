@@ -91,8 +91,8 @@ def _commits(run: Run) -> str:
 def caption(runset: RunSet) -> str:
     """Return the line under a figure: enough to know where a picture that stands alone is from."""
     config, dataset = runset.first.record.settings, runset.first.record.dataset
-    epochs = config.schedule.epochs
-    return f"Study {runset.study}: {dataset.title}, size {config.size.name}, {epochs:,} epochs."
+    epochs = "1 epoch" if config.schedule.epochs == 1 else f"{config.schedule.epochs:,} epochs"
+    return f"Study {runset.study}: {dataset.title}, size {config.size.name}, {epochs}."
 
 
 def images(runset: RunSet) -> str:

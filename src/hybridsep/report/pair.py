@@ -10,8 +10,9 @@ import numpy as np
 from hybridsep.config.targets import check_keywords
 from hybridsep.data import Dataset
 from hybridsep.errors import ConfigError, DataError
-from hybridsep.report import comparison, table, tables, verdicts
+from hybridsep.report import comparison, table, verdicts
 from hybridsep.report.comparison import Comparison, RowResult
+from hybridsep.report.differences import COSTS
 from hybridsep.report.runset import RunSet
 from hybridsep.report.settings import AnalysisOptions
 from hybridsep.report.table import Column, Table, build, percent
@@ -64,7 +65,7 @@ def _costs(pair: RunSet, names: list[str], results: Comparison) -> Table:
         Column("Row", lambda line: line.name, wide=True),
         Column("n", lambda line: line.row.n),
         Column("Error %", lambda line: table.spread(line.row.error_mean, line.row.error_sd)),
-        *(column.on(lambda line: line.row) for column in tables.COSTS),
+        *(column.on(lambda line: line.row) for column in COSTS),
         Column("Time a trial", lambda line: line.seconds and line.seconds / 3600, table.duration),
         Column("Seeds, %", lambda line: line.seeds, table.tenth),
     ]

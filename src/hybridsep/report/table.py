@@ -33,19 +33,21 @@ def dash(value: object) -> str:
 
 @dataclass(frozen=True)
 class Head:
-    """A column without its values. `wide` columns hold sentences and may wrap."""
+    """A column without its values. `wide` columns hold sentences and may wrap; a `note` explains the column."""
 
     heading: str
     wide: bool
     place: Place
+    note: str = ""
 
 
 class Column(Generic[Line]):
     """A column, declared once for all outputs: which `value` a line has in it, and how `format` writes that.
 
     `csv` is the name of the value in the CSV file, or names with a function of the line each. `instead` gives a text
-    that stands in the cell in place of the value, or None. A column with `when` False is only in the CSV. Lists of
-    columns are annotated, `list[Column[RowResult]]`, so that mypy knows what a line is, in lambdas too.
+    that stands in the cell in place of the value, or None. A column with `when` False is only in the CSV. The `note`
+    stands under the table wherever the column is shown, and nowhere else. Lists of columns are annotated,
+    `list[Column[RowResult]]`, so that mypy knows what a line is, in lambdas too.
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class Column(Generic[Line]):
         wide: bool = False,
         place: Place = "both",
         when: bool = True,
+        note: str = "",
     ) -> None:
         def cell(line: Line) -> str:
             written = instead(line) if instead else None
@@ -67,7 +70,7 @@ class Column(Generic[Line]):
         def values(line: Line) -> list[object]:
             return [value(line)] if isinstance(csv, str) else [part(line) for part in csv.values()]
 
-        self.head = Head(heading, wide, place if when else "csv")
+        self.head = Head(heading, wide, place if when else "csv", note)
         self.names = ([csv] if csv else []) if isinstance(csv, str) else list(csv)
         self.cell: Callable[[Line], str] = cell
         self.values: Callable[[Line], list[object]] = values
@@ -125,6 +128,7 @@ def estimate_column(
     prefix: str = "",
     decimals: int = 2,
     instead: Callable[[Line], str | None] | None = None,
+    note: str = "",
 ) -> Column[Line]:
     """A column of a mean with its interval, which are `mean`, `low` and `high` in the CSV file, after a prefix."""
     csv: Mapping[str, Callable[[Line], object]] = {
@@ -132,14 +136,15 @@ def estimate_column(
         f"{prefix}low": lambda line: value(line).low,
         f"{prefix}high": lambda line: value(line).high,
     }
-    return Column(heading, value, partial(estimate, decimals=decimals), csv=csv, instead=instead)
+    return Column(heading, value, partial(estimate, decimals=decimals), csv=csv, instead=instead, note=note)
 
 
 @dataclass(frozen=True)
 class Table:
     """Cells as text, and the CSV file. `name` is the file's stem and the section's anchor; `build` makes one.
 
-    `terminal` says whether it is printed when the report runs; every table is written to files.
+    `terminal` says whether it is printed when the report runs; every table is written to files. `notes` are about the
+    whole table; those that explain a column belong to it.
     """
 
     name: str
@@ -155,6 +160,11 @@ class Table:
     def shown(self, place: Place) -> list[Head]:
         """The columns for `place`, files or terminal."""
         return [column for column in self.columns if column.place in (place, "both")]
+
+    def notes_in(self, place: Place) -> list[str]:
+        """The paragraphs under the table in `place`: what explains the columns that are shown there, and its notes."""
+        of_columns = " ".join(column.note for column in self.shown(place) if column.note)
+        return [*([of_columns] if of_columns else []), *self.notes]
 
     def cells(self, place: Place) -> list[list[str]]:
         """The text of every cell for `place`, line by line."""

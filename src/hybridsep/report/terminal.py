@@ -55,7 +55,8 @@ def print_table(screen: Console, table: Table) -> None:
     if least > screen.width:
         grid.width = least
     screen.print(grid, crop=False, no_wrap=True, overflow="ignore")
-    for note in table.notes:
+    notes = table.notes_in("terminal")
+    for note in notes:
         screen.print(Text(note, style="dim"))
-    if table.notes:
+    if notes:
         screen.print()

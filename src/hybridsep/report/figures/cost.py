@@ -45,8 +45,9 @@ def costs(runset: RunSet, comparison: Comparison) -> Figure[Mark]:
         for row in comparison.rows
         if row.row in shown
     ]
+    bars = any(mark.error_sd is not None for mark in marks)
     legend = (
-        "Mark: mean over trials; bar: their standard deviation. Speed is that of these trainings, beside"
+        f"Mark: mean over trials{'; bar: their standard deviation' * bars}. Speed is that of these trainings, beside"
         " whatever else ran then: no comparison of rows."
     )
     return Figure(

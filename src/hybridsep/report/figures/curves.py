@@ -56,10 +56,12 @@ def learning_curves(runset: RunSet) -> tuple[Figure[Point], list[Problem]]:
                 Point(row, label, len(stacked), epoch, float(at.mean()), float(at.min()), float(at.max()))
                 for epoch, at in enumerate(stacked.T, 1)
             ]
-    title = "Learning curves: test error on all test images, band from the least to the greatest trial"
+    band = any(point.n > 1 for point in points)
+    title = "Learning curves: test error on all test images"
+    title += ", band from the least to the greatest trial" * band
     many = any(len(runset.runs[row]) > MOST_CURVES for row in shown_rows(runset))
     note = f"First {MOST_CURVES} trials of each row. " if many else ""
-    legend = "Line: mean over trials; band: from the least to the greatest."
+    legend = "Line: mean over trials; band: from the least to the greatest." if band else "Line: one trial."
     figure = Figure(f"{runset.table}-curves", title, points, _draw, legend, height=4.1, note=note + left_out(runset))
     return figure, problems
 

@@ -69,7 +69,8 @@ def differences(runset: RunSet, comparison: Comparison) -> Figure[Bar]:
     compared = any(not bar.is_baseline for bar in bars)
     return Figure(
         f"{runset.table}-differences",
-        f"Difference from the baseline{spec.condition and ' ' + spec.condition}, and the noise floor",
+        f"Difference from the baseline{spec.condition and ' ' + spec.condition}"
+        f"{', and the noise floor' * (floor.mean is not None)}",
         [*bars, of_floor] if compared else [],
         partial(
             _draw,
@@ -77,7 +78,7 @@ def differences(runset: RunSet, comparison: Comparison) -> Figure[Bar]:
             unit="points" if spec.unit == "%" else spec.unit,
             directions="worse \u2190 \u2192 better" if spec.higher_is_better else "better \u2190 \u2192 worse",
         ),
-        _LEGEND,
+        _LEGEND if floor.mean is not None else "",
         height=max(2.9, 1.5 + 0.52 * max(1, len(bars) - 1)),
         note=left_out(runset),
         errors=True,
@@ -120,7 +121,9 @@ def _draw(bars: Sequence[Bar], body: "SubFigure", *, band: bool, unit: str, dire
         mark = {"fmt": "o", "color": "black", "ms": 5, "capsize": 3.5, "lw": 1.4, "zorder": 3}
         drawn = right.errorbar(bar.mean, place + 0.1, xerr=reach, **mark)
     if drawn:
-        drawn.set_label("mean over trials, interval")
+        drawn.set_label(
+            "mean over trials, interval" if any(bar.low is not None for bar in rows) else "mean over trials"
+        )
     # In two lines: the layout gives room to a label's height, not to its width.
     right.set_xlabel(f"signed difference ({unit})\n{directions}")
     handles = [axes.get_legend_handles_labels() for axes in (left, right)]

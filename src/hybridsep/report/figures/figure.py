@@ -33,7 +33,7 @@ class Figure(Generic[Line]):
     """One figure: its `lines`, dataclasses whose fields are the columns of the CSV file, and how they are drawn.
 
     `drawer` draws them into the middle of a picture `width` wide, `height` high in inches; `legend` says there what the
-    marks are, `note` what the picture leaves out. `errors`: it shows errors on the test images that the report chose.
+    drawn marks are, `note` what the picture leaves out. `errors`: it shows errors on the test images that were chosen.
     """
 
     name: str

@@ -41,13 +41,17 @@ def functions(runset: RunSet, comparison: Comparison) -> Figure[Pair]:
                 result = distances.rows.get(row) if other == distances.baseline else None
                 low, high = (result.distance.low, result.distance.high) if result else (None, None)
                 pairs.append(Pair(row, runset.label(row), other, None if np.isnan(value) else float(value), low, high))
+    intervals = any(pair.low is not None for pair in pairs)
+    left = (
+        "Left: bar, the interval of the distance over trials; dashed, the limit: an interval that ends below it shows"
+        " the same function, unless the test shows another. "
+    )
     return Figure(
         f"{runset.table}-functions",
         "Distance of functions: 0 the same, 1 as far as two seeds of the baseline",
         pairs,
         partial(_draw, limit=distances.limit if distances else 0.0),
-        "Over all test images. Left: bar, the interval of the distance over trials; dashed, the limit: an interval that"
-        " ends below it shows the same function, unless the test shows another. Right: the distance of each two rows.",
+        f"Over all test images. {left * intervals}Right: the distance of each two rows.",
         width=9.2,
         height=2.2 + 0.35 * len(by_row(pairs)),
     )
@@ -67,7 +71,8 @@ def _draw(pairs: Sequence[Pair], body: "SubFigure", *, limit: float) -> None:
         reach = [[distance - low], [high - distance]]
         left.errorbar(distance, place, xerr=reach, fmt="o", color="black", ms=5, capsize=3.5, lw=1.4)
     left.axvline(0, color="black", lw=0.8)
-    left.axvline(limit, **LIMIT_LINE)
+    if intervals:
+        left.axvline(limit, **LIMIT_LINE)
     left.set_yticks(places, [broken(label) for label, *_ in intervals])
     left.set_ylim(-0.6, len(intervals) - 0.4)
     left.set_xlabel("distance from the baseline")

@@ -39,17 +39,13 @@ def trials(runset: RunSet, comparison: Comparison) -> Figure[Trial]:
     ]
     spec = runset.spec
     paired = {line.trial for line in lines if line.difference is not None}
-    joined = runset.first.record.settings.paired and len(paired) <= MOST_JOINED
+    joined = paired if runset.first.record.settings.paired and len(paired) <= MOST_JOINED else set()
     return Figure(
         f"{runset.table}-trials",
         "Every trial",
         lines,
-        partial(
-            _draw,
-            joined=paired if joined else set(),
-            value="test error (%)" if spec.is_error else f"value ({spec.unit})",
-        ),
-        "A mark is a trial, a black bar the mean of its row; grey lines join trials of one number.",
+        partial(_draw, joined=joined, value="test error (%)" if spec.is_error else f"value ({spec.unit})"),
+        f"A mark is a trial, a black bar the mean of its row{'; grey lines join trials of one number' * bool(joined)}.",
         note=left_out(runset),
         errors=True,
     )
