@@ -155,10 +155,10 @@ def functions(margin: float, rows: int) -> list[Functions]:
 def draw(scenario: Scenario, trials: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the baseline (trials,), the rows (rows, trials), and what each trial's images add to all (trials,)."""
     shape = SHAPES[scenario.shape]
-    own, shared = SPREAD * np.sqrt(1 - scenario.correlation), SPREAD * np.sqrt(scenario.correlation)
+    alone, shared = SPREAD * np.sqrt(1 - scenario.correlation), SPREAD * np.sqrt(scenario.correlation)
     images = shared * shape(rng, (trials,))
-    baseline = LEVEL + own * shape(rng, (trials,))
-    rows = LEVEL + own * scenario.spread * shape(rng, (len(scenario.differences), trials))
+    baseline = LEVEL + alone * shape(rng, (trials,))
+    rows = LEVEL + alone * scenario.spread * shape(rng, (len(scenario.differences), trials))
     return baseline, rows + np.array(scenario.differences)[:, np.newaxis], images
 
 
@@ -174,8 +174,8 @@ def measure(
 def error_rates(scenario: Scenario, trials: int, options: AnalysisOptions, *, rng: np.random.Generator) -> ErrorRates:
     """Return how often each method is right in one table that is drawn here."""
     alpha, resamples = options.alpha, options.resamples
-    own, rows, images = draw(scenario, trials, rng)
-    baseline, rows = own + images, rows + images
+    alone, rows, images = draw(scenario, trials, rng)
+    baseline, rows = alone + images, rows + images
     truth, paired = np.array(scenario.differences), options.pairing == "paired"
     null = truth == 0
     bootstraps, tests = [], []
@@ -184,7 +184,7 @@ def error_rates(scenario: Scenario, trials: int, options: AnalysisOptions, *, rn
         bootstraps.append(difference.bootstrap_interval(samples, alpha, resamples=resamples, rng=rng))
         tests.append(difference.difference_test(samples, alpha, resamples=resamples, rng=rng))
     floor = noise.noise_floor(
-        own[:, np.newaxis] + images,  # of trial i on the images of trial j
+        alone[:, np.newaxis] + images,  # of trial i on the images of trial j
         same_images=paired,
         size=trials,
         groups=options.groups,
@@ -224,8 +224,8 @@ def _absolute(row: np.ndarray, baseline: np.ndarray, *, paired: bool) -> float:
 
 def _below(p_values: Sequence[float | None], alpha: float, *, corrected: bool = False) -> np.ndarray:
     """Return which p lie below alpha, corrected (Holm) or as they are; (rows,) bool."""
-    known = difference.holm(p_values) if corrected else p_values
-    return np.array([p is not None and p < alpha for p in known])
+    p_values = difference.holm(p_values) if corrected else p_values
+    return np.array([p is not None and p < alpha for p in p_values])
 
 
 def _covered(intervals: Sequence[Interval], truth: np.ndarray) -> float | None:
@@ -273,12 +273,12 @@ def function_rates(
     )
     null = apart[1:] == 0
     farther = distance.nearer(products, groups[2], groups[1], groups[0], unit=unit, alpha=options.alpha)
-    found = _below(p_values, options.alpha, corrected=True)
+    different = _below(p_values, options.alpha, corrected=True)
     return FunctionRates(
         covers=float(np.mean([each.low <= far <= each.high for each, far in zip(measured, apart[1:], strict=True)])),
         nearer=float(farther.low <= apart[1] - apart[2] <= farther.high),
         rejects=float(_below(p_values, options.alpha).mean()),
-        family=float((found & null).any()) if null.any() else None,
+        family=float((different & null).any()) if null.any() else None,
         same=float((shows == distances.SAME_FUNCTION).mean()),
         another=float((shows == distances.ANOTHER_FUNCTION).mean()),
     )

@@ -7,7 +7,7 @@ import pytest
 
 from hybridsep.report import programs
 from hybridsep.report.__main__ import COMMANDS, main
-from hybridsep.report.settings import AnalysisOptions, Planned, ReportSettings
+from hybridsep.report.settings import AnalysisOptions, PlanOptions, ReportSettings
 
 
 def refusal(capsys, *words: str) -> str:
@@ -78,7 +78,7 @@ def test_a_command_takes_the_keys_that_it_reads(words, tmp_path, monkeypatch, ca
     run = programs.run
     # Only now: the command line itself looks at every key.
     monkeypatch.setattr(programs, "run", lambda arguments: (read.clear(), run(arguments))[1])
-    for schema, prefix in ((ReportSettings, ""), (AnalysisOptions, "report."), (Planned, "plan.")):
+    for schema, prefix in ((ReportSettings, ""), (AnalysisOptions, "report."), (PlanOptions, "plan.")):
         watch(schema, prefix)
     assert main([*words, f"results={tmp_path}", "study=s"]) in (0, 1), capsys.readouterr().err
     [command] = [command for command in COMMANDS if command.name == words[0]]

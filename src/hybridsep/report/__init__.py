@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pandas as pd
 
-    from hybridsep.report.given import TrialsComparison
+    from hybridsep.report.trials_report import TrialsComparison
 
 
 def compare(
@@ -27,8 +27,8 @@ def compare(
     `pairing="unpaired"`). A column `predictions` may name .npy or .npz files seen from the current folder. Raises
     DataError for a table that cannot be used, ConfigError for an option.
     """
-    from hybridsep.report import given, settings
+    from hybridsep.report import settings, trials_report
 
     chosen = {"margin": margin} if margin is not None else {}
     loaded = settings.load([f"report.{key}={value}" for key, value in {**options, **chosen}.items()]).report
-    return given.compare_frame(frame, loaded, baseline=baseline, unit=unit, higher_is_better=higher_is_better)
+    return trials_report.compare_frame(frame, loaded, baseline=baseline, unit=unit, higher_is_better=higher_is_better)

@@ -66,7 +66,7 @@ def _with_counterparts(paper: Paper, present: Collection[str]) -> dict[str, Clai
         for table, spec in paper.tables.items():
             if table in present and spec.counterpart == claim.table:
                 rows, against = (
-                    [own for row in part if (own := spec.row_for(row))] for part in (claim.rows, claim.against)
+                    [here for row in part if (here := spec.row_for(row))] for part in (claim.rows, claim.against)
                 )
                 if (len(rows), len(against)) != (len(claim.rows), len(claim.against)):
                     continue

@@ -71,7 +71,7 @@ class TrialResult:
 class RowResult:
     """One row: `n` finished trials of those `expected`, their errors, and the difference from the baseline.
 
-    `own`: it stands beside the paper's rows. Of `mcnemar_n` trials with McNemar's test `mcnemar_significant` are below
+    `extra`: it stands beside the paper's. Of `mcnemar_n` trials with McNemar's test `mcnemar_significant` are below
     alpha. `floor` is the noise floor for so many trials, None where they are too few for its range; `beyond_noise` is
     None there, and for a row that begins with the baseline's weights, which is no pair of unlike seeds.
     """
@@ -82,7 +82,7 @@ class RowResult:
     mean_absolute: float | None
     expected: int | None = None
     is_baseline: bool = False
-    own: bool = False
+    extra: bool = False
     error_mean: float | None = None
     error_sd: float | None = None
     cost: Cost = Cost()
@@ -163,8 +163,8 @@ def many_to_one_of(runset: RunSet, options: AnalysisOptions) -> dict[str, ManyTo
     every = {row: np.array(list(runset.errors(row, Subset("all", runset.images)).values())) for row in runset.rows}
     baseline = every.get(runset.baseline, np.empty(0))
     results: dict[str, ManyToOne | None] = {}
-    for own in (False, True):
-        rows = [row for row in runset.variants if runset.own(row) == own]
+    for extra in (False, True):
+        rows = [row for row in runset.variants if runset.is_extra(row) == extra]
         tests = many_to_one([every[row] for row in rows], baseline, margin=options.margin, alpha=options.alpha)
         results |= dict(zip(rows, tests, strict=True))
     if runset.spec.higher_is_better:
@@ -234,7 +234,7 @@ def _row(
         mean_absolute=mean_absolute,
         expected=len(runset.trials[row]),
         is_baseline=row == runset.baseline,
-        own=runset.own(row),
+        extra=runset.is_extra(row),
         error_mean=float(values.mean()) if len(values) else None,
         error_sd=float(values.std(ddof=1)) if len(values) > 1 else None,
         cost=runs[0].record.model if runs else Cost(),
@@ -275,9 +275,9 @@ def _difference(runset: RunSet, name: str, row: Errors, baseline: Errors, option
 def in_table(rows: Sequence[RowResult], floors: Mapping[int, NoiseFloor], alpha: float) -> list[RowResult]:
     """Return the rows with what depends on the whole table: p corrected over them, and the noise floor by `pairs`."""
     # A row of one's own asks another question than the paper's rows do, and changes nothing of theirs.
-    own = [row.own for row in rows]
-    corrected = difference.holm([row.difference.p for row in rows], own)
-    same = difference.holm([row.difference.equivalence.p for row in rows], own)
+    extra = [row.extra for row in rows]
+    corrected = difference.holm([row.difference.p for row in rows], extra)
+    same = difference.holm([row.difference.equivalence.p for row in rows], extra)
     results = []
     for row, p, p_same in zip(rows, corrected, same, strict=True):
         equivalence = Equivalence(p_same, None if p_same is None else p_same < alpha)

@@ -43,7 +43,7 @@ class Deviation:
 def of_table(runset: RunSet, paper: Paper) -> list[Deviation]:
     """Return the deviations of a table's finished runs: the images first, then every key of the configuration."""
     by_row = {row: next(iter(trials.values())).record.config for row, trials in runset.runs.items() if trials}
-    by_row = {row: config for row, config in by_row.items() if not runset.own(row)}
+    by_row = {row: config for row, config in by_row.items() if not runset.is_extra(row)}
     spec = runset.spec
     # A row that stands for itself is the one of the table that is repeated.
     repeated = paper.tables[spec.counterpart].experiment if spec.counterpart else ""

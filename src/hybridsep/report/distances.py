@@ -119,7 +119,7 @@ def measure(runset: RunSet, options: AnalysisOptions) -> Distances | None:
         measured.between(row, baseline, options, stream(options.seed, "distance", runset.table, row))
         for row in variants
     ]
-    corrected = holm([one.test.p for one in from_baseline], [runset.own(row) for row in variants])
+    corrected = holm([one.test.p for one in from_baseline], [runset.is_extra(row) for row in variants])
     rows = {
         row: RowDistance(row, runset.label(row), one, p, shows(one, p, options))
         for row, one, p in zip(variants, from_baseline, corrected, strict=True)

@@ -212,8 +212,8 @@ def _of_one_label_set(runs: list[Run]) -> tuple[list[Run], list[Problem]]:
 
     def images_of(run: Run) -> tuple:
         evaluation = run.record.settings.evaluation
-        own = (run.trial, evaluation.images) if evaluation.subset == HELD_OUT else None
-        return run.study, run.record.dataset.sha256, own
+        held_out = (run.trial, evaluation.images) if evaluation.subset == HELD_OUT else None
+        return run.study, run.record.dataset.sha256, held_out
 
     seen: dict[tuple, Counter] = {}
     for run in runs:

@@ -72,7 +72,7 @@ def _usual(finished: Sequence[Run], parts: list[dict[str, Any]], spec: TableSpec
     groups: dict[str, list[int]] = {}
     for place in of_table:
         groups.setdefault(_text(parts[place]), []).append(place)
-    most = max(groups.values(), key=lambda own: (len(own), any(finished[place].row == baseline for place in own)))
+    most = max(groups.values(), key=lambda group: (len(group), any(finished[one].row == baseline for one in group)))
     return parts[most[0]]
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from hybridsep.report.comparison import samples_of
 from hybridsep.report.runset import RunSet, Subset
-from hybridsep.report.settings import AnalysisOptions, Planned
+from hybridsep.report.settings import AnalysisOptions, PlanOptions
 from hybridsep.report.table import Column, Table, build, duration, number, percent
 from hybridsep.statistics import noise, power
 from hybridsep.statistics.many_to_one import pooled_spread
@@ -48,9 +48,9 @@ def can_be_planned(runset: RunSet) -> bool:
     return any(len(runset.paired(row)) > 1 for row in runset.variants)
 
 
-def needed(runset: RunSet, options: AnalysisOptions, planned: Planned) -> Table:
+def needed(runset: RunSet, options: AnalysisOptions, plan: PlanOptions) -> Table:
     """Return the trials, and the hours of those not made yet, that tell each row from the baseline or show it equal."""
-    goals = _goals(options, planned)
+    goals = _goals(options, plan)
     lines = [_row(runset, row, goals, options) for row in runset.variants]
     together = {goal.name: _together(runset, lines, goal) for goal in goals}
     level = f"{options.alpha:g}"
@@ -69,8 +69,8 @@ def needed(runset: RunSet, options: AnalysisOptions, planned: Planned) -> Table:
             "n: trials that the row and the baseline have both finished. Spread: standard deviation over them of the"
             f" difference in test error, in points, with its {percent(options.alpha)} interval (chi-square)."
             f" {TOO_FEW.capitalize()}: below {MIN_TRIALS} trials.",
-            f"{planned.difference:g} at P %: trials with which a paired t test (two-sided, level {level}) tells a true"
-            f" difference of {planned.difference:g} points from 0 in P % of studies. ±{options.margin:g} at P %: trials"
+            f"{plan.difference:g} at P %: trials with which a paired t test (two-sided, level {level}) tells a true"
+            f" difference of {plan.difference:g} points from 0 in P % of studies. ±{options.margin:g} at P %: trials"
             f" with which two one-sided t tests (level {level}) show a row that truly equals the baseline to be within"
             f" {options.margin:g} points of it. Exact for normal differences of the spread measured; the trials grow"
             " with its square, so its interval tells how rough they are.",
@@ -90,7 +90,7 @@ class _Pooled:
     cells: dict[str, str]
 
 
-def pooled(runsets: Sequence[RunSet], options: AnalysisOptions, planned: Planned) -> Table | None:
+def pooled(runsets: Sequence[RunSet], options: AnalysisOptions, plan: PlanOptions) -> Table | None:
     """Return the trials that any row of a study takes, by one spread of all of them; None where no row has enough.
 
     A row is not its own start: a difference of two rows of unlike seeds has the spread of a trial times sqrt(2).
@@ -105,7 +105,7 @@ def pooled(runsets: Sequence[RunSet], options: AnalysisOptions, planned: Planned
     spread = pooled_spread(enough)[0] if enough else 0.0
     if spread < 1e-9:
         return None
-    goals, cells = _goals(options, planned), {}
+    goals, cells = _goals(options, plan), {}
     for goal in goals:
         count = power.trials_for(partial(goal.power_of, spread * math.sqrt(2)), goal.power)
         cells[goal.name] = f"> {power.MOST_TRIALS:,}" if count is None else f"{count:,}"
@@ -137,15 +137,15 @@ def _goal(goal: Goal) -> Column[RowPlan]:
     return Column[RowPlan](goal.name, lambda row: row.cells[goal.name])
 
 
-def _goals(options: AnalysisOptions, planned: Planned) -> list[Goal]:
+def _goals(options: AnalysisOptions, plan: PlanOptions) -> list[Goal]:
     def detect(spread: float, trials: int) -> float:
-        return power.detection_power(spread, planned.difference, trials, options.alpha)
+        return power.detection_power(spread, plan.difference, trials, options.alpha)
 
     def equal(spread: float, trials: int) -> float:
         return power.equivalence_power(spread, options.margin, trials, options.alpha)
 
-    questions = ((f"{planned.difference:g}", detect), (f"±{options.margin:g}", equal))
-    return [Goal(f"{name} at {100 * power:g} %", ask, power) for name, ask in questions for power in planned.powers]
+    questions = ((f"{plan.difference:g}", detect), (f"±{options.margin:g}", equal))
+    return [Goal(f"{name} at {100 * power:g} %", ask, power) for name, ask in questions for power in plan.powers]
 
 
 def _row(runset: RunSet, row: str, goals: list[Goal], options: AnalysisOptions) -> RowPlan:

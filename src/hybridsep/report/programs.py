@@ -13,7 +13,6 @@ from hybridsep.report import (
     curves,
     document,
     folders,
-    given,
     null,
     output,
     pair,
@@ -22,6 +21,7 @@ from hybridsep.report import (
     status,
     terminal,
     trials_file,
+    trials_report,
     watch,
 )
 from hybridsep.report import forget as forgetting
@@ -114,7 +114,7 @@ def _of_csv(settings: ReportSettings, path: Path) -> Document:
         folder=path.parent,
     )
     made_with = {"csv": path.name, "unit": settings.unit, "higher_is_better": settings.higher_is_better}
-    return given.document(trials, options, made_with)
+    return trials_report.document(trials, options, made_with)
 
 
 def _status(arguments: ReportArguments) -> int:

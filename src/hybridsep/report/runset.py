@@ -139,14 +139,14 @@ class RunSet:
             return entry
         runs = self.runs.get(name) or {}
         title = next((run.record.settings.model.title for run in runs.values()), None)
-        mark = " (own)" if self.own(name) else ""
+        mark = " (own)" if self.is_extra(name) else ""
         return RowSpec(title=(f"{title} ({name})" if title and title != name else name) + mark, label=name + mark)
 
     def label(self, row: str) -> str:
         """What a row is called in a line of a table."""
         return self.row(row).label or row
 
-    def own(self, row: str) -> bool:
+    def is_extra(self, row: str) -> bool:
         """Return whether a row stands beside those of a table of the paper."""
         return bool(self.spec.experiment) and row not in self.spec.rows
 
@@ -185,8 +185,8 @@ class RunSet:
         """
         trials = list(self.runs[row])
         if self.own_images:
-            own = self.errors(row, subset)
-            return np.repeat(np.array([own[trial] for trial in trials])[:, np.newaxis], len(trials), axis=1)
+            errors = self.errors(row, subset)
+            return np.repeat(np.array([errors[trial] for trial in trials])[:, np.newaxis], len(trials), axis=1)
         chosen = np.zeros((self.images, len(trials)), dtype=np.float32)
         for column, trial in enumerate(trials):
             chosen[self.chosen(trial, subset), column] = 1
@@ -244,7 +244,7 @@ def split(
     problems: list[Problem] = []
     for number, some in enumerate(sorted(by_images.values(), key=len, reverse=True), 1):
         built: list[RunSet] = []
-        for name, spec, rows in _plans(study, some, paper, options):
+        for name, spec, rows in _tables(study, some, paper, options):
             try:
                 table = name if number == 1 else f"{name}-{number}"
                 one, left_out = _build(study, table, spec, rows, options)
@@ -257,14 +257,14 @@ def split(
     return runsets, problems
 
 
-def _plans(
+def _tables(
     study: str, runs: Sequence[Run], paper: Paper, options: AnalysisOptions
 ) -> list[tuple[str, TableSpec, dict[str, list[Run]]]]:
     """Return name, table and rows of each table of runs on the same images."""
     by_row: dict[str, list[Run]] = {}
     for run in runs:
         by_row.setdefault(run.row, []).append(run)
-    plans: list[tuple[str, TableSpec, list[str]]] = []
+    tables: list[tuple[str, TableSpec, list[str]]] = []
     placed: set[str] = set()
     # A study that is called like a table is that table; any other is recognised by its rows.
     candidates = {study: paper.tables[study]} if study in paper.tables else paper.tables
@@ -275,19 +275,19 @@ def _plans(
             spec = _on_other_images(spec, other.dataset.title)
         present = [row for row in spec.rows if row in by_row]
         new = [row for row in present if row != spec.baseline and row not in placed]
-        if new or (present and len(by_row) == 1 and not plans):
-            plans.append((name, spec, list(spec.rows)))
+        if new or (present and len(by_row) == 1 and not tables):
+            tables.append((name, spec, list(spec.rows)))
             placed.update(present)
-    own = [row for row in by_row if row not in placed]
-    if own and plans:
+    others = [row for row in by_row if row not in placed]
+    if others and tables:
         # A row of one's own stands below the paper's, in the first table.
-        plans[0][2].extend(own)
-    elif own:
+        tables[0][2].extend(others)
+    elif others:
         baseline = options.baseline if options.baseline in by_row else ""
-        rows = ([baseline] if baseline else []) + [row for row in own if row != baseline]
+        rows = ([baseline] if baseline else []) + [row for row in others if row != baseline]
         title = OWN_TITLE if other is None else f"Rows on {other.dataset.title}: difference in test error"
-        plans.append((OWN_ROWS, TableSpec(title=title, baseline=baseline), rows))
-    return [(name, spec, {row: by_row.get(row, []) for row in rows}) for name, spec, rows in plans]
+        tables.append((OWN_ROWS, TableSpec(title=title, baseline=baseline), rows))
+    return [(name, spec, {row: by_row.get(row, []) for row in rows}) for name, spec, rows in tables]
 
 
 def _on_other_images(spec: TableSpec, title: str) -> TableSpec:
@@ -316,7 +316,7 @@ def _build(
     baseline = options.baseline if options.baseline in by_trial and by_trial[options.baseline] else spec.baseline
     rows = sorted(by_trial, key=lambda row: row != baseline)
     of_study = asked.read(finished[0].folder.parents[1])
-    planned = {row: expected_trials(row, of_study, spec, options, begun=bool(by_row[row])) for row in rows}
+    expected = {row: expected_trials(row, of_study, spec, options, begun=bool(by_row[row])) for row in rows}
     runset = RunSet(
         study=study,
         table=name,
@@ -325,7 +325,7 @@ def _build(
         rows=rows,
         runs=by_trial,
         others=_unfinished(runs),
-        trials={row: sorted({*planned[row], *(run.trial for run in by_row[row])}) for row in rows},
+        trials={row: sorted({*expected[row], *(run.trial for run in by_row[row])}) for row in rows},
         subset=_subset(finished, options),
         adjusted=options.adjust_machines,
     )

@@ -161,8 +161,8 @@ def redraw(runset: RunSet, options: AnalysisOptions) -> tuple[Redraws, list[Rank
         counts[present] += 1
     # Means of whole images tie but for rounding; rounded, rows that tie keep their order.
     means = 100 * totals / (images * counts)
-    own = np.array([_own_mean(runset, row) for row in rows])
-    ranking, rankings = own.round(9).argsort(kind="stable"), means.round(9).argsort(axis=1, kind="stable")
+    observed = np.array([_own_mean(runset, row) for row in rows])
+    ranking, rankings = observed.round(9).argsort(kind="stable"), means.round(9).argsort(axis=1, kind="stable")
     places = rankings.argsort(axis=1, kind="stable") + 1
     changed = 100 * float((rankings != ranking).any(axis=1).mean())
     low, high = np.quantile(means, (options.alpha / 2, 1 - options.alpha / 2), axis=0)
@@ -172,7 +172,7 @@ def redraw(runset: RunSet, options: AnalysisOptions) -> tuple[Redraws, list[Rank
         ranks.append(
             Rank(
                 row=row,
-                mean_absolute=float(own[index]),
+                mean_absolute=float(observed[index]),
                 low=float(low[index]),
                 high=float(high[index]),
                 rank=rank,

@@ -57,7 +57,7 @@ class AnalysisOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Planned:
+class PlanOptions:
     """What `plan` asks for: the `difference` to be told from 0, and how often, in `powers`."""
 
     difference: Points
@@ -77,7 +77,7 @@ class ReportSettings:
     unit: str
     higher_is_better: bool
     watch: Annotated[float, Interval(ge=0.1, le=86400), doc("in seconds")]
-    plan: Planned
+    plan: PlanOptions
     report: AnalysisOptions
 
 

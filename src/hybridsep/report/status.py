@@ -35,7 +35,7 @@ class _Line:
 
     row: str
     done: int
-    planned: int
+    expected: int
     hours: float | None
     states: dict[str, str | None]
     counts: dict[str, int]
@@ -47,7 +47,7 @@ def look(
 ) -> Progress:
     """Return `progress` of a study as it stands now. Raises RecordError when what was asked cannot be read."""
     rows, now = asked.read(records.study_folder(results, study)), datetime.datetime.now(datetime.UTC)
-    return progress(study, runs, problems, paper, options, planned=rows, now=now)
+    return progress(study, runs, problems, paper, options, rows_asked=rows, now=now)
 
 
 def progress(
@@ -57,24 +57,25 @@ def progress(
     paper: Paper,
     options: AnalysisOptions,
     *,
-    planned: asked.Rows,
+    rows_asked: asked.Rows,
     now: datetime.datetime,
 ) -> Progress:
     """Return the table of rows and states, with the time that is left at the measured speed.
 
-    `planned`: the rows and trials that were asked for; where there are none, those of the paper's table.
+    `rows_asked`: the rows and trials that were asked for; where there are none, those of the paper's table.
     `now` is compared with the last sign of life of running trials.
     """
     unusable = [problem.folder for problem in problems if problem.folder is not None]
-    rows = list(dict.fromkeys([*planned, *(run.row for run in runs), *(folder.parts[-2] for folder in unusable)]))
+    rows = list(dict.fromkeys([*rows_asked, *(run.row for run in runs), *(folder.parts[-2] for folder in unusable)]))
     rows.sort(key=paper.place)
-    lines = [_row(row, runs, unusable, planned.get(row, []) if planned else None, options, paper, now) for row in rows]
+    trials = {row: rows_asked.get(row, []) if rows_asked else None for row in rows}
+    lines = [_row(row, runs, unusable, trials[row], options, paper, now) for row in rows]
     hours = [line.hours for line in lines if line.hours is not None]
     counts = {state: sum(line.counts[state] for line in lines) for state in STATES}
     total = _Line(
         row="all",
         done=sum(line.done for line in lines),
-        planned=sum(line.planned for line in lines),
+        expected=sum(line.expected for line in lines),
         hours=sum(hours) if hours else None,
         states={state: _trials(count) for state, count in counts.items()},
         counts=counts,
@@ -91,7 +92,7 @@ def progress(
         notes.append(f"Not measured yet, so not in the sum: {', '.join(unmeasured)}.")
     ends: list[Column[_Line]] = [
         Column("Row", lambda line: line.row, wide=True),
-        Column("Done", lambda line: share(line.done, line.planned)),
+        Column("Done", lambda line: share(line.done, line.expected)),
         Column("Time left", lambda line: line.hours, duration),
     ]
     states = [_state(state) for state in STATES if state == "missing" or counts[state]]
@@ -107,32 +108,34 @@ def _row(
     row: str,
     runs: Sequence[Run],
     unusable: Sequence[Path],
-    planned: list[int] | None,
+    trials_asked: list[int] | None,
     options: AnalysisOptions,
     paper: Paper,
     now: datetime.datetime,
 ) -> _Line:
-    own = {run.trial: run for run in runs if run.row == row}
-    broken = {_trial(folder) for folder in unusable if folder.parts[-2] == row and _trial(folder) >= 0} - own.keys()
+    by_trial = {run.trial: run for run in runs if run.row == row}
+    broken = {
+        _trial(folder) for folder in unusable if folder.parts[-2] == row and _trial(folder) >= 0
+    } - by_trial.keys()
     if options.trials is not None:
-        planned = list(range(options.trials))
-    if planned is None:
+        trials_asked = list(range(options.trials))
+    if trials_asked is None:
         spec = next((table for table in paper.tables.values() if row in table.rows), None)
-        planned = list(range(spec.trials if spec else 10))
-    trials = sorted({*planned, *own, *broken})
+        trials_asked = list(range(spec.trials if spec else 10))
+    trials = sorted({*trials_asked, *by_trial, *broken})
     states: dict[str, list[int]] = {state: [] for state in STATES}
     done: list[int] = []
     for trial in trials:
-        if trial in own:
-            (done if own[trial].status == "finished" else states[own[trial].status]).append(trial)
+        if trial in by_trial:
+            (done if by_trial[trial].status == "finished" else states[by_trial[trial].status]).append(trial)
         else:
             states["unusable" if trial in broken else "missing"].append(trial)
-    running = [own[trial].record.updated for trial in states["running"]]
+    running = [by_trial[trial].record.updated for trial in states["running"]]
     return _Line(
         row=row,
         done=len(done),
-        planned=len(trials),
-        hours=_hours_left(own, states),
+        expected=len(trials),
+        hours=_hours_left(by_trial, states),
         states={state: _named(trials) for state, trials in states.items()},
         counts={state: len(trials) for state, trials in states.items()},
         alive=_ago(max(running), now) if running else "",
@@ -153,13 +156,13 @@ def _trial(folder: Path) -> int:
     return int(number) if number.isascii() and number.isdigit() else -1
 
 
-def _hours_left(own: dict[int, Run], states: dict[str, list[int]]) -> float | None:
+def _hours_left(by_trial: dict[int, Run], states: dict[str, list[int]]) -> float | None:
     """Hours for the row's trials that are still to be trained, from the seconds per epoch of those that were."""
     todo = [trial for state in STATES if state != "diverged" for trial in states[state]]
     if not todo:
         return 0.0
     speeds, done = [], {}
-    for trial, run in own.items():
+    for trial, run in by_trial.items():
         epochs = _epochs_done(run)
         seconds = run.record.timings.seconds
         if epochs and seconds:
@@ -168,7 +171,7 @@ def _hours_left(own: dict[int, Run], states: dict[str, list[int]]) -> float | No
             done[trial] = epochs
     if not speeds:
         return None
-    epochs = next(iter(own.values())).record.settings.schedule.epochs
+    epochs = next(iter(by_trial.values())).record.settings.schedule.epochs
     left = sum(max(0, epochs - done.get(trial, 0)) for trial in todo)
     return left * float(np.median(speeds)) / 3600
 

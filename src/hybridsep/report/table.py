@@ -209,8 +209,8 @@ def number(value: float | None, decimals: int = 2, *, sign: bool = False) -> str
     """Write a number with so many decimals; None is n/a, and what rounds to nothing has no minus sign."""
     if value is None or not math.isfinite(value):
         return MISSING
-    shown = f"{value:{'+' if sign else ''},.{decimals}f}"
-    return shown.replace("-", "+" if sign else "") if float(shown.replace(",", "")) == 0 else shown
+    digits = f"{value:{'+' if sign else ''},.{decimals}f}"
+    return digits.replace("-", "+" if sign else "") if float(digits.replace(",", "")) == 0 else digits
 
 
 def number_or_dash(value: float | None, decimals: int = 2) -> str:

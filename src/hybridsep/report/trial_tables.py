@@ -131,7 +131,7 @@ def states(runset: RunSet) -> Table:
     for row in runset.rows:
         unfinished = {run.trial: run.status for run in runset.others if run.row == row}
         finished = runset.runs[row]
-        by_state = {state: [trial for trial, own in unfinished.items() if own == state] for state in STATES}
+        by_state = {state: [trial for trial, status in unfinished.items() if status == state] for state in STATES}
         by_state["missing"] = [trial for trial in runset.trials[row] if trial not in {*finished, *unfinished}]
         lines.append(_Trials(row, len(finished), len(runset.trials[row]), by_state))
     columns: list[Column[_Trials]] = [

@@ -35,7 +35,7 @@ _MIXED = 20.0
 
 
 @dataclass(eq=False)
-class GivenTrials(RunSet):
+class TrialsRunSet(RunSet):
     """Trials of which only the errors are known, and maybe what they predict.
 
     `errors_of[row][trial]` is the error in the table's unit, `predictions[row][trial]` (images, outputs) what it
@@ -106,7 +106,7 @@ def runset_of(
     unit: str = "%",
     higher_is_better: bool = False,
     folder: Path = Path("."),
-) -> GivenTrials:
+) -> TrialsRunSet:
     """Return the trials of a table: columns `row`, `trial`, `error`, and what else there is.
 
     `predictions` may name an .npy or .npz file (images, outputs) of each trial, seen from `folder`. `baseline` None:
@@ -148,7 +148,7 @@ def runset_of(
     shapes = {one.shape for trials_of in predictions.values() for one in trials_of.values()}
     if len(shapes) > 1:
         raise DataError(f"{name}: predictions of unlike shapes {sorted(shapes)}")
-    return GivenTrials(
+    return TrialsRunSet(
         study=name,
         table=OWN_ROWS,
         spec=TableSpec(

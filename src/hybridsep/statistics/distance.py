@@ -57,8 +57,8 @@ def squared_distance_of_seeds(products: np.ndarray, runs: Predictions) -> float 
     """Return the mean squared distance of two runs of unlike trials: the unit. None below two, or where they agree."""
     if len(runs.trials) < 2:
         return None
-    own = float(np.diag(products)[runs.index].mean())
-    unit = 2 * (own - _mean(products, runs, runs))
+    norm = float(np.diag(products)[runs.index].mean())
+    unit = 2 * (norm - _mean(products, runs, runs))
     return unit if unit > 1e-12 else None
 
 

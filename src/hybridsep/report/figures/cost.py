@@ -30,7 +30,7 @@ class Mark:
 
 def costs(runset: RunSet, comparison: Comparison) -> Figure[Mark]:
     """Test error against parameters, multiply-accumulates and training speed."""
-    shown = shown_rows(runset)
+    rows_shown = shown_rows(runset)
     marks = [
         Mark(
             row.row,
@@ -43,7 +43,7 @@ def costs(runset: RunSet, comparison: Comparison) -> Figure[Mark]:
             row.images_per_second,
         )
         for row in comparison.rows
-        if row.row in shown
+        if row.row in rows_shown
     ]
     bars = any(mark.error_sd is not None for mark in marks)
     legend = (

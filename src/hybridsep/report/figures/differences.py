@@ -39,7 +39,7 @@ class Bar:
 
 def differences(runset: RunSet, comparison: Comparison) -> Figure[Bar]:
     """Mean |d| beside the paper's number, the signed difference with its interval, the noise floor with its band."""
-    shown = shown_rows(runset)
+    rows_shown = shown_rows(runset)
     floor, spec = comparison.floor, runset.spec
     trials: dict[str, list[float]] = {}
     for trial in comparison.trials:
@@ -61,7 +61,7 @@ def differences(runset: RunSet, comparison: Comparison) -> Figure[Bar]:
             trials=trials.get(row.row, []),
         )
         for row in comparison.rows
-        if row.row in shown
+        if row.row in rows_shown
     ]
     of_floor = Bar(
         "noise_floor", "Noise floor", floor.n, None, floor.mean, None, floor.low, floor.high, None, None, False

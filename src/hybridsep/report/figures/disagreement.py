@@ -31,9 +31,9 @@ class Pair:
 
 def disagreements(runset: RunSet) -> Figure[Pair]:
     """Share of test images on which two runs differ, for all pairs of runs of the table."""
-    shown = shown_rows(runset)
-    each = max(1, MOST_RUNS // max(1, len(shown)))
-    runs = [run for row in shown for run in list(runset.runs[row].values())[:each]]
+    rows_shown = shown_rows(runset)
+    each = max(1, MOST_RUNS // max(1, len(rows_shown)))
+    runs = [run for row in rows_shown for run in list(runset.runs[row].values())[:each]]
     pairs: list[Pair] = []
     if len(runs) > 1 and not runset.own_images:
         matrix = disagreement_matrix([run.predicted for run in runs])
@@ -42,7 +42,7 @@ def disagreements(runset: RunSet) -> Figure[Pair]:
             for first, values in zip(runs, matrix, strict=True)
             for second, value in zip(runs, values, strict=True)
         ]
-    more = any(len(runset.runs[row]) > each for row in shown)
+    more = any(len(runset.runs[row]) > each for row in rows_shown)
     return Figure(
         f"{runset.table}-disagreement",
         "Share of all test images on which two runs predict different classes (%)",

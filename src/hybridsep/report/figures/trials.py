@@ -31,11 +31,11 @@ class Trial:
 
 def trials(runset: RunSet, comparison: Comparison) -> Figure[Trial]:
     """The test error and the difference of every trial."""
-    shown = set(shown_rows(runset))
+    rows_shown = set(shown_rows(runset))
     lines = [
         Trial(each.row, each.label, each.trial, each.error, each.difference)
         for each in comparison.trials
-        if each.row in shown
+        if each.row in rows_shown
     ]
     spec = runset.spec
     paired = {line.trial for line in lines if line.difference is not None}

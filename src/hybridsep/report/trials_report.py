@@ -11,7 +11,7 @@ from hybridsep.report.comparison import Comparison, TrialResult, compare
 from hybridsep.report.document import Document, Section
 from hybridsep.report.settings import AnalysisOptions, TableSpec
 from hybridsep.report.table import Column, Table, build, csv_only
-from hybridsep.report.trials_file import GivenTrials, runset_of
+from hybridsep.report.trials_file import TrialsRunSet, runset_of
 
 # What the public table has of the fields that the tables of a study write: those that need nothing but errors.
 _FIELDS = (
@@ -55,7 +55,7 @@ def compare_frame(
     return TrialsComparison(table, conclusion.sentences(one, comparison, options), comparison)
 
 
-def document(one: GivenTrials, options: AnalysisOptions, made_with: Mapping[str, object]) -> Document:
+def document(one: TrialsRunSet, options: AnalysisOptions, made_with: Mapping[str, object]) -> Document:
     """Return the report of a table of trials."""
     comparison = compare(one, options)
     unit = one.spec.unit
@@ -83,7 +83,7 @@ def document(one: GivenTrials, options: AnalysisOptions, made_with: Mapping[str,
     return Document(one.study, [section], None, [], {**asdict(options), **made_with, "baseline": one.baseline})
 
 
-def _every_trial(one: GivenTrials, comparison: Comparison) -> Table:
+def _every_trial(one: TrialsRunSet, comparison: Comparison) -> Table:
     """Every trial, with the other columns of the table in the CSV."""
 
     def further(name: Hashable) -> Column[TrialResult]:
