@@ -70,7 +70,8 @@ def test_all_rows_together_are_their_harmonic_mean():
     # A hundred images of each take 1 + 2 s, and 0.25 + 1 s: 2.4 times as fast, and not the mean of 4 and 2.
     assert cells[2] == ["all rows", "", "66.7 ± 0.0", "160 ± 0", "x 2.40 ± 0.00", ""]
     assert [line[4:] for line in cells[:2]] == [["x 4.00 ± 0.00", "ours"], ["x 2.00 ± 0.00", "ours"]]
-    assert len(compared(rows[:1]).lines) == 1
+    alone = compared(rows[:1])
+    assert len(alone.lines) == 1 and not alone.notes and compared(rows).notes
 
 
 @pytest.mark.gpu

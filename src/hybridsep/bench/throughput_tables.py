@@ -152,8 +152,8 @@ def compared(models: Sequence[Row]) -> Table:
         Column("Ratio", lambda line: ratios(line.best, line.usual), ratios_text),
         Column("Way", lambda line: line.way, wide=True),
     ]
-    note = "All rows: the harmonic mean, as a study trains every row on as many images."
-    return build("models", "Per module: the usual loop and the best way", columns, lines, notes=[note])
+    notes = ["All rows: the harmonic mean, as a study trains every row on as many images."] if len(models) > 1 else []
+    return build("models", "Per module: the usual loop and the best way", columns, lines, notes=notes)
 
 
 def _harmonic(rates: Sequence[Sequence[float]]) -> list[float]:

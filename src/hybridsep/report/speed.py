@@ -355,9 +355,11 @@ def _notes(lines: Sequence[_Line]) -> list[str]:
     numbers = sorted({line.record.training.images_per_second.n for line in lines})
     blocks = " to ".join(map(str, dict.fromkeys((numbers[0], numbers[-1]))))
     against = list(dict.fromkeys(line.baseline.row for line in lines if line.baseline))
+    timed = {timing.what for line in lines for timing in line.record.measurements}
+    inference = " Inference: by batch size." if "inference" in timed else ""
     notes = [
         f"Median ± half the interquartile range of {blocks} timed blocks. Training: whole SGD steps of"
-        f" {lines[0].record.training.batch} images. Inference: by batch size. Memory: the most bytes of tensors that"
+        f" {lines[0].record.training.batch} images.{inference} Memory: the most bytes of tensors that"
         " exist at once in a training step, the network's own included."
     ]
     if against:
