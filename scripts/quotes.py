@@ -1,7 +1,7 @@
 """Fill in the tables and numbers that README.md and docs/ quote from results/; with --check, say which are out of date.
 
     <!-- table: results/tables/STUDY/report.md#NAME -->      the table under that anchor; #2: the second of a file
-    <!-- /table -->
+    <!-- /table -->                                          ... columns=Pair,p_Holm --> takes these columns of it
     <!-- value: results/tables/STUDY/NAME.csv row=hybrid mean +.2f -->-0.76<!-- /value -->     one cell, formatted
     <!-- value: results/bench/NAME.md Row=all_rows Ratio s -->x 4.00<!-- /value -->     a Markdown cell as it is
 
@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-TABLE = re.compile(r"(<!-- table: (\S+) -->\n)(.*?)(<!-- /table -->)", re.DOTALL)
+TABLE = re.compile(r"(<!-- table: (\S+)(?: columns=(\S+))? -->\n)(.*?)(<!-- /table -->)", re.DOTALL)
 VALUE = re.compile(r"(<!-- value: (\S+\.(?:csv|md)) (.+?) (\S+) (\S+) -->)(.*?)(<!-- /value -->)", re.DOTALL)
 
 
@@ -24,8 +24,11 @@ class QuoteError(Exception):
     """A quote names a file, table, row or column that is not there."""
 
 
-def table(source: str) -> str:
-    """Return a Markdown table of a generated file: the one under the anchor `#name`, or the second with `#2`."""
+def table(source: str, columns: str | None = None) -> str:
+    """Return a Markdown table of a generated file: the one under the anchor `#name`, or the second with `#2`.
+
+    `columns`: their names, joined by commas; all where it is None.
+    """
     path, _, name = source.partition("#")
     text = read(path)
     number = int(name) if name.isdigit() else 1
@@ -34,7 +37,20 @@ def table(source: str) -> str:
     tables = tables_of(text.partition("<a id=")[0])
     if len(tables) < number:
         raise QuoteError(f"{source}: no table there")
-    return tables[number - 1]
+    return tables[number - 1] if columns is None else _columns(tables[number - 1], columns.split(","), source)
+
+
+def _columns(text: str, names: list[str], source: str) -> str:
+    lines = [_cells(line) for line in text.splitlines()]
+    head = [name.replace(" ", "_") for name in lines[0]]
+    if missing := set(names) - set(head):
+        raise QuoteError(f"{source}: no column {', '.join(sorted(missing))}; there are {', '.join(head)}")
+    places = [head.index(name) for name in names]
+    return "".join(f"| {' | '.join(line[place] for place in places)} |\n" for line in lines)
+
+
+def _cells(line: str) -> list[str]:
+    return [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
 
 
 def tables_of(text: str) -> list[str]:
@@ -48,7 +64,7 @@ def lines_of(path: str) -> list[dict[str, str]]:
         return list(csv.DictReader(read(path).splitlines()))
     lines = []
     for one in tables_of(read(path)):
-        head, _, *cells = ([cell.strip() for cell in line.strip("|").split(" |")] for line in one.splitlines())
+        head, _, *cells = (_cells(line) for line in one.splitlines())
         lines += [dict(zip((name.replace(" ", "_") for name in head), line, strict=True)) for line in cells]
     return lines
 
@@ -79,7 +95,7 @@ def read(path: str) -> str:
 
 def filled(text: str) -> str:
     """Return a text with every quote as its source says it."""
-    text = TABLE.sub(lambda match: match[1] + table(match[2]) + match[4], text)
+    text = TABLE.sub(lambda match: match[1] + table(match[2], match[3]) + match[5], text)
     return VALUE.sub(lambda match: match[1] + value(match[2], match[3], match[4], match[5]) + match[7], text)
 
 

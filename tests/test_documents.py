@@ -52,6 +52,14 @@ def test_rough_numbers_are_not_quoted(tmp_path):
     (tmp_path / "results/bench/t.json").write_text('{"rough": []}')
     assert subprocess.run(command, cwd=tmp_path, capture_output=True).returncode == 0
     assert (tmp_path / "README.md").read_text() == value.format("x 4")
+    quote = "<!-- table: results/bench/t.md columns={} -->\n{}<!-- /table -->\n"
+    (tmp_path / "README.md").write_text(quote.format("Ratio,Name_of", ""))
+    assert subprocess.run(command, cwd=tmp_path, capture_output=True).returncode == 0
+    selected = "| Ratio | Name of |\n| --: | :-- |\n| x 4 | all rows |\n|  | one |\n"
+    assert (tmp_path / "README.md").read_text() == quote.format("Ratio,Name_of", selected)
+    (tmp_path / "README.md").write_text(quote.format("Ration", ""))
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2 and "no column Ration; there are Name_of, Ratio" in done.stderr
 
 
 def test_the_example_module_trains(tmp_path):
