@@ -195,6 +195,23 @@ def test_page_is_whole_and_needs_nothing_else(made):
     assert reader.seen["table"] == len(list((made / "tables" / "fig").glob("*.csv")))
 
 
+def test_what_decides_stands_at_its_table_and_the_rest_is_folded_once(made):
+    text = (made / "tables" / "fig" / "index.html").read_text(encoding="utf-8")
+    figure4, details = text.split('<h2 id="part-0">')[1].split('<h2 id="details">')
+    distance = table(made, "figure4-distance")["hybrid"]
+    bullet = next(line for line in figure4.splitlines() if line.startswith("<li>Hybrid"))
+    value = f"{float(distance['distance']):.3f} ± {float(distance['error']):.3f}"
+    assert f"As a function it is {value} from the baseline: {distance['shows']}." in bullet
+    assert "<summary>Figure 4: distance of functions from the baseline</summary>" in figure4
+    assert 'aria-label="figure4-functions"' in figure4 and 'aria-label="figure4-functions"' not in details
+    # One entry of each section, and the glossary, are all that a reader sees of the details.
+    depth, top = 0, []
+    for line in details.splitlines():
+        top += [line] if "<details>" in line and depth == 0 else []
+        depth += line.count("<details>") - line.count("</details>")
+    assert len(top) == 2 and "more tables, pictures, run folders" in top[0]
+
+
 @pytest.mark.skipif(not shutil.which("chromium"), reason="needs Chromium")
 def test_page_renders(made, tmp_path):
     page, picture = made / "tables" / "fig" / "index.html", tmp_path / "page.png"

@@ -1,6 +1,7 @@
 """What a set of runs shows, in plain sentences computed from its numbers."""
 
 from hybridsep.report.comparison import Comparison, RowResult
+from hybridsep.report.distances import plus_minus
 from hybridsep.report.runset import RunSet
 from hybridsep.report.settings import AnalysisOptions
 from hybridsep.report.table import number, p_value, signed
@@ -20,6 +21,11 @@ def sentences(runset: RunSet, comparison: Comparison, options: AnalysisOptions) 
         first = f"The baseline, {name}, has {an_error}{error} {runset.spec.unit}, over {trials}."
     if comparison.floor.mean is not None:
         first += f" Two of its own trials differ by {number(comparison.floor.mean, runset.decimals)} {unit}: noise."
+    apart = comparison.distances.rows if comparison.distances else {}
+    if apart:
+        first += (
+            " As functions, rows are 0 apart when they are the same, and 1 when they are as far as two of its seeds."
+        )
     compared = [row for row in comparison.rows if row.difference.interval.mean is not None]
     lines = [first, *(_row(row, baseline, comparison, options, runset) for row in compared)]
     if any(row.difference.pairs == 1 for row in compared):
@@ -65,4 +71,11 @@ def _row(row: RowResult, baseline: RowResult, comparison: Comparison, options: A
         text += "; it begins with the baseline's weights, so it is not held against the noise of unlike seeds"
     elif comparison.floor.mean is not None:
         text += "; too few trials to tell from noise"
-    return f"{text}."
+    text += "."
+    if row.many:
+        where = "All rows at once, on all test images" if runset.by_image else "All rows at once"
+        text += f" {where}, p is {p_value(row.many.p)} (Dunnett)."
+    apart = comparison.distances.rows.get(row.row) if comparison.distances else None
+    if apart and apart.distance.value is not None:
+        text += f" As a function it is {plus_minus(apart.distance)} from the baseline: {apart.shows}."
+    return text

@@ -14,6 +14,7 @@ from hybridsep.report.table import (
     Table,
     build,
     csv_only,
+    estimate,
     estimate_column,
     p_or_least,
     p_value,
@@ -102,6 +103,12 @@ def columns_of(heading: str, options: AnalysisOptions) -> list[Column[Named]]:
         estimate_column(f"Points [{percent(options.alpha)}]", lambda one: one.contrast.interval),
     ]
     return columns
+
+
+def sentence(contrasts: Sequence[Named]) -> str:
+    """Return the contrasts in words, with their intervals."""
+    changes = (f"{one.name} {estimate(one.contrast.interval)}" for one in contrasts)
+    return f"What the change itself does, in points of test error on all test images: {'; '.join(changes)}."
 
 
 def table(name: str, title: str, contrasts: Sequence[Named], options: AnalysisOptions) -> Table:

@@ -35,7 +35,10 @@ from hybridsep.report.table import Table
 
 @dataclass(frozen=True)
 class Section:
-    """One table with what belongs to it: the `main` tables for everybody, the `details`, and the figures."""
+    """One table with what belongs to it: the `main` tables for everybody, the `details`, and the figures.
+
+    The page shows the first of the main tables, and the others, folded, under the same heading.
+    """
 
     title: str
     heading: list[str]
@@ -88,11 +91,12 @@ def make(results: Path, study: str, paper: Paper, options: AnalysisOptions) -> D
         section, unread = _section(one, comparison, paper, options)
         repeated = by_table.get(one.spec.counterpart)
         if repeated and one.spec.row_for(repeated[0].baseline) == one.baseline:
-            section.main.insert(0, side_by_side(repeated, (one, comparison), options))
             between = contrasts.of_counterparts(repeated[0], one, options)
             title = f"{one.short_title}: what the change itself does, each row less its counterpart"
             if between:
-                section.details.insert(0, contrasts.table(f"{one.table}-contrasts", title, between, options))
+                section.main.insert(0, contrasts.table(f"{one.table}-contrasts", title, between, options))
+                section.conclusion.append(contrasts.sentence(between))
+            section.main.insert(0, side_by_side(repeated, (one, comparison), options))
         compared = pairs.measure(runsets, one, options)
         if compared:
             section.main.insert(0, pairs.table(one, compared, options))
@@ -115,9 +119,7 @@ def _section(
 ) -> tuple[Section, list[Problem]]:
     pictures, unread = figures.of_runs(runset, comparison)
     details = tables.detail_tables(runset, comparison, sensitivity.analyse(runset, options), options)
-    under_null = null.table(runset, paper)
-    if under_null:
-        details.insert(0, under_null)
+    by_chance = null.measure(runset, paper)
     if runset.spec.experiment and paper.data.known(runset.first.record):
         details.append(claims.protocol_deviations(runset, paper))
     section = Section(
@@ -132,6 +134,9 @@ def _section(
         caption=heading.caption(runset),
         sketches=_sketches(runset),
     )
+    if by_chance:
+        section.main.insert(1, null.table(runset, by_chance))
+        section.conclusion.append(null.sentence(by_chance))
     return section, unread
 
 

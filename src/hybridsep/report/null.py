@@ -8,7 +8,7 @@ from hybridsep.report.runset import RunSet
 from hybridsep.report.settings import STAND_IN, Paper
 from hybridsep.report.table import Column, Table, build, number, tenth
 from hybridsep.statistics import null
-from hybridsep.statistics.null import NullProbability
+from hybridsep.statistics.null import Discordance, NullProbability
 
 _OF_SAMENESS = ("same_function", "equivalent")
 
@@ -22,7 +22,7 @@ class EqualRow:
 
 
 @dataclass(frozen=True)
-class _Case:
+class Case:
     """How probable the paper's numbers are at an `error` in percent, on the same images or each on its own.
 
     `share` is D, of one; `chances` has a probability for each row, `both` that of two rows at once.
@@ -42,8 +42,19 @@ def equal_rows(runset: RunSet, paper: Paper) -> list[EqualRow]:
     return sorted((EqualRow(label, points) for label, points in rows if points), key=lambda row: row.points)
 
 
-def table(runset: RunSet, paper: Paper) -> Table | None:
-    """Return the table; None where the paper calls no row of it the same, or the baseline has too few trials.
+@dataclass(frozen=True)
+class ByChance:
+    """How probable the paper's numbers for `rows` are, in several cases: first at the error that was `measured`."""
+
+    rows: list[EqualRow]
+    cases: list[Case]
+    measured: Discordance
+    images: int
+    trials: int
+
+
+def measure(runset: RunSet, paper: Paper) -> ByChance | None:
+    """Return the probabilities; None where the paper calls no row the same, or the baseline has too few trials.
 
     None for images drawn by code too: the share D that is measured on them says nothing about other images.
     """
@@ -56,7 +67,7 @@ def table(runset: RunSet, paper: Paper) -> Table | None:
         return None
     images, trials = paper.chance.images, runset.spec.paper_trials
     limits = [null.images_at_most(row.points, images=images, trials=trials) for row in rows]
-    lines = []
+    cases = []
     for error in [100 * measured.error, *paper.chance.errors]:
         for same_images in (True, False):
             share = 2 * error / 100 * (1 - error / 100) * (measured.relative if same_images else 1.0)
@@ -64,8 +75,33 @@ def table(runset: RunSet, paper: Paper) -> Table | None:
             two = None
             if len(limits) == 2:
                 two = null.both(share, images=images, trials=trials, limits=(limits[0], limits[1]))
-            lines.append(_Case(error, same_images, share, chances, two))
-    columns: list[Column[_Case]] = [
+            cases.append(Case(error, same_images, share, chances, two))
+    return ByChance(rows, cases, measured, images, trials)
+
+
+def sentence(found: ByChance) -> str:
+    """Return what the table says of the errors that were tried, on the same images, for both readings of the text."""
+    tried = [case for case in found.cases[2:] if case.same_images]
+    parts = []
+    for place, row in enumerate(found.rows):
+        absolute = _range([case.chances[place].mean_absolute for case in tried])
+        mean = _range([case.chances[place].absolute_mean for case in tried])
+        parts.append(f"{row.points:g} or less with a probability of {absolute} as a mean of |d|, of {mean} as |mean d|")
+    errors = [case.error for case in tried]
+    return (
+        f"The paper's numbers by chance alone: two equal networks of {min(errors):g} to {max(errors):g} % error give"
+        f" {'; '.join(parts)}. So they are improbable as worded, and ordinary if the mean was taken first."
+    )
+
+
+def _range(values: list[float]) -> str:
+    return f"{chance_text(min(values))} to {chance_text(max(values))}"
+
+
+def table(runset: RunSet, found: ByChance) -> Table:
+    """Return the probabilities as a table."""
+    rows, measured, images, trials = found.rows, found.measured, found.images, found.trials
+    columns: list[Column[Case]] = [
         Column("Error %", lambda case: case.error, tenth, csv="error"),
         Column("Images", lambda case: "the same" if case.same_images else "its own", csv="shared"),
         Column("D %", lambda case: 100 * case.share, number, csv="share"),
@@ -74,7 +110,7 @@ def table(runset: RunSet, paper: Paper) -> Table | None:
         [_chance(name, row.points, place, absolute=name == "|d|") for place, row in enumerate(rows)]
         for name in ("|d|", "|mean|")
     )
-    both: list[Column[_Case]] = [Column("Both |d|", lambda case: case.both, chance_text, csv="both")]
+    both: list[Column[Case]] = [Column("Both |d|", lambda case: case.both, chance_text, csv="both")]
     both = both if len(rows) == 2 else []
     in_csv = [column for pair in zip(absolute, signed, strict=True) for column in pair]
     named = " and ".join(f"{row.points:g} ({row.label})" for row in rows)
@@ -87,8 +123,8 @@ def table(runset: RunSet, paper: Paper) -> Table | None:
         f"{runset.table}-null",
         f"{runset.short_title}: how probable the paper's {numbers} {are} by chance alone",
         [*columns, *absolute, *signed, *both],
-        lines,
-        csv=([*columns, *in_csv, *both], lines),
+        found.cases,
+        csv=([*columns, *in_csv, *both], found.cases),
         notes=[
             f"For two networks that differ in nothing but chance: the probability that {trials} trials of {images:,}"
             f" images give a number as small as the paper's, {named}, as printed with two decimals. |d|: the mean"
@@ -105,8 +141,8 @@ def table(runset: RunSet, paper: Paper) -> Table | None:
     )
 
 
-def _chance(name: str, points: float, place: int, *, absolute: bool) -> Column[_Case]:
-    def value(case: _Case) -> float:
+def _chance(name: str, points: float, place: int, *, absolute: bool) -> Column[Case]:
+    def value(case: Case) -> float:
         chance = case.chances[place]
         return chance.mean_absolute if absolute else chance.absolute_mean
 

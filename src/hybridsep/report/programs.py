@@ -213,8 +213,8 @@ def _null(arguments: ReportArguments) -> int:
     for name in folders.choose(results, settings.study):
         runs, _ = folders.read(results, [name])
         for one in runset.split(name, runs, paper(), settings.report)[0]:
-            if table := null.table(one, paper()):
-                terminal.print_table(screen, table)
+            if found := null.measure(one, paper()):
+                terminal.print_table(screen, null.table(one, found))
                 printed += 1
     if not printed:
         why = "in a table of the paper that calls rows the same, on images that are not drawn by code"
