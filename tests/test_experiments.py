@@ -1,5 +1,7 @@
 """The quick form of every experiment trains its rows, and the report has the paper's table for them."""
 
+from pathlib import Path
+
 import hydra
 import pytest
 import yaml
@@ -8,6 +10,8 @@ from omegaconf import OmegaConf
 
 from hybridsep import config
 from hybridsep.config import config_dir
+from hybridsep.config.identity import identity
+from hybridsep.report import settings
 from hybridsep.report.__main__ import main as report
 from hybridsep.runs import records
 
@@ -67,3 +71,19 @@ def test_small_form_has_other_widths_and_nothing_else_of_the_network(figure, row
     for key in ("model", "augmentation", "evaluation", "data"):
         assert small[key] == paper[key], key
     assert small["study"] == "figures-small-cifar10-30ep"  # one study, for the claim that compares their gains
+
+
+def test_the_committed_runs_of_depth_and_residual_are_those_of_the_sweep():
+    """Rows are named by two swept values, and the report composes each from its line in paper.yaml."""
+    table = settings.paper().tables["residual"]
+    study = Path(__file__).resolve().parents[1] / "results/runs/residual-quick"
+    assert sorted(table.rows) == sorted(path.name for path in study.iterdir() if path.is_dir())
+    config.register()
+    GlobalHydra.instance().clear()
+    with hydra.initialize_config_dir(str(config.config_dir()), **config.hydra_defaults()):
+        for row in table.rows:
+            record = records.load(study / row / "trial-01")
+            words = ["experiment=residual", "scale=quick", f"precision={record.settings.precision}"]
+            tree = hydra.compose("config", [*words, *table.overrides(row)])
+            composed = OmegaConf.to_container(tree, resolve=True)
+            assert (composed["row"], identity(composed, 1)) == (row, record.identity)

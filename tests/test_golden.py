@@ -50,6 +50,12 @@ def compositions() -> list[list[str]]:
     others = ("data", "augmentation", "schedule", "experiment")
     found += [[f"{group}={name}"] for group in others for name in _choices(group)]
     found += [[f"experiment={name}", "scale=quick"] for name in ("activation", "hybrid_readings", "residual")]
+    swept = [
+        f"model.network.depth={depth} model.network.residual={residual}"
+        for depth in (3, 6, 12)
+        for residual in ("false", "true")
+    ]
+    found += [["experiment=residual", *row.split(), f"size={size}"] for row in swept for size in _choices("size")]
     figures = [("figure5", "fractalnet"), ("figure6", "darknet"), ("figure6", "variant/darknet_reference")]
     found += [[f"experiment={name}", f"scale={scale}", f"model={row}"] for name, row in figures for scale in _SCALES]
     return [[*overrides, "data.path=somewhere/images.tar"] for overrides in found]

@@ -43,6 +43,16 @@ MISTAKES = [
         "model.network.dpth is not a key: did you mean model.network.depth?",
     ),
     ("tables.residual.vary", "match", "tables.residual.vary=match is not allowed: a list, each text"),
+    (
+        "tables.residual.rows.separable_depth3.overrides",
+        ["model.network.dpth=3"],
+        "rows.separable_depth3.overrides: model.network.dpth is not a key: did you mean model.network.depth?",
+    ),
+    (
+        "tables.residual.rows.separable_depth3.model",
+        "sep",
+        "rows separable_depth3: no files of conf/model",
+    ),
     ("tables.widened.pairs", [["resnext", "separable_56k", "hybrid"]], "is not allowed: a list of 2, each text"),
     ("tables.widened.pairs", [["resnext", "separable_57k"]], "tables.widened: pairs: separable_57k stand in no table"),
     ("tables.widened.declared", "today", "tables.widened.declared=today is not allowed: a time as records have it"),

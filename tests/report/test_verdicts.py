@@ -175,7 +175,8 @@ def test_every_row_of_the_paper_has_a_configuration_to_be_held_against():
     paper = settings.paper()
     for spec in paper.tables.values():
         for row in spec.rows if spec.experiment else ():  # a table of ours is held against nothing
-            assert conditions.composed(spec.experiment, spec.model(row))["model"]["name"] == spec.model(row)
+            found = conditions.composed(spec.experiment, spec.model(row), *spec.overrides(row))
+            assert found["model"]["name"] == spec.model(row)
 
 
 def test_a_claim_s_own_margin_is_used_by_every_rule(tmp_path, monkeypatch):

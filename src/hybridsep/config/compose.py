@@ -50,6 +50,7 @@ def register() -> None:
     if "schema.yaml" not in store.repo:  # storing it again is an error from Hydra 1.5 on
         store.store(name="schema", node=schema_node(Config))
     register_resolver("stem", stem)
+    register_resolver("residual", lambda residual: "_residual" if residual else "")
     register_resolver("small_warmup", lambda decay: 0 if decay == "polynomial" else 2)
 
 

@@ -48,7 +48,7 @@ def of_table(runset: RunSet, paper: Paper) -> list[Deviation]:
     # A row that stands for itself is the one of the table that is repeated.
     repeated = paper.tables[spec.counterpart].experiment if spec.counterpart else ""
     of_paper = {
-        row: composed(repeated if repeated and model == row else spec.experiment, model)
+        row: composed(repeated if repeated and model == row else spec.experiment, model, *spec.overrides(row))
         for row, model in ((row, spec.model(row)) for row in by_row)
     }
     return [*_of_data(runset.first, paper), *_of_rows(by_row, of_paper, _GROUPS)]
@@ -80,8 +80,11 @@ def warning(runset: RunSet, paper: Paper) -> str | None:
 
 
 @cache
-def composed(experiment: str, row: str) -> dict[str, Any]:
-    """Return the resolved configuration that an experiment gives the model called `row`; empty for an unknown row."""
+def composed(experiment: str, row: str, *overrides: str) -> dict[str, Any]:
+    """Return the resolved configuration that an experiment gives the model called `row`, with `overrides`.
+
+    Empty for a model that there is not.
+    """
     import hydra
     from omegaconf import OmegaConf
 
@@ -90,7 +93,7 @@ def composed(experiment: str, row: str) -> dict[str, Any]:
         return {}
     register()
     with hydra.initialize_config_dir(str(config_dir()), **hydra_defaults()):
-        tree = hydra.compose("config", [f"experiment={experiment}", f"model={model}"])
+        tree = hydra.compose("config", [f"experiment={experiment}", f"model={model}", *overrides])
     # A dataset without a path, and the trial, are no part of it.
     return {
         key: OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value

@@ -87,13 +87,16 @@ class RowSpec:
 
     `same_start`: it begins with the baseline's own weights, so the noise of unlike seeds is the wrong null for it.
 
-    `counterpart`: the row of the table's counterpart that it stands for.
+    `counterpart`: the row of the table's counterpart that it stands for. `model` of conf/model and `overrides` say what
+    the table's experiment trains for it; without them the model is that of the counterpart, or called like the row.
     """
 
     title: str
     label: str
     paper: Annotated[float, Interval(ge=0, lt=100)] | None = None
     counterpart: str = ""
+    model: str = ""
+    overrides: list[str] = field(default_factory=list)
     same_start: bool = False
 
 
@@ -143,8 +146,13 @@ class TableSpec:
         return next((row for row, spec in self.rows.items() if spec.counterpart == counterpart), None)
 
     def model(self, row: str) -> str:
-        """Return the model of conf/model that a row trains: that of its counterpart where it stands for one."""
-        return (self.rows[row].counterpart if row in self.rows else "") or row
+        """Return the model of conf/model that a row trains: its own, that of its counterpart, or one of its name."""
+        spec = self.rows.get(row)
+        return (spec and (spec.model or spec.counterpart)) or row
+
+    def overrides(self, row: str) -> tuple[str, ...]:
+        """Return what a row trains otherwise than the table's experiment says."""
+        return tuple(self.rows[row].overrides) if row in self.rows else ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -274,6 +282,9 @@ def _mistakes(paper: Paper) -> Iterator[str]:
     for name, table in paper.tables.items():
         yield from (f"tables.{name}: {text}" for text in _of_table(table, paper, everywhere, models))
         yield from (f"tables.{name}.vary: {text}" for text in _no_keys(table.vary, keys))
+        for row, spec in table.rows.items():
+            typed = [override.partition("=")[0] for override in spec.overrides]
+            yield from (f"tables.{name}.rows.{row}.overrides: {text}" for text in _no_keys(typed, keys))
     for name, claim in paper.claims.items():
         yield from (f"claims.{name}: {text}" for text in _of_claim(claim, paper, everywhere, models))
     for point in paper.open_points:
