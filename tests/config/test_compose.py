@@ -1,6 +1,7 @@
 """Every file of conf/ composes and builds, and a value that is not allowed is refused by its key."""
 
 import dataclasses
+import re
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from refusals import refused
 from hybridsep import config
 from hybridsep.config import schema
 from hybridsep.networks import cost_of
+from hybridsep.report import settings
 from hybridsep.train import build
 from hybridsep.train.optimiser import initialise
 
@@ -194,3 +196,14 @@ def test_quicknet_has_the_sister_papers_network(compose):
         assert network.dropout.p == 0.5
         if params:
             assert sum(parameter.numel() for parameter in network.parameters()) == params
+
+
+@pytest.mark.parametrize("point", settings.paper().open_points, ids=lambda point: point.point)
+def test_other_readings_of_the_paper_can_be_asked_for_as_the_list_says(compose, point):
+    words = re.findall(r"[\w.]+=[^\s;:()]+", point.options or "")
+    assert words or point.options is None or not point.keys
+    of_report = [word for word in words if word.startswith("report.")]
+    settings.load(of_report)
+    for word in words:
+        if word not in of_report:
+            config.resolve(compose(word) if word.startswith("experiment=") else compose("experiment=figure4", word))

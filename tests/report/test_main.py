@@ -212,6 +212,19 @@ def test_what_decides_stands_at_its_table_and_the_rest_is_folded_once(made):
     assert len(top) == 2 and "more tables, pictures, run folders" in top[0]
 
 
+def test_every_outcome_has_its_badge_and_every_rule_is_explained_once(made):
+    verdicts = (made / "tables/fig/index.html").read_text(encoding="utf-8").split('<h2 id="verdicts">')[1]
+    verdicts = verdicts.split('<h2 id="details">')[0]
+    with open(made / "tables/fig/verdicts.csv", encoding="utf-8") as file:
+        lines = [line for line in csv.DictReader(file) if line["here"] != "not run"]
+    assert any(line["exploratory"] == "true" for line in lines)
+    for line in lines:
+        assert f'<b class="{line["here"]}">{line["here"]}</b>' in verdicts
+    exploratory = sum(line["exploratory"] == "true" for line in lines)
+    assert verdicts.count("</b> (exploratory)") == exploratory and verdicts.count("<b class=") == 2 * len(lines)
+    assert all(verdicts.count(html.escape(rule, quote=True)) == 1 for rule in {line["rule"] for line in lines})
+
+
 @pytest.mark.skipif(not shutil.which("chromium"), reason="needs Chromium")
 def test_page_renders(made, tmp_path):
     page, picture = made / "tables" / "fig" / "index.html", tmp_path / "page.png"

@@ -13,7 +13,7 @@ from hybridsep.report.declared import begun_before
 from hybridsep.report.runset import RunSet
 from hybridsep.report.settings import SPEED, AnalysisOptions, Claim, OpenPoint, Paper
 from hybridsep.report.speed import Speeds
-from hybridsep.report.table import Column, Table, build, csv_only, percent
+from hybridsep.report.table import Column, Table, build, csv_only, dash, percent
 
 
 @dataclass(frozen=True)
@@ -144,6 +144,8 @@ def table(judged: Sequence[Verdict], paper: Paper, options: AnalysisOptions, stu
         )
     if others:
         notes.append(f"Claims that these runs do not touch: {', '.join(others)}.")
+    judged_here = [one for one in judged if one.here != verdicts.NOT_RUN]
+    rules = {_rule_name(one): one.rule for one in judged_here}
     columns: list[Column[Verdict]] = [
         csv_only("claim", lambda one: one.name),
         Column("Where", lambda one: one.claim.where, csv="where", wide=True),
@@ -162,7 +164,13 @@ def table(judged: Sequence[Verdict], paper: Paper, options: AnalysisOptions, stu
             csv="n",
             note="n: the fewest trials (of speed: timed blocks) behind one of the numbers.",
         ),
-        Column("Rule", lambda one: one.rule, csv="rule", wide=True, place="files"),
+        Column(
+            "Rule",
+            _rule_name,
+            csv={"rule": lambda one: one.rule},
+            place="files",
+            note=f"Rules: {'; '.join(f'{name}: {text}' for name, text in rules.items())}.",
+        ),
         Column(
             "These runs show",
             lambda one: one.shows,
@@ -193,11 +201,16 @@ def table(judged: Sequence[Verdict], paper: Paper, options: AnalysisOptions, stu
         "verdicts",
         f"Verdicts on the paper's claims from study {study}",
         columns,
-        [one for one in judged if one.here != verdicts.NOT_RUN],
+        judged_here,
         csv=(columns, judged),
         notes=notes,
         terminal=True,
     )
+
+
+def _rule_name(one: Verdict) -> str:
+    name = one.claim.rule.replace("_", " ")
+    return name if one.claim.margin is None else f"{name} (±{one.claim.margin:g})"
 
 
 def protocol_deviations(runset: RunSet, paper: Paper) -> Table:
@@ -206,6 +219,7 @@ def protocol_deviations(runset: RunSet, paper: Paper) -> Table:
     columns: list[Column[tuple[OpenPoint, str]]] = [
         Column("The paper leaves open", lambda line: line[0].point, csv="point", wide=True),
         Column("Choice", lambda line: line[0].choice, csv="choice", wide=True),
+        Column("Other readings, as options", lambda line: line[0].options, dash, csv="options", wide=True),
         csv_only("key", lambda line: ", ".join(line[0].keys)),
         Column("This study", lambda line: line[1], csv="here", wide=True),
     ]

@@ -76,7 +76,7 @@ def warning(runset: RunSet, paper: Paper) -> str | None:
     record = runset.first.record
     if paper.data.kind(record) in (STAND_IN, OTHER):
         return f"NOT the paper's experiment, these numbers say nothing about the paper: {named}."
-    return f"NOT the paper's experiment, read them as a trend, not as a reproduction: {named}."
+    return f"NOT the paper's experiment, these numbers are a trend and no reproduction: {named}."
 
 
 @cache

@@ -179,7 +179,8 @@ def table(runset: RunSet, distances: Distances, options: AnalysisOptions, declar
             " only, so it may be below 0. ±: jackknife standard error over trials. p: are other divisions of the runs"
             " as far apart? Over all divisions of runs without a common trial; (least): the least p that so many runs"
             f" can give. Shows: another function, when p Holm is below {options.alpha:g}; the same, when it is not"
-            f" and the interval ends below {options.distance:g}.{cut}",
+            f" and the interval ends below {options.distance:g}. The test goes first: rows that it tells apart are two"
+            f" functions, however near.{cut}",
             *([f"{EXPLORATORY.format(chosen=chosen, declared=declared)}: {'; '.join(early)}."] if early else []),
         ],
         terminal=True,

@@ -176,10 +176,12 @@ class OpenPoint:
     """Something the paper leaves open (docs/protocol.md): our choice, and the configuration keys that say it.
 
     The choice is what experiment=figure4 composes for the baseline; `default` is for a key that it leaves to the data.
+    `options` names the other readings, as they can be asked for.
     """
 
     point: str
     choice: str
+    options: str | None = None
     keys: list[str] = field(default_factory=list)
     default: Any = None
 
