@@ -44,7 +44,7 @@ def _unit(runset: RunSet) -> str:
 
 
 def _row(row: RowResult, baseline: RowResult, comparison: Comparison, options: AnalysisOptions, runset: RunSet) -> str:
-    interval, unit = row.difference.interval, _unit(runset)
+    interval, p, unit = row.difference.interval, row.difference.p_holm, _unit(runset)
     mean = interval.mean or 0.0
     worse = (mean > 0) != runset.spec.higher_is_better
     size, excludes_0 = number(abs(mean), runset.decimals), (interval.low or 0.0) > 0 or (interval.high or 0.0) < 0
@@ -72,9 +72,13 @@ def _row(row: RowResult, baseline: RowResult, comparison: Comparison, options: A
     elif comparison.floor.mean is not None:
         text += "; too few trials to tell from noise"
     text += "."
-    if row.many:
-        where = "All rows at once, on all test images" if runset.by_image else "All rows at once"
-        text += f" {where}, p is {p_value(row.many.p)} (Dunnett)."
+    if row.many and (row.many.p < options.alpha) != (p is not None and p < options.alpha):
+        by = "Student's t" if row.difference.test == "t" else "permutation"
+        where = " on all test images" if runset.by_image else ""
+        text += (
+            f" The tests disagree: p is {p_value(p)} by {by}, corrected over the rows, and {p_value(row.many.p)} by"
+            f" Dunnett's test, of all rows at once{where}."
+        )
     apart = comparison.distances.rows.get(row.row) if comparison.distances else None
     if apart and apart.distance.value is not None:
         text += f" As a function it is {plus_minus(apart.distance)} from the baseline: {apart.shows}."
