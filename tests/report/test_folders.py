@@ -1,5 +1,6 @@
 """What can be wrong with run folders and command lines: each is named, and the rest of the report still comes."""
 
+import csv
 import io
 import json
 import shutil
@@ -226,8 +227,10 @@ def test_two_datasets_in_one_study_are_two_tables(results, capsys):
     assert capsys.readouterr().err == ""
     place = results / "tables" / "two"
     assert "sha256 cdcdcdcdcdcd" in (place / "report.md").read_text()
-    first, second = ((place / f"{name}.csv").read_text().splitlines()[1] for name in ("figure4", "figure4-2"))
-    assert (first.split(",")[4], second.split(",")[4]) == ("2", "1")
+    baselines = [
+        next(csv.DictReader((place / f"{name}.csv").read_text().splitlines())) for name in ("figure4", "figure4-2")
+    ]
+    assert [line["n"] for line in baselines] == ["2", "1"]
 
 
 def test_a_row_of_one_s_own_stands_in_the_main_table_and_changes_nothing_of_the_others(results, capsys):
@@ -309,7 +312,7 @@ def test_no_baseline_and_unknown_rows_still_give_a_table(tmp_path):
         )
         == 0
     )
-    assert "| yours | 0.83 |" in (tmp_path / "tables" / "own" / "report.md").read_text()
+    assert "| yours | 0.83 (0.83) |" in (tmp_path / "tables" / "own" / "report.md").read_text()
 
 
 @pytest.mark.parametrize(
