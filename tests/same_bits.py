@@ -1,6 +1,7 @@
 """Two runs held side by side: equal bit for bit where they must be, one clean TensorBoard curve, nothing left over."""
 
 import hashlib
+from dataclasses import is_dataclass
 from pathlib import Path
 
 import numpy as np
@@ -62,12 +63,12 @@ def differences(folder: Path, reference: Path) -> list[str]:
         problems.append(f"history.csv: {frames[0][same].to_csv()} instead of {frames[1][same].to_csv()}")
     states = [checkpoint.load(place, identity=other["identity"])[0] for place in (folder, reference)]
     for part in ("network", "momentum", "dropout"):
-        mine, wanted = (state[part] if part != "dropout" else {"": state[part]} for state in states)
+        mine, wanted = (getattr(state, part) if part != "dropout" else {"": state.dropout} for state in states)
         if mine.keys() != wanted.keys() or not all(torch.equal(mine[name], wanted[name]) for name in wanted):
             problems.append(f"checkpoint.pt, {part}")
     found = curves(folder)
     for tag, column in _CURVES.items():
-        wanted = [(row["epoch"], float(np.float32(row[column]))) for row in states[0]["history"]]
+        wanted = [(row.epoch, float(np.float32(getattr(row, column)))) for row in states[0].history]
         if found.get(tag) != wanted:
             problems.append(f"TensorBoard, {tag}: {found.get(tag)} instead of {wanted}")
     ended = {"test error": "test_error", "test error, all images": "test_error_all"}
@@ -80,6 +81,8 @@ def differences(folder: Path, reference: Path) -> list[str]:
 
 def digest(state: object) -> str:
     """Return a hash of a checkpoint's content, whatever its layout on the disk."""
+    if is_dataclass(state):
+        state = vars(state)
     if isinstance(state, torch.Tensor):
         state = (str(state.dtype), tuple(state.shape), state.contiguous().view(-1).view(torch.uint8).tolist())
     elif isinstance(state, dict):

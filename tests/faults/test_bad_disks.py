@@ -236,7 +236,17 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path):
 
 
 def test_a_checkpoint_that_cannot_be_read_now_is_not_given_up(tmp_path, monkeypatch):
-    state = {"network": {"weight": torch.ones(3)}, "history": []}
+    nothing = torch.zeros(0)
+    state = checkpoint.TrialState(
+        network={"weight": torch.ones(3)},
+        momentum={},
+        history=[],
+        steps_done=0,
+        seconds=0.0,
+        losses=nothing,
+        wrong=nothing,
+        dropout=nothing,
+    )
     checkpoint.save(tmp_path, state, identity="one")
     checkpoint.save(tmp_path, state, identity="one")
     before = contents(tmp_path)

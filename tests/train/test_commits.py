@@ -33,7 +33,7 @@ def saved(monkeypatch):
     epochs, save = [], checkpoint.save
 
     def noted(folder, state, *, identity):
-        epochs.append(len(state["history"]))
+        epochs.append(len(state.history))
         save(folder, state, identity=identity)
 
     monkeypatch.setattr(checkpoint, "save", noted)

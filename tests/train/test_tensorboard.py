@@ -117,7 +117,7 @@ def test_the_picture_shows_what_the_network_is_given(augmentation):
         before = trial.state()
         shown = trial.training_images(24)
         after = trial.state()
-        assert torch.equal(before["dropout"], after["dropout"])
+        assert torch.equal(before.dropout, after.dropout)
         trial.network.register_forward_pre_hook(lambda network, inputs: given.append(inputs[0].clone()))
         trial.train_epoch(after_step=lambda done: False)
     batches = torch.cat(given[:2])[:24].permute(0, 2, 3, 1) * data.std + data.mean

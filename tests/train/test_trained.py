@@ -1,6 +1,7 @@
 """A finished trial's network loaded by itself, and what docs/python.md shows of it."""
 
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from refusals import refused
 import hybridsep
 from hybridsep.errors import DataError, RecordError
 from hybridsep.runs import records
+from hybridsep.train import checkpoint
 
 DOCS = Path(__file__).parents[2] / "docs" / "python.md"
 
@@ -34,10 +36,32 @@ def test_its_logits_are_those_that_the_trial_kept(trained):
     # predictions.npz holds float16; the modules' plain ways round otherwise than their fast ones.
     np.testing.assert_allclose(ours, kept.astype(np.float32), rtol=0.02, atol=0.02)
     record = records.read(folder)
-    assert network.config == record["config"] and (network.side, network.crop) == (16, 12)
+    assert network.record.config == record["config"] and (network.side, network.crop) == (16, 12)
     assert list(network.classes) == record["dataset"]["classes"]
     assert (list(network.mean), list(network.std)) == (record["dataset"]["mean"], record["dataset"]["std"])
     assert not network.network.training
+
+
+def test_the_file_of_a_checkpoint_stays_as_earlier_versions_wrote_it(trained, tmp_path):
+    _, folder, _ = trained
+    saved = torch.load(folder / "checkpoint.pt", weights_only=True)
+    state = ["network", "momentum", "history", "steps_done", "seconds", "losses", "wrong", "dropout"]
+    assert list(saved) == [*state, "inputs", "identity"]
+    assert [list(epoch) for epoch in saved["history"]] == [list(records.HISTORY_COLUMNS)] * len(saved["history"])
+    assert {name: type(value) for name, value in saved["inputs"].items()} == {
+        "classes": list,
+        "side": int,
+        "mean": list,
+        "std": list,
+    }
+    # The first versions kept no inputs: their trials go on, and their networks say what is missing.
+    copy = tmp_path / "/".join(folder.parts[-3:])
+    shutil.copytree(folder, copy)
+    torch.save({key: value for key, value in saved.items() if key != "inputs"}, copy / "checkpoint.pt")
+    earlier, complaints = checkpoint.load(copy, identity=saved["identity"])
+    assert not complaints and earlier.inputs is None and earlier.history[-1].epoch == len(saved["history"])
+    with pytest.raises(RecordError, match="checkpoint.pt is of an earlier version"):
+        hybridsep.load(copy)
 
 
 def test_an_image_file_is_predicted_as_the_image_is(trained, tmp_path):

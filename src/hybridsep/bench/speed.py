@@ -29,6 +29,7 @@ from hybridsep.config import Config, plain
 from hybridsep.config.schema import NumberFormat
 from hybridsep.data import Dataset
 from hybridsep.data.batches import evaluation_batches
+from hybridsep.data.dataset import Part
 from hybridsep.errors import ConfigError
 from hybridsep.networks.cost import cost_of
 from hybridsep.report import speed
@@ -152,10 +153,10 @@ def _random_data(config: Config) -> Dataset:
     draw = seeds.stream(config.seed, "speed")
     classes, shape = settings.classes, (settings.height, settings.height, 3)
 
-    def part(count: int) -> tuple[np.ndarray, np.ndarray]:
+    def part(count: int) -> Part:
         # Every class needs an image.
         count = max(count, classes)
-        return draw.integers(0, 256, (count, *shape), dtype=np.uint8), np.arange(count, dtype=np.int64) % classes
+        return Part(draw.integers(0, 256, (count, *shape), dtype=np.uint8), np.arange(count, dtype=np.int64) % classes)
 
     train, test = part(_BATCHES_OF_DATA * settings.train_batch), part(max(settings.inference_batches))
     names = tuple(f"class {number}" for number in range(classes))

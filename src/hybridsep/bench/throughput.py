@@ -9,7 +9,7 @@ from hybridsep.bench import output, rows
 from hybridsep.bench.output import Session
 from hybridsep.bench.settings import BenchSettings, Throughput
 from hybridsep.bench.subprocess_worker import SubprocessWorkload
-from hybridsep.bench.throughput_tables import Measurements, Row, Way, tables
+from hybridsep.bench.throughput_tables import Gather, Measurements, Row, Way, tables
 from hybridsep.bench.timing import Timed, Workload, ratios, spread, time_in_rounds
 from hybridsep.bench.variants import Variant, ablation
 from hybridsep.bench.workloads import RowWorkloads
@@ -100,7 +100,7 @@ def _measure(row: RowWorkloads, variants: list[Variant], options: Throughput, se
         ways.append(Way(variant, rates, ratios(rates, usual), gains, memory[variant], shares))
         before = before if variant.standalone else rates
     cost = cost_of(row.build(), row.augmentation.size, row.augmentation.size)
-    gather = {"graph" if key else "eager": timed[key].rates for key in timed if isinstance(key, bool)}
+    gather = Gather(timed[False].rates, timed[True].rates if True in timed else [])
     return Row(row.config.row, row.config.model.title, cost.params, cost.macs, ways, gather)
 
 

@@ -28,15 +28,23 @@ class Way:
 
 
 @dataclass(frozen=True)
+class Gather:
+    """Images/s of the data path alone in every round: eager, and captured as a CUDA graph where there is one."""
+
+    eager: list[float] = field(default_factory=list)
+    graph: list[float] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
 class Row:
-    """What was measured of one model; `gather`: images/s of the data path alone, eager and captured, in every round."""
+    """What was measured of one model."""
 
     row: str
     title: str
     params: int
     macs: int
     ways: list[Way]
-    gather: dict[str, list[float]] = field(default_factory=dict)
+    gather: Gather = field(default_factory=Gather)
 
     @property
     def usual(self) -> Way:

@@ -6,16 +6,17 @@ from pathlib import Path
 
 import numpy as np
 
-from hybridsep.data.dataset import Dataset
+from hybridsep.data.dataset import Dataset, Part
+from hybridsep.data.layout import PARTS
 
 
 def read(stored: Path, *, name: str, title: str) -> Dataset | str:
     """Return the stored dataset, or why there is none."""
     try:
         with stored.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            kept = {key: arrays[key] for key in ("train_images", "train_labels", "test_images", "test_labels")}
+            train, test = (Part(arrays[f"{part}_images"], arrays[f"{part}_labels"]) for part in PARTS)
             classes, sha256 = tuple(arrays["classes"].tolist()), str(arrays["sha256"])
-        dataset = Dataset(name=name, title=title, classes=classes, **kept)
+        dataset = Dataset(name, title, *train, *test, classes)
     except Exception as error:  # a damaged zip or array raises any of a dozen types, all with one cure
         return " ".join(str(error).split()) or type(error).__name__
     return dataset if dataset.sha256 == sha256 else "its content is not what was written"

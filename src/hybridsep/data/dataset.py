@@ -4,6 +4,7 @@ import hashlib
 import json
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
@@ -11,6 +12,13 @@ from hybridsep.errors import DataError
 from hybridsep.runs.record import DatasetIdentity
 
 _CHUNK = 1024  # images counted at once: bincount makes 8 bytes of every value
+
+
+class Part(NamedTuple):
+    """The images (N, H, H, 3) uint8 and labels (N,) int64 of a part."""
+
+    images: np.ndarray
+    labels: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)

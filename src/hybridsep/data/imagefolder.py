@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from hybridsep.data import cache as stored_arrays
-from hybridsep.data.dataset import Dataset
+from hybridsep.data.dataset import Dataset, Part
 from hybridsep.data.images import DecodedImage, decode
 from hybridsep.data.layout import PARTS, Contents, Place, listed
 from hybridsep.data.lock import held
@@ -117,13 +117,16 @@ def _decoded(source: Source, name: str, title: str, resize: int | None, hold_out
         _say(f"{source.path}: not read, because no image of train/ or test/: {not_read}")
     if hold_out is not None:
         parts["train"], parts["test"] = _split(source.path, parts["train"], classes, hold_out)
-    arrays = {}
-    for part, items in parts.items():
-        items.sort(key=lambda item: item[:2])
-        arrays[f"{part}_images"] = np.stack([image for _, _, image in items])
-        arrays[f"{part}_labels"] = np.array([classes.index(label) for label, _, _ in items], dtype=np.int64)
-        items.clear()
-    return Dataset(name=name, title=title, classes=classes, sample=False, **arrays)
+    return Dataset(name, title, *_arrays(parts["train"], classes), *_arrays(parts["test"], classes), classes)
+
+
+def _arrays(items: list[Item], classes: tuple[str, ...]) -> Part:
+    """Return the items as arrays, sorted by class and file name, and empty the list: both would be too much memory."""
+    items.sort(key=lambda item: item[:2])
+    images = np.stack([image for _, _, image in items])
+    labels = np.array([classes.index(label) for label, _, _ in items], dtype=np.int64)
+    items.clear()
+    return Part(images, labels)
 
 
 def _images(entries: Iterator[Entry], resize: int | None) -> Iterator[tuple[Place, str, DecodedImage]]:

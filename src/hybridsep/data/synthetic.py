@@ -15,7 +15,7 @@ from typing import Annotated
 import numpy as np
 from annotated_types import Interval, MultipleOf
 
-from hybridsep.data.dataset import Dataset
+from hybridsep.data.dataset import Dataset, Part
 from hybridsep.runs.seeds import stream
 
 _PATTERNS = ("horizontal", "vertical", "diagonal", "plaid", "rings")
@@ -44,14 +44,15 @@ def load(
     are a function of these arguments only.
     """
     classes = tuple(f"{pattern}-{relation}" for relation in _RELATIONS for pattern in _PATTERNS)
-    parts: dict[str, np.ndarray] = {}
-    for part, count in {"train": train, "test": test}.items():
+
+    def draw(part: str, count: int) -> Part:
         random = stream(seed, "synthetic", part)
         labels = random.permutation(np.arange(count, dtype=np.int64) % len(classes))
         chunks = [labels[start : start + _CHUNK] for start in range(0, count, _CHUNK)]
         drawn = [_draw(random, chunk, side, contrast, distractors, distraction, noise) for chunk in chunks]
-        parts |= {f"{part}_images": np.concatenate(drawn), f"{part}_labels": labels}
-    return Dataset(name="synthetic", title="synthetic (built-in)", classes=classes, sample=False, **parts)
+        return Part(np.concatenate(drawn), labels)
+
+    return Dataset("synthetic", "synthetic (built-in)", *draw("train", train), *draw("test", test), classes)
 
 
 def _draw(

@@ -14,6 +14,7 @@ from hybridsep.report.folders import Run
 from hybridsep.report.runset import OWN_ROWS, RunSet, Subset
 from hybridsep.report.settings import TableSpec
 from hybridsep.runs.record import (
+    Augmentation,
     Cost,
     Data,
     DatasetIdentity,
@@ -251,7 +252,7 @@ def slug(path: Path) -> str:
 
 def _run(study: str, row: str, trial: int, predicted: np.ndarray | None) -> Run:
     """A run that is known by its error alone: of the record nothing but the names is ever shown."""
-    settings = Settings(0, Schedule(1), Evaluation("all", 1), Model({}, {}), Data({}), {})
+    settings = Settings(0, Schedule(1), Evaluation("all", 1), Model({}, {}), Data({}), Augmentation())
     record = Record(
         identity=f"{row}/{trial}",
         status="finished",

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from annotated_types import Interval
 
+from hybridsep.config.schema import NumberFormat
+
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
@@ -157,6 +159,13 @@ class Data:
 
 
 @dataclass(frozen=True)
+class Augmentation:
+    """The part of a configuration's augmentation that decides what a network sees when it is evaluated."""
+
+    crop: int | None = None
+
+
+@dataclass(frozen=True)
 class Settings:
     """The keys of a resolved configuration that the report names. The whole of it is `Record.config`."""
 
@@ -165,9 +174,9 @@ class Settings:
     evaluation: Evaluation
     model: Model
     data: Data
-    augmentation: dict[str, Any]
+    augmentation: Augmentation
     size: Size = field(default_factory=Size)
-    precision: str = "unknown"
+    precision: Literal["unknown", NumberFormat] = "unknown"
     match: str = "none"
     paired: bool = True
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -66,48 +66,53 @@ def learning_rates(
     return (learning_rate * rising * factor).astype(np.float32)
 
 
+@dataclass(frozen=True)
+class ParamGroup:
+    """Parameters that share a weight decay."""
+
+    params: list[nn.Parameter]
+    weight_decay: float
+
+
 class SGD:
     """Fused SGD with momentum, bit for bit `torch.optim.SGD(fused=True)`; its update can be captured in a CUDA graph.
 
     For a gradient g, and d = g + weight decay * parameter: velocity = momentum * velocity + d, and the parameter loses
-    rate * velocity, with Nesterov's momentum rate * (d + momentum * velocity). Each of `param_groups` has `params`,
-    `weight_decay` and `lr`, a tensor on their device that is read at every step. `state[parameter]["momentum_buffer"]`
-    is its velocity, zero at first; there is none without momentum. Parameters without a gradient are left alone.
+    rate * velocity, with Nesterov's momentum rate * (d + momentum * velocity). `rate` is a tensor on the parameters'
+    device that is read at every step, zero until it is set. `velocity` is zero at first; there is none without
+    momentum. Parameters without a gradient are left alone.
 
     It is ours because making one of torch's imports torch's compiler, half of the time to a first step on a CPU.
     """
 
-    def __init__(self, param_groups: list[dict[str, Any]], *, momentum: float, nesterov: bool):
-        self.param_groups = param_groups
+    def __init__(self, groups: list[ParamGroup], *, momentum: float, nesterov: bool):
+        self.groups = groups
         self._momentum, self._nesterov = momentum, nesterov
-        parameters = [parameter for group in param_groups for parameter in group["params"]]
-        self.state: dict[nn.Parameter, dict[str, Tensor]] = {parameter: {} for parameter in parameters}
+        self._parameters = [parameter for group in groups for parameter in group.params]
+        self.rate = torch.zeros((), device=self._parameters[0].device)
+        self.velocity: dict[nn.Parameter, Tensor] = {}
         if momentum:
-            for parameter, state in self.state.items():
-                state["momentum_buffer"] = torch.zeros_like(parameter)
+            self.velocity = {parameter: torch.zeros_like(parameter) for parameter in self._parameters}
 
-    def zero_grad(self, *, set_to_none: bool = True) -> None:
-        """Forget the gradients, or fill them with zeros."""
-        for parameter in self.state:
-            if set_to_none:
-                parameter.grad = None
-            elif parameter.grad is not None:
-                parameter.grad.zero_()
+    def zero_grad(self) -> None:
+        """Forget the gradients."""
+        for parameter in self._parameters:
+            parameter.grad = None
 
     @torch.no_grad()
     def step(self) -> None:
         """Update every parameter by its gradient."""
-        for group in self.param_groups:
-            parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
-            if not parameters:
+        for group in self.groups:
+            pairs = [(parameter, parameter.grad) for parameter in group.params if parameter.grad is not None]
+            if not pairs:
                 continue
             torch._fused_sgd_(
-                parameters,
-                [parameter.grad for parameter in parameters],
-                [self.state[parameter]["momentum_buffer"] for parameter in parameters] if self._momentum else [],
-                weight_decay=group["weight_decay"],
+                [parameter for parameter, _ in pairs],
+                [grad for _, grad in pairs],
+                [self.velocity[parameter] for parameter, _ in pairs] if self._momentum else [],
+                weight_decay=group.weight_decay,
                 momentum=self._momentum,
-                lr=group["lr"],
+                lr=self.rate,
                 dampening=0.0,
                 nesterov=self._nesterov,
                 maximize=False,
@@ -116,15 +121,7 @@ class SGD:
 
 
 def sgd(network: nn.Module, *, momentum: float, nesterov: bool, weight_decay: float) -> SGD:
-    """Return SGD whose learning rate is a tensor on the network's device, zero until it is set.
-
-    Weight decay acts on convolution and linear weights, not on BatchNorm and biases.
-    """
+    """Return SGD whose weight decay acts on convolution and linear weights, not on BatchNorm and biases."""
     decayed = [parameter for parameter in network.parameters() if parameter.ndim > 1]
     plain = [parameter for parameter in network.parameters() if parameter.ndim <= 1]
-    rate = torch.zeros((), device=decayed[0].device)
-    groups = [
-        {"params": decayed, "weight_decay": weight_decay, "lr": rate},
-        {"params": plain, "weight_decay": 0.0, "lr": rate},
-    ]
-    return SGD(groups, momentum=momentum, nesterov=nesterov)
+    return SGD([ParamGroup(decayed, weight_decay), ParamGroup(plain, 0.0)], momentum=momentum, nesterov=nesterov)

@@ -5,7 +5,7 @@ import os
 import statistics
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import yaml
@@ -18,6 +18,7 @@ from hybridsep.networks.cost import Cost
 from hybridsep.runs import events, provenance, record, records
 from hybridsep.runs.record import Git, Machine, Record, Result, Status, Timings
 from hybridsep.train import checkpoint, hyperparameters, pictures
+from hybridsep.train.checkpoint import Inputs, TrialState
 from hybridsep.train.tensorboard import Curves
 from hybridsep.train.trial import Trial
 
@@ -76,7 +77,7 @@ class RunWriter:
             updated=_now(),
         )
 
-    def saved(self) -> tuple[dict[str, Any] | None, list[str]]:
+    def saved(self) -> tuple[TrialState | None, list[str]]:
         """Return the state to go on from, None for a new start, and lines worth saying. Raises as `checkpoint.load`."""
         saved, complaints = checkpoint.load(self._folder, identity=self.record.identity)
         lines = [f"{complaint}; going on from the checkpoint before it" for complaint in complaints]
@@ -155,9 +156,8 @@ class RunWriter:
     def _save(self, state: Trial) -> None:
         # With what a network needs to be used by itself: hybridsep.load.
         mean, std = map(list, state.channels)
-        side, classes = self._images.test_images.shape[1], list(self._images.classes)
-        inputs = {"classes": classes, "side": side, "mean": mean, "std": std}
-        checkpoint.save(self._folder, {**state.state(), "inputs": inputs}, identity=self.record.identity)
+        inputs = Inputs(list(self._images.classes), self._images.test_images.shape[1], mean, std)
+        checkpoint.save(self._folder, replace(state.state(), inputs=inputs), identity=self.record.identity)
 
     def _write(self, state: Trial, status: Status) -> None:
         timings = self.record.timings

@@ -109,10 +109,8 @@ class TrainingStep:
         draws = self._draws.map(lambda part: part.index_select(0, at)[0])
         images = self._augmentation.apply(self._data.train_images, draws, mean=mean, std=std)
         labels = self._data.train_labels.index_select(0, draws.order)
-        rate = self._rates.index_select(0, at)[0]
-        for group in self.optimiser.param_groups:
-            group["lr"].copy_(rate)
-        self.optimiser.zero_grad(set_to_none=True)
+        self.optimiser.rate.copy_(self._rates.index_select(0, at)[0])
+        self.optimiser.zero_grad()
         with autocast(images.device, self._precision):
             logits = self.network(images)
         logits = logits.float()

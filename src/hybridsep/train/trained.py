@@ -2,17 +2,17 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
-from hybridsep.config.schema import ModelConfig
+from hybridsep.config.schema import ModelConfig, NumberFormat
 from hybridsep.data.batches import evaluation_batches
 from hybridsep.data.images import decode
 from hybridsep.errors import DataError, RecordError
 from hybridsep.runs import records
+from hybridsep.runs.record import Record
 from hybridsep.train import build, checkpoint
 from hybridsep.train.precision import autocast
 
@@ -23,12 +23,13 @@ _BATCH = 250
 class TrainedNetwork:
     """A finished trial's network in evaluation mode on the CPU, and what its inputs and outputs mean.
 
-    `config` is the configuration as the record holds it. Images are of `side` pixels; the network sees the middle
+    `record` is the trial's (`hybridsep.runs.record.Record`). Images are of `side` pixels; the network sees the middle
     `crop` pixels of them, normalised by `mean` and `std` of each channel, for values in [0, 1].
     """
 
     network: nn.Module
-    config: dict[str, Any]
+    record: Record
+    precision: NumberFormat
     classes: tuple[str, ...]
     mean: tuple[float, ...]
     std: tuple[float, ...]
@@ -47,7 +48,7 @@ class TrainedNetwork:
         mean, std = torch.tensor(self.mean), torch.tensor(self.std)
         parts = []
         for batch in evaluation_batches(torch.from_numpy(images), _BATCH, size=self.crop, mean=mean, std=std):
-            with autocast(batch.device, self.config["precision"]):
+            with autocast(batch.device, self.precision):
                 parts.append(self.network(batch).float())
         return torch.cat(parts).numpy()
 
@@ -82,18 +83,20 @@ def load(folder: str | Path) -> TrainedNetwork:
     state, _ = checkpoint.load(folder, identity=record.identity)
     if state is None:
         raise RecordError(f"{folder}: no {checkpoint.NAME}; it stays where the trial was trained")
-    if "inputs" not in state:
+    precision, inputs = record.settings.precision, state.inputs
+    if inputs is None or precision == "unknown":
         raise RecordError(f"{folder}: {checkpoint.NAME} is of an earlier version and does not hold mean and std")
-    inputs, config = state["inputs"], record.config
-    network = build.factory_of(ModelConfig(**config["model"]), classes=len(inputs["classes"]))()
-    network.load_state_dict(state["network"])
+    model = record.settings.model
+    network = build.factory_of(ModelConfig(**vars(model)), classes=len(inputs.classes))()
+    network.load_state_dict(state.network)
     network.to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
     return TrainedNetwork(
         network,
-        config,
-        classes=tuple(inputs["classes"]),
-        mean=tuple(inputs["mean"]),
-        std=tuple(inputs["std"]),
-        side=inputs["side"],
-        crop=config["augmentation"].get("crop") or inputs["side"],
+        record,
+        precision,
+        classes=tuple(inputs.classes),
+        mean=tuple(inputs.mean),
+        std=tuple(inputs.std),
+        side=inputs.side,
+        crop=record.settings.augmentation.crop or inputs.side,
     )

@@ -3,8 +3,6 @@
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +12,7 @@ from torch.nn import functional
 from hybridsep.config import Config
 from hybridsep.runs.record import Epoch
 from hybridsep.train.assembly import assemble, dropout_seed, stream_seed
+from hybridsep.train.checkpoint import TrialState
 from hybridsep.train.graph import TrialStream
 from hybridsep.train.optimiser import learning_rates
 from hybridsep.train.step import DeviceData, training_images
@@ -168,37 +167,36 @@ class Trial:
         with self._stream.eager():
             return self._logits.cpu().numpy()
 
-    def state(self) -> dict[str, Any]:
-        """Return all that a resumed run needs, on the CPU; in the middle of an epoch too."""
+    def state(self) -> TrialState:
+        """Return the state as it is now, without `inputs`."""
         with self._stream.eager():
             momentum = {
-                name: self._optimiser.state[parameter]["momentum_buffer"].cpu()
+                name: self._optimiser.velocity[parameter].cpu()
                 for name, parameter in self.network.named_parameters()
-                if "momentum_buffer" in self._optimiser.state[parameter]
+                if parameter in self._optimiser.velocity
             }
-            return {
-                "network": {name: tensor.cpu() for name, tensor in self.network.state_dict().items()},
-                "momentum": momentum,
-                "history": [asdict(epoch) for epoch in self.history],
-                "steps_done": self.steps_done,
-                "seconds": self._seconds,
-                "losses": self._step.losses.cpu(),
-                "wrong": self._step.wrong.cpu(),
-                "dropout": self._dropout.get_state(),
-            }
+            return TrialState(
+                network={name: tensor.cpu() for name, tensor in self.network.state_dict().items()},
+                momentum=momentum,
+                history=list(self.history),
+                steps_done=self.steps_done,
+                seconds=self._seconds,
+                losses=self._step.losses.cpu(),
+                wrong=self._step.wrong.cpu(),
+                dropout=self._dropout.get_state(),
+            )
 
-    def load_state(self, state: dict[str, Any]) -> None:
+    def load_state(self, state: TrialState) -> None:
         """Take over what `state()` returned."""
         with self._stream.eager():
-            self.network.load_state_dict(state["network"])
+            self.network.load_state_dict(state.network)
             for name, parameter in self.network.named_parameters():
-                if name in state["momentum"]:
-                    buffer = torch.empty_like(parameter).copy_(state["momentum"][name])
-                    self._optimiser.state[parameter]["momentum_buffer"] = buffer
-            self.history = [Epoch(**epoch) for epoch in state["history"]]
-            self.steps_done = state["steps_done"]
-            self._seconds = self._training_seconds = state["seconds"]
-            self._step.losses.copy_(state["losses"])
-            self._step.wrong.copy_(state["wrong"])
-            self._dropout.set_state(state["dropout"])
+                if name in state.momentum:
+                    self._optimiser.velocity[parameter] = torch.empty_like(parameter).copy_(state.momentum[name])
+            self.history = list(state.history)
+            self.steps_done = state.steps_done
+            self._seconds = self._training_seconds = state.seconds
+            self._step.losses.copy_(state.losses)
+            self._step.wrong.copy_(state.wrong)
+            self._dropout.set_state(state.dropout)
             self._logits = None
