@@ -45,7 +45,7 @@ LINES = (
     Line(
         "avx2",
         "no AVX-512, no bfloat16 arithmetic",
-        "import torch; from hybridsep.runs.machine import multiplies_bfloat16 as m; "
+        "import torch; from hybridsep.train.precision import multiplies_bfloat16 as m; "
         "ok = not m() and torch.backends.cpu.get_cpu_capability() == 'AVX2'",
         environment={"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"},
         quick=True,

@@ -11,6 +11,7 @@ from dataclasses import astuple, dataclass
 from typing import Any
 
 import torch
+from omegaconf import OmegaConf
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from hybridsep import config as configuration
@@ -181,10 +182,11 @@ def main(words: Sequence[str] | None = None) -> None:
 
 def of_experiment(experiment: str) -> tuple[list[str], int]:
     """Return `(rows, trials of each)` that an experiment's file sweeps over. Raises ConfigError."""
-    swept: Any = rows.composed([f"experiment={experiment}"], hydra_too=True).hydra.sweeper.params or {}
+    path = configuration.config_dir() / "experiment" / f"{experiment}.yaml"
+    swept: Any = path.is_file() and OmegaConf.select(OmegaConf.load(path), "hydra.sweeper.params") or {}
     if "model" not in swept:
         raise ConfigError(f"experiment={experiment} is not allowed: it names no models; figure4 does")
-    return str(swept.model).split(","), len(configuration.parse_trials(swept.get("trial", 0)))
+    return str(swept["model"]).split(","), len(configuration.parse_trials(swept.get("trial", 0)))
 
 
 def line(config: Config, *, experiment: str, trials: int, train_images: int, test_images: int) -> Line:

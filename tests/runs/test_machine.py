@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
 
 from hybridsep.runs import machine
 
@@ -27,15 +26,6 @@ def proc(monkeypatch):
 
     monkeypatch.setattr(Path, "read_text", read_text)
     return files.__setitem__
-
-
-@pytest.fixture
-def capabilities(monkeypatch):
-    """Return a function that sets what torch says of this CPU."""
-    for name in ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: True)
-    return lambda found: monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: found)
 
 
 def test_cores_with_and_without_an_affinity(monkeypatch, proc):
@@ -92,31 +82,6 @@ def test_a_worker_keeps_to_its_share_of_the_cores(monkeypatch):
     for told, used in (("1", 1), ("3", 3), ("5", 4), ("", 4), ("many", 4), ("0", 1), ("9" * 5000, 4)):
         monkeypatch.setenv("OMP_NUM_THREADS", told)
         assert machine.share_of_cores() == used, told
-
-
-@pytest.mark.parametrize("key", ["avx512_bf16", "amx_tile", "bf16"])
-def test_bfloat16_by_what_torch_says(capabilities, key):
-    capabilities({"architecture": "x", "avx2": True, key: False})
-    assert not machine.multiplies_bfloat16()
-    capabilities({"architecture": "x", "avx2": True, key: True})
-    assert machine.multiplies_bfloat16()
-
-
-def test_bfloat16_where_onednn_is_missing_or_held_back(capabilities, monkeypatch):
-    capabilities({"avx512_bf16": True})
-    for limit, native in (("avx2", False), ("AVX512_CORE", False), ("AVX512_CORE_BF16", True), ("ALL", True)):
-        monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", limit)
-        assert machine.multiplies_bfloat16() == native, limit
-    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
-    assert not machine.multiplies_bfloat16()
-
-
-def test_torch_and_linux_agree_here():
-    if not Path("/proc/cpuinfo").exists():
-        pytest.skip("not Linux")
-    sets = set(Path("/proc/cpuinfo").read_text().split())
-    torchs = {name for name, there in torch.cpu.get_capabilities().items() if there is True}
-    assert torchs & {*machine._BFLOAT16, "avx2"} == sets & {*machine._BFLOAT16, "avx2"}
 
 
 def test_glibc(monkeypatch):

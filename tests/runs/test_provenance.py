@@ -35,16 +35,11 @@ def repository(folder: Path) -> str:
 def copy(folder: Path, project: str = OURS) -> Path:
     """Lay the package into a checkout at `folder` and return the folder to import it from."""
     package = folder / "src" / "hybridsep"
-    for name in (
-        "__init__.py",
-        "errors.py",
-        "runs/__init__.py",
-        "runs/machine.py",
-        "runs/provenance.py",
-        "runs/record.py",
-    ):
-        (package / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(Path(provenance.__file__).parents[1] / name, package / name)
+    ours = Path(provenance.__file__).parents[1]
+    for name in ("config", "runs"):
+        shutil.copytree(ours / name, package / name, dirs_exist_ok=True)
+    for name in ("__init__.py", "errors.py"):
+        shutil.copy(ours / name, package / name)
     (folder / "pyproject.toml").write_text(project)
     return folder / "src"
 

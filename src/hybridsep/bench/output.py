@@ -131,7 +131,7 @@ class Origin:
     def here(cls, device: str, threads: int) -> "Origin":
         """Return what there is to say of this process."""
         now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-        return cls(provenance.machine(device, threads), provenance.versions(), provenance.git_state(), now)
+        return cls(precision.describe_machine(device, threads), provenance.versions(), provenance.git_state(), now)
 
     def __str__(self) -> str:
         here = self.machine

@@ -1,7 +1,6 @@
 """Configurations and data of the rows that are measured: those of the run program."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import hydra
 from hydra.errors import HydraException
@@ -17,23 +16,18 @@ from hybridsep.train import build
 
 def compose(words: Sequence[str]) -> Config:
     """Return the configuration of `python -m hybridsep.run` with these words. Raises ConfigError."""
-    return configuration.resolve(composed(words))
+    configuration.register()
+    try:
+        with hydra.initialize_config_dir(str(configuration.config_dir()), **configuration.hydra_defaults()):
+            return configuration.resolve(hydra.compose("config", list(words)))
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(explain(error)) from None
 
 
 def of_models(models: Sequence[str], *, size: str, batch: int) -> list[Config]:
     """Return the configurations of these models on the built-in data. Raises ConfigError."""
     words = (f"size={size}", "data=synthetic", f"schedule.batch_size={batch}")
     return [compose([f"model={model}", *words]) for model in models]
-
-
-def composed(words: Sequence[str], *, hydra_too: bool = False) -> Any:
-    """Return what Hydra makes of these words, with its own keys if asked for. Raises ConfigError."""
-    configuration.register()
-    try:
-        with hydra.initialize_config_dir(str(configuration.config_dir()), **configuration.hydra_defaults()):
-            return hydra.compose("config", list(words), return_hydra_config=hydra_too)
-    except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError(explain(error)) from None
 
 
 def dataset(*, train: int, test: int = 1000) -> Dataset:

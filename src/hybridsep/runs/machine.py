@@ -10,10 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 _GROUPS = Path("/sys/fs/cgroup")
-# As torch calls what multiplies bfloat16: of x86 the first two, of arm64 the last.
-_BFLOAT16 = ("avx512_bf16", "amx_tile", "bf16")
-# Limits of ONEDNN_MAX_CPU_ISA below the first instruction set that does.
-_WITHOUT_BFLOAT16 = {"SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX2_VNNI_2", "AVX512_CORE", "AVX512_CORE_VNNI"}
 
 
 def cores() -> int:
@@ -62,20 +58,6 @@ def share_of_cores() -> int:
     """Return `cores()`, or fewer where a launcher told its worker its share in OMP_NUM_THREADS."""
     share = os.environ.get("OMP_NUM_THREADS", "")
     return max(1, min(cores(), int(share))) if share.isdecimal() and len(share) < 10 else cores()
-
-
-def multiplies_bfloat16() -> bool:
-    """Return whether torch multiplies bfloat16 in hardware on this CPU; elsewhere it is emulated and slow.
-
-    torch does so through oneDNN, which its wheels for macOS lack and which ONEDNN_MAX_CPU_ISA may hold back.
-    """
-    import torch
-
-    limit = os.environ.get("ONEDNN_MAX_CPU_ISA") or os.environ.get("DNNL_MAX_CPU_ISA") or ""
-    if not torch.backends.mkldnn.is_available() or limit.upper() in _WITHOUT_BFLOAT16:
-        return False
-    capabilities = torch.cpu.get_capabilities()
-    return any(capabilities.get(name) is True for name in _BFLOAT16)
 
 
 def glibc() -> bool:

@@ -1,17 +1,15 @@
-"""Where a number is from: versions, machine and git state, as they are written into record.json."""
+"""Where a number is from: versions and git state, as they are written into record.json."""
 
 import os
 import platform
 import re
 import subprocess
 import tomllib
-from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 
 from hybridsep.errors import ConfigError
-from hybridsep.runs.machine import cores, processor
-from hybridsep.runs.record import Git, Machine
+from hybridsep.runs.record import Git
 
 _PACKAGES = ("torch", "numpy", "hydra-core", "omegaconf", "pillow", "torchvision")
 
@@ -25,27 +23,6 @@ def versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return by_package
-
-
-def machine(device: str, threads: int) -> Machine:
-    """Return what this machine is."""
-    import torch
-
-    host = Machine(
-        system=f"{platform.system()} {platform.machine()}",
-        processor=processor(),
-        cores=cores(),
-        threads=threads,
-        device=device.partition(":")[0],
-    )
-    if not device.startswith("cuda"):
-        return host
-    return replace(
-        host,
-        gpu=torch.cuda.get_device_name(device),
-        cuda=torch.version.cuda,
-        tf32=torch.backends.cudnn.allow_tf32 or torch.backends.cuda.matmul.allow_tf32,
-    )
 
 
 def git_state() -> Git:

@@ -1,14 +1,22 @@
 """Device, threads and number format of a run, decided once before anything is built."""
 
 import os
+import platform
+from dataclasses import replace
 
 import torch
 
 from hybridsep.config.schema import NumberFormat, Precision
 from hybridsep.errors import ConfigError
 from hybridsep.runs import machine
+from hybridsep.runs.record import Machine
 from hybridsep.train.allocator import keep_freed_memory
 from hybridsep.train.device_lock import lock_free_device
+
+# As torch calls what multiplies bfloat16: of x86 the first two, of arm64 the last.
+_BFLOAT16 = ("avx512_bf16", "amx_tile", "bf16")
+# Limits of ONEDNN_MAX_CPU_ISA below the first instruction set that does.
+_WITHOUT_BFLOAT16 = {"SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX2_VNNI_2", "AVX512_CORE", "AVX512_CORE_VNNI"}
 
 
 def resolve_device(device: str) -> torch.device:
@@ -32,11 +40,23 @@ def resolve_device(device: str) -> torch.device:
     return torch.device("cuda", int(number))
 
 
+def multiplies_bfloat16() -> bool:
+    """Return whether torch multiplies bfloat16 in hardware on this CPU; elsewhere it is emulated and slow.
+
+    torch does so through oneDNN, which its wheels for macOS lack and which ONEDNN_MAX_CPU_ISA may hold back.
+    """
+    limit = os.environ.get("ONEDNN_MAX_CPU_ISA") or os.environ.get("DNNL_MAX_CPU_ISA") or ""
+    if not torch.backends.mkldnn.is_available() or limit.upper() in _WITHOUT_BFLOAT16:
+        return False
+    capabilities = torch.cpu.get_capabilities()
+    return any(capabilities.get(name) is True for name in _BFLOAT16)
+
+
 def native_bfloat16(device: torch.device) -> bool:
     """Return whether `device` multiplies bfloat16 in hardware; elsewhere it is emulated, and slower than float32."""
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
-    return machine.multiplies_bfloat16()
+    return multiplies_bfloat16()
 
 
 def resolve_precision(precision: Precision, device: torch.device) -> tuple[NumberFormat, str]:
@@ -72,6 +92,25 @@ def prepare(device: torch.device, threads: int | None) -> int:
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
         torch.cuda.set_device(device)
     return torch.get_num_threads()
+
+
+def describe_machine(device: str, threads: int) -> Machine:
+    """Return what this machine is."""
+    host = Machine(
+        system=f"{platform.system()} {platform.machine()}",
+        processor=machine.processor(),
+        cores=machine.cores(),
+        threads=threads,
+        device=device.partition(":")[0],
+    )
+    if not device.startswith("cuda"):
+        return host
+    return replace(
+        host,
+        gpu=torch.cuda.get_device_name(device),
+        cuda=torch.version.cuda,
+        tf32=torch.backends.cudnn.allow_tf32 or torch.backends.cuda.matmul.allow_tf32,
+    )
 
 
 def autocast(device: torch.device, precision: NumberFormat) -> torch.autocast:

@@ -12,11 +12,11 @@ from filelock import Timeout
 from hybridsep.config.identity import differences, identity
 from hybridsep.data.subset import HELD_OUT
 from hybridsep.errors import TRACEBACK, RecordError, UserError
-from hybridsep.runs import provenance, records
+from hybridsep.runs import records
 from hybridsep.runs.progress import Monitor, TrialMonitor
 from hybridsep.runs.record import Record, Status
 from hybridsep.runs.stop import FAIL_FAST, Stop
-from hybridsep.train import checkpoint
+from hybridsep.train import checkpoint, precision
 from hybridsep.train.graph import Gate, TrialStream
 from hybridsep.train.prepare import PreparedRow
 from hybridsep.train.run_writer import RunWriter, label
@@ -140,7 +140,7 @@ class TrialRunner:
             state = Trial(row.config, trial, data=data, build=row.build, device=row.device, stream=stream)
             if saved is not None:
                 state.load_state(saved)
-            machine = provenance.machine(str(row.device), row.threads)
+            machine = precision.describe_machine(str(row.device), row.threads)
             if row.config.compile:
                 machine = replace(machine, compiled=True)
             changed = writer.begin(state, machine=machine, trials_at_once=self._at_once, resumed=saved is not None)
