@@ -299,7 +299,7 @@ BAD = [
     ("resnext", {"cardinality": 100}, "cardinality: 100", "64"),
     ("resnext", {"cardinality": 0}, "cardinality"),
     ("resnext", {"cardinality": "<=0"}, "cardinality"),
-    ("resnext", {"cardinality": "32"}, "cardinality"),
+    ("resnext", {"cardinality": "32"}, "cardinality=32"),
     ("resnext", {"cardinality": 8.0}, "cardinality=8.0"),
     ("reformulated_inception", {"segments": 3}, "segments"),
     ("reformulated_inception", {"segments": 0}, "segments"),

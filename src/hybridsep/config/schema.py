@@ -20,6 +20,7 @@ Side = Annotated[int, MultipleOf(4), Interval(ge=4, le=4096), doc("in pixels")]
 Auto = Literal["auto"]
 NumberFormat = Literal["bfloat16", "float32"]
 Precision = Literal["auto", NumberFormat]
+SubsetMode = Literal["paper", "fixed", "all", "heldout"]
 Factor = Annotated[float, Interval(gt=0, le=10), doc("1 is none")]
 
 # Metadata of a key that cannot change what a trial learns: where things are, how long a process may take, labels, and
@@ -113,7 +114,7 @@ class EvaluationConfig:
     `subset` heldout pools training and test images and holds some out of training, per trial; null: 10 %.
     """
 
-    subset: Literal["paper", "fixed", "all", "heldout"]
+    subset: SubsetMode
     images: Annotated[int, Interval(ge=1, le=10**9), doc("or null for the paper's share")] | None = None
 
 

@@ -1,27 +1,31 @@
 """Which images a trial is evaluated on: 6,000 randomly selected ones, of the test images or held out of all."""
 
+from functools import lru_cache
+from typing import Final
+
 import numpy as np
 
+from hybridsep.config.schema import SubsetMode
 from hybridsep.errors import ConfigError
 from hybridsep.runs.seeds import stream
 
-HELD_OUT = "heldout"  # the mode in which each trial has training and test images of its own
+HELD_OUT: Final = "heldout"  # the mode in which each trial has training and test images of its own
 
 
-def evaluation_subset(*, mode: str, images: int, available: int, study_seed: int, trial: int) -> np.ndarray:
-    """Return sorted int64 indices into the test images, the same for every model of a trial.
+@lru_cache(maxsize=256)
+def evaluation_subset(*, mode: SubsetMode, images: int, available: int, study_seed: int, trial: int) -> np.ndarray:
+    """Return sorted int64 indices into the test images, read-only, the same for every model of a trial.
 
     `paper` draws `images` of `available` for each trial, `fixed` draws them once for the study, `all` takes every one
-    and ignores `images`; so does `heldout`, whose test images are those that `held_out` drew. Raises ConfigError for
-    another mode, or for a number of images outside 1..available.
+    and ignores `images`; so does `heldout`, whose test images are those that `held_out` drew. Raises ConfigError for a
+    number of images outside 1..available.
     """
     if mode in ("all", HELD_OUT):
-        return np.arange(available, dtype=np.int64)
-    if mode == "paper":
-        return _draw(images, available, study_seed, trial)
-    if mode == "fixed":
-        return _draw(images, available, study_seed, "fixed")
-    raise ConfigError(f"evaluation.subset={mode} is not allowed: choose paper, fixed, all, heldout")
+        chosen = np.arange(available, dtype=np.int64)
+    else:
+        chosen = _draw(images, available, study_seed, "fixed" if mode == "fixed" else trial)
+    chosen.flags.writeable = False  # every caller has the same array
+    return chosen
 
 
 def held_out(*, images: int, pooled: int, study_seed: int, trial: int) -> np.ndarray:

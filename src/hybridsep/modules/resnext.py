@@ -4,13 +4,18 @@ import math
 import re
 from typing import Annotated, NamedTuple
 
-from annotated_types import Ge
+from annotated_types import Ge, Predicate, doc
 from torch import Tensor, nn
 
 from hybridsep.errors import ConfigError
 from hybridsep.modules.layers import ConvNormAct, Ratio, scaled
 
-_KEY = "model.module.cardinality"
+
+def _is_limit(text: str) -> bool:
+    return re.fullmatch(r"<=[1-9][0-9]{0,5}", text) is not None
+
+
+Cardinality = Annotated[int, Ge(1)] | Annotated[str, Predicate(_is_limit), doc('such as "<=32"')]
 
 
 class Bottleneck(NamedTuple):
@@ -20,7 +25,7 @@ class Bottleneck(NamedTuple):
     groups: int
 
 
-def bottleneck(out_chs: int, cardinality: int | str, bottleneck_ratio: float, inner_ratio: float) -> Bottleneck:
+def bottleneck(out_chs: int, cardinality: Cardinality, bottleneck_ratio: float, inner_ratio: float) -> Bottleneck:
     """Return inner width and cardinality of a module with `out_chs` outputs.
 
     The inner width is `out_chs * bottleneck_ratio * inner_ratio`. A number must divide it; for an `inner_ratio` other
@@ -31,7 +36,7 @@ def bottleneck(out_chs: int, cardinality: int | str, bottleneck_ratio: float, in
     """
     full = scaled(out_chs, bottleneck_ratio)
     if isinstance(cardinality, str):
-        limit = _limit(cardinality)
+        limit = int(cardinality.removeprefix("<="))
         multiple = 1 << max(0, math.ceil(math.log2(scaled(full, inner_ratio) / limit)))
         inner = scaled(full, inner_ratio, multiple=multiple)
         return Bottleneck(inner, max(divisor for divisor in range(1, limit + 1) if inner % divisor == 0))
@@ -41,16 +46,10 @@ def bottleneck(out_chs: int, cardinality: int | str, bottleneck_ratio: float, in
         above = min((divisor for divisor in _divisors(inner) if divisor > cardinality), default=below)
         nearest = " and ".join(str(divisor) for divisor in sorted({below, above}))
         raise ConfigError(
-            f"{_KEY}: {cardinality} does not divide the inner width {inner} of {out_chs} channels; nearest that do: "
-            f'{nearest} (or "<={cardinality}")'
+            f"model.module.cardinality: {cardinality} does not divide the inner width {inner} of {out_chs} channels;"
+            f' nearest that do: {nearest} (or "<={cardinality}")'
         )
     return Bottleneck(inner, cardinality)
-
-
-def _limit(text: str) -> int:
-    if not re.fullmatch(r"<=[1-9][0-9]{0,5}", text):
-        raise ConfigError(f'{_KEY}: {text!r} is not allowed; a whole number from 1, or a limit such as "<=32" is')
-    return int(text[2:])
 
 
 def _divisors(number: int) -> list[int]:
@@ -71,7 +70,7 @@ class ResNeXt(nn.Module):
         in_chs: int,
         out_chs: int,
         *,
-        cardinality: Annotated[int, Ge(1)] | str = "<=32",
+        cardinality: Cardinality = "<=32",
         bottleneck_ratio: Ratio = 0.5,
         inner_ratio: Ratio = 1.0,
     ):

@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -176,7 +175,9 @@ def _check_predictions(folder: Path, record: Record, logits: np.ndarray, labels:
 def _check_errors(folder: Path, record: Record, result: Result, wrong: np.ndarray) -> None:
     """Hold the recorded errors against the kept predictions; ties of half floats may move an image or two."""
     evaluation, seed = record.settings.evaluation, record.settings.seed
-    chosen = _subset(evaluation.subset, evaluation.images, len(wrong), seed, record.trial)
+    chosen = evaluation_subset(
+        mode=evaluation.subset, images=evaluation.images, available=len(wrong), study_seed=seed, trial=record.trial
+    )
     errors = {"test_error": (result.test_error, wrong[chosen]), "test_error_all": (result.test_error_all, wrong)}
     for key, (recorded, counted) in errors.items():
         ties = max(2, 0.001 * len(counted))
@@ -185,11 +186,6 @@ def _check_errors(folder: Path, record: Record, result: Result, wrong: np.ndarra
                 f"{folder}: record.json says {key} {recorded:.4g} %, predictions.npz"
                 f" {100 * counted.mean():.4g} %; one of them was changed"
             )
-
-
-@lru_cache(maxsize=256)
-def _subset(mode: str, images: int, available: int, study_seed: int, trial: int) -> np.ndarray:
-    return evaluation_subset(mode=mode, images=images, available=available, study_seed=study_seed, trial=trial)
 
 
 def _without_duplicates(runs: list[Run]) -> tuple[list[Run], list[Problem]]:

@@ -2,12 +2,13 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property, reduce
 from typing import Any
 
 import numpy as np
 
+from hybridsep.config.schema import SubsetMode
 from hybridsep.data.subset import HELD_OUT, evaluation_subset
 from hybridsep.errors import UserError
 from hybridsep.report import mixture
@@ -24,7 +25,7 @@ OWN_TITLE = "Rows that are not of the paper: difference in test error from the b
 class Subset:
     """Which test images count: `mode` paper, fixed or all, and how many."""
 
-    mode: str
+    mode: SubsetMode
     images: int
 
 
@@ -72,7 +73,6 @@ class RunSet:
     adjusted: bool = False
     machines: "StudyMachines" = field(default_factory=lambda: StudyMachines([]))
     decimals: int = 2  # of errors and their differences in tables
-    _chosen: dict[tuple[Subset, int], np.ndarray] = field(default_factory=dict, repr=False)
 
     @cached_property
     def first(self) -> Run:
@@ -153,13 +153,10 @@ class RunSet:
     def chosen(self, trial: int, subset: Subset | None = None) -> np.ndarray:
         """Indices of the test images that count in `trial`. Raises ConfigError for more images than there are."""
         subset = subset or self.subset
-        key = (subset, trial if subset.mode == "paper" else -1)
-        if key not in self._chosen:
-            seed = self.first.record.settings.seed
-            self._chosen[key] = evaluation_subset(
-                mode=subset.mode, images=subset.images, available=self.images, study_seed=seed, trial=trial
-            )
-        return self._chosen[key]
+        seed = self.first.record.settings.seed
+        return evaluation_subset(
+            mode=subset.mode, images=subset.images, available=self.images, study_seed=seed, trial=trial
+        )
 
     def errors(self, row: str, subset: Subset | None = None) -> dict[int, float]:
         """Test error in percent of each finished trial of `row`, on that trial's images."""

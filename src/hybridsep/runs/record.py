@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from annotated_types import Interval
 
-from hybridsep.config.schema import NumberFormat
+from hybridsep.config.schema import NumberFormat, SubsetMode
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -130,7 +130,7 @@ class Schedule:
 class Evaluation:
     """Which test images count."""
 
-    subset: str
+    subset: SubsetMode
     images: AtLeastOne
 
 
