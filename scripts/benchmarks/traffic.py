@@ -48,11 +48,11 @@ def traffic(call: Callable[[], object]) -> Traffic:
 
 
 class _Counting(TorchDispatchMode):
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.traffic = Traffic()
 
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
         schema = func._schema
         if _is_view(schema):

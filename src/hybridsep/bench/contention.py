@@ -12,7 +12,7 @@ class CpuContention:
     Processes that this one started count as its own once they have ended.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._begun, self._own, self._busy = time.monotonic(), own_seconds(), machine.busy_seconds()
 
     def count(self, seconds: float) -> None:

@@ -61,14 +61,14 @@ class _Allocator:
 class _Storages(TorchDispatchMode):
     """Counts the bytes of every storage that an operation makes, until the last tensor on it is gone."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self._live = self.peak = 0
 
     def reset(self) -> None:
         self.peak = self._live
 
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         inputs = _storages((args, kwargs))
         result = func(*args, **(kwargs or {}))
         for place, storage in _storages(result).items():

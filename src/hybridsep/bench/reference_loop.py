@@ -26,7 +26,7 @@ from hybridsep.train.step import DeviceData
 Batches = Iterator[tuple[Tensor, Tensor]]
 
 
-class Pictures(torch.utils.data.Dataset):
+class Pictures(torch.utils.data.Dataset[tuple[Tensor, int]]):
     """uint8 images (N, H, W, 3) as transformed PIL images, as torchvision's CIFAR10 gives them."""
 
     def __init__(self, images: np.ndarray, labels: np.ndarray, transform: Callable[[Image.Image], Tensor]):

@@ -20,7 +20,7 @@ from hybridsep.errors import DataError
 _TIMEOUT = 30.0  # seconds without an answer; torchvision sets none, and a network that swallows packets would hang
 
 
-def load(*, root: str | os.PathLike, download: bool) -> Dataset:
+def load(*, root: str | os.PathLike[str], download: bool) -> Dataset:
     """Return CIFAR-10 from `root`: from its batch files, else from the archive there, else (`download`) from the web.
 
     The batch files are pickles: torchvision compares the MD5 of every one before it opens the first, so a changed file

@@ -34,8 +34,8 @@ Item = tuple[str, str, np.ndarray]  # class, file name, pixels
 
 def load(
     *,
-    path: str | os.PathLike,
-    cache: str | os.PathLike,
+    path: str | os.PathLike[str],
+    cache: str | os.PathLike[str],
     name: str,
     title: str,
     resize: int | None = None,

@@ -2,7 +2,7 @@
 
 import contextlib
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import torch
@@ -66,7 +66,7 @@ class _Products(TorchFunctionMode):
         super().__init__()
         self.macs, self.others = 0, False
 
-    def __torch_function__(self, func: Callable, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
         if func in (F.conv2d, F.linear):
             weight = args[1] if len(args) > 1 else (kwargs or {})["weight"]

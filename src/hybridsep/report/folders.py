@@ -206,12 +206,12 @@ def _without_duplicates(runs: list[Run]) -> tuple[list[Run], list[Problem]]:
 def _of_one_label_set(runs: list[Run]) -> tuple[list[Run], list[Problem]]:
     """Leave out the runs whose test labels differ from those of most runs that name the same images."""
 
-    def images_of(run: Run) -> tuple:
+    def images_of(run: Run) -> tuple[object, ...]:
         evaluation = run.record.settings.evaluation
         held_out = (run.trial, evaluation.images) if evaluation.subset == HELD_OUT else None
         return run.study, run.record.dataset.sha256, held_out
 
-    seen: dict[tuple, Counter] = {}
+    seen: dict[tuple[object, ...], Counter[int]] = {}
     for run in runs:
         if run.status == "finished":
             seen.setdefault(images_of(run), Counter())[id(run.labels)] += 1

@@ -229,7 +229,7 @@ class TrialStream:
         on_failure, self._on_failure = self._on_failure, lambda reason: None
         on_failure(reason)
 
-    def eager(self) -> contextlib.AbstractContextManager:
+    def eager(self) -> contextlib.AbstractContextManager[object]:
         """Return the context for device work that is no step: on a GPU one trial at a time, never during a capture.
 
         What waits for the device stays outside, after `wait`, lest a queue of one trial holds up all others.
