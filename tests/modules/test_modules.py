@@ -16,7 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from hybridsep import modules
 from hybridsep.config.targets import check_keywords
 from hybridsep.modules import Hybrid, Inception, ReformulatedInception, ResNeXt, Separable, SeparableEquivalent, fast
-from hybridsep.modules.fast import norm_relu, use_fast
+from hybridsep.modules.fast import has_fast, norm_relu, use_fast
 from hybridsep.modules.inception import AveragePool, tower_widths
 from hybridsep.modules.layers import scaled
 from hybridsep.modules.resnext import bottleneck
@@ -313,6 +313,14 @@ BAD = [
 def test_bad_keywords_are_one_line(row, changes, key, named):
     with refused(*([named] if named else []), key=f"model.module.{key}"):
         slot(row, **changes)(128, 128)
+
+
+@pytest.mark.parametrize(
+    ("row", "on_cpu", "on_gpu"), [("separable", False, False), ("inception", True, True), ("resnext", False, True)]
+)
+def test_a_fast_way_is_where_it_gains(row, on_cpu, on_gpu):
+    module = slot(row)(16, 16)
+    assert has_fast(module, torch.device("cpu")) == on_cpu and has_fast(module, torch.device("cuda")) == on_gpu
 
 
 def test_constructors_have_the_papers_defaults():

@@ -10,7 +10,6 @@ from annotated_types import Gt
 from torch import Tensor, nn
 
 from hybridsep.modules.fast import TwoWays, batch_norm_relu, norm_act
-from hybridsep.modules.grouped import GroupedConv2d
 
 Activation = Literal["none", "relu", "elu", "leaky_relu", "prelu"]
 Ratio = Annotated[float, Gt(0)]
@@ -41,8 +40,7 @@ def scaled(width: float, ratio: float, *, multiple: int = 1) -> int:
 def conv(in_chs: int, out_chs: int, kernel_size: int, *, groups: int = 1, stride: int = 1) -> nn.Conv2d:
     """Convolution without bias, padded so that at stride 1 it keeps height and width (odd kernels)."""
     padding = kernel_size // 2
-    kind = nn.Conv2d if groups == 1 else GroupedConv2d
-    return kind(in_chs, out_chs, kernel_size, stride=stride, padding=padding, groups=groups, bias=False)
+    return nn.Conv2d(in_chs, out_chs, kernel_size, stride=stride, padding=padding, groups=groups, bias=False)
 
 
 class ConvNormAct(TwoWays):
