@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from hybridsep.bench import timing
-from hybridsep.bench.timing import Spread, Stopped, Workload, spread, time_in_rounds
+from hybridsep.bench.timing import Spread, Workload, spread, time_in_rounds
+from hybridsep.runs.stop import Stopped
 
 CPU = torch.device("cpu")
 

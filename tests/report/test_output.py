@@ -81,7 +81,7 @@ def test_what_cannot_be_written_is_one_line_and_the_old_report_stays(results, ca
         monkeypatch.setattr("hybridsep.report.pair.picture", lambda *_: b"picture")
     assert command.main([f"results={results}", *words, "report.margin=3"]) == 2
     error = capsys.readouterr().err
-    assert error.count("\n") == 1 and f"{results}: the report cannot be written (No space left on device)" in error
+    assert error.count("\n") == 1 and f"results={results} cannot be written (No space left on device)" in error
     monkeypatch.undo()
     assert before == {path: path.read_bytes() for path in (results / "tables").rglob("*") if path.is_file()}
     assert not list(results.rglob(f"{records.TEMPORARY}*"))

@@ -10,7 +10,6 @@ import wording
 from conftest import TINY
 from filelock import FileLock
 
-from hybridsep.data.lock import held
 from hybridsep.runs import asked, records, stop, waiting
 
 
@@ -35,7 +34,7 @@ def test_a_wait_is_said_once_and_ends_with_the_lock(tmp_path, capsys, take):
     lock.acquire()
     threading.Timer(1.0, lock.release).start()
     if take == "data":
-        with held(tmp_path, ".some.lock", "the decoded images"):
+        with waiting.held_in(tmp_path, ".some.lock", "the decoded images"):
             pass
     else:
         asked.extend(tmp_path / "s", {"a": [0]})

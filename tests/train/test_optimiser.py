@@ -1,10 +1,13 @@
 """Initial weights, learning rates, and our SGD against torch's, bit for bit, on the CPU and in a CUDA graph."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from hybridsep.config.schema import ScheduleConfig
 from hybridsep.runs.seeds import seed
 from hybridsep.train.optimiser import initialise, learning_rates, sgd
 
@@ -131,12 +134,30 @@ def test_initial_weights_depend_on_trial_and_name_only():
 
 
 def test_learning_rate_warms_up_and_reaches_zero():
-    options = {"epochs": 10, "steps_per_epoch": 10, "learning_rate": 1.0, "decay_factor": 0.1, "decay_power": 4.0}
-    cosine = learning_rates(**options, warmup_epochs=2, decay="cosine", decay_steps=())
+    schedule = ScheduleConfig(
+        name="test",
+        epochs=10,
+        batch_size=1,
+        learning_rate=1.0,
+        warmup_epochs=2,
+        decay="cosine",
+        decay_steps=[0.5, 0.75],
+        decay_factor=0.1,
+        decay_power=4.0,
+        momentum=0.9,
+        nesterov=True,
+        weight_decay=0.0,
+        label_smoothing=0.0,
+    )
+
+    def rates(**changes):
+        return learning_rates(replace(schedule, **changes), steps_per_epoch=10)
+
+    cosine = rates()
     assert cosine[0] == np.float32(0.05) and cosine[19] == cosine[20] == 1 and cosine[60] == 0.5 and cosine[-1] < 1e-3
-    step = learning_rates(**options, warmup_epochs=0, decay="step", decay_steps=(0.5, 0.75))
+    step = rates(warmup_epochs=0, decay="step")
     assert step.tolist() == pytest.approx([1.0] * 50 + [0.1] * 25 + [0.01] * 25)
-    polynomial = learning_rates(**options, warmup_epochs=0, decay="polynomial", decay_steps=())
+    polynomial = rates(warmup_epochs=0, decay="polynomial")
     assert polynomial[50] == pytest.approx(0.5**4)
 
 

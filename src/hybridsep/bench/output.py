@@ -14,12 +14,12 @@ import torch
 
 from hybridsep.bench.contention import CpuContention
 from hybridsep.bench.timing import Spread
-from hybridsep.errors import RecordError
 from hybridsep.report import terminal
+from hybridsep.report.output import write_files
 from hybridsep.report.render import markdown
 from hybridsep.report.speed import DISTURBED, FORMAT
 from hybridsep.report.table import Table
-from hybridsep.runs import provenance, records
+from hybridsep.runs import provenance
 from hybridsep.runs.record import Git, Machine
 from hybridsep.train import precision
 
@@ -104,7 +104,9 @@ class Session:
         unfinished = f"{name}-unfinished"
         path = f"bench/{unfinished if missing else name}"
         page = "\n".join(map(markdown, complete))
-        write_files(self._results, {f"{path}.json": as_json(record), f"{path}.md": page})
+        write_files(
+            Path(self._results), {f"{path}.json": as_json(record), f"{path}.md": page.encode(errors="backslashreplace")}
+        )
         if missing:
             return
         for suffix in (".json", ".md"):
@@ -168,18 +170,8 @@ def warning(reasons: Sequence[str], missing: Sequence[str]) -> str | None:
     return " ".join(parts) or None
 
 
-def as_json(record: dict[str, Any]) -> str:
-    """Return a record as text. Lists of numbers stand on one line: a round's value each would make thousands."""
+def as_json(record: dict[str, Any]) -> bytes:
+    """Return a record as JSON. Lists of numbers stand on one line: a round's value each would make thousands."""
     text = json.dumps(record, indent=1, sort_keys=True, allow_nan=False, ensure_ascii=False)
-    return re.sub(r"\[[\s\d.,eE+-]+\]", lambda numbers: re.sub(r"\s+", " ", numbers[0]), text) + "\n"
-
-
-def write_files(results: str, files: dict[str, str]) -> None:
-    """Write each file, by its path under `results`, whole or not at all. Raises RecordError when that cannot be."""
-    try:
-        for name, text in files.items():
-            path = Path(results, name)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            records.write_atomically(path, text.encode(errors="backslashreplace"))
-    except OSError as error:
-        raise RecordError(f"results={results} cannot be written: {error}") from None
+    text = re.sub(r"\[[\s\d.,eE+-]+\]", lambda numbers: re.sub(r"\s+", " ", numbers[0]), text)
+    return f"{text}\n".encode(errors="backslashreplace")

@@ -13,6 +13,7 @@ buffers, in training also momentum and gradients, the batch, and every activatio
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from functools import partial
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -22,7 +23,7 @@ from torch import Tensor, nn
 from hybridsep.bench import output
 from hybridsep.bench.contention import CpuContention
 from hybridsep.bench.memory import step_bytes
-from hybridsep.bench.timing import Stopped, Workload, spread, time_in_rounds
+from hybridsep.bench.timing import Workload, spread, time_in_rounds
 from hybridsep.bench.variants import ours
 from hybridsep.bench.workloads import RowWorkloads
 from hybridsep.config import Config, plain
@@ -33,12 +34,13 @@ from hybridsep.data.dataset import Part
 from hybridsep.errors import ConfigError
 from hybridsep.networks.cost import cost_of
 from hybridsep.report import speed
+from hybridsep.report.output import write_files
 from hybridsep.report.speed import Cost, Rate, SpeedRecord, Timing
 from hybridsep.report.table import byte_count, rate
 from hybridsep.runs import record as record_format
 from hybridsep.runs import seeds
 from hybridsep.runs.progress import Monitor
-from hybridsep.runs.stop import Stop
+from hybridsep.runs.stop import Stop, Stopped
 from hybridsep.train import build, precision
 from hybridsep.train.assembly import initial_network
 
@@ -86,7 +88,7 @@ def measure(config: Config, *, monitor: Monitor, stop: Stop) -> bool:
         makers = _makers(config, device, decided)
         for key, make in makers.items():
             if stop.due():
-                raise Stopped
+                raise Stopped(stop.reason)
             peaks[key] = step_bytes(make, device)
         workloads = {key: make() for key, make in makers.items()}
         timed = time_in_rounds(workloads, device, seconds=seconds, rounds=settings.repeats, stop=stop.due)
@@ -119,7 +121,7 @@ def measure(config: Config, *, monitor: Monitor, stop: Stop) -> bool:
         measurements=tuple(timings),
     )
     text = output.as_json({**record_format.as_json(record), "git": asdict(origin.git)})
-    output.write_files(config.results, {f"speed/{record.study}/{record.row}.json": text})
+    write_files(Path(config.results), {f"speed/{record.study}/{record.row}.json": text})
     rates = [(each, each.images_per_second) for each in timings]
     parts = [f"{each.what} {rate(of.median, of.iqr)} images/s (batch {each.batch})" for each, of in rates]
     most = byte_count(record.training.peak_bytes)

@@ -10,6 +10,8 @@ from typing import TypeVar
 import numpy as np
 import torch
 
+from hybridsep.runs.stop import Stopped
+
 MAX_STEPS = 4096  # in one block
 Key = TypeVar("Key")
 
@@ -59,10 +61,6 @@ class Timed:
     steps: int
 
 
-class Stopped(Exception):
-    """It was asked to stop before the last round."""
-
-
 def time_in_rounds(
     workloads: Mapping[Key, Workload],
     device: torch.device,
@@ -79,7 +77,7 @@ def time_in_rounds(
 
     def timed(workload: Workload, steps: int) -> float:
         if stop():
-            raise Stopped
+            raise Stopped("before the last round")
         return time_block(workload, steps, device)
 
     steps: dict[Key, int] = {}

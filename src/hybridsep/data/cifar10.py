@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from hybridsep.data.dataset import Dataset
-from hybridsep.data.lock import held
 from hybridsep.errors import DataError
+from hybridsep.runs.waiting import held_in
 
 _TIMEOUT = 30.0  # seconds without an answer; torchvision sets none, and a network that swallows packets would hang
 
@@ -46,7 +46,7 @@ def load(*, root: str | os.PathLike[str], download: bool) -> Dataset:
             have = check_integrity(root / CIFAR10.filename, CIFAR10.tgz_md5)
             if not have and not download:
                 raise
-            with held(root, ".download.lock", "the download of CIFAR-10"):
+            with held_in(root, ".download.lock", "the download of CIFAR-10"):
                 print(f"{'unpacking' if have else 'downloading'} CIFAR-10 to {root}", file=sys.stderr, flush=True)
                 train, test = read(fetch=True)
     except (OSError, RuntimeError, http.client.HTTPException, tarfile.TarError, EOFError) as error:

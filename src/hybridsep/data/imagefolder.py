@@ -17,11 +17,11 @@ from hybridsep.data import cache as stored_arrays
 from hybridsep.data.dataset import Dataset, Part
 from hybridsep.data.images import DecodedImage, decode
 from hybridsep.data.layout import PARTS, Contents, Place, listed
-from hybridsep.data.lock import held
 from hybridsep.data.source import Entry, Source
 from hybridsep.errors import DataError
 from hybridsep.runs import machine, stop
 from hybridsep.runs.seeds import stream
+from hybridsep.runs.waiting import held_in
 
 _FORMAT = 1  # part of the cache's name: raise it whenever the same files would give other arrays
 _MAX_DECODED = 8 << 30  # bytes of all images decoded
@@ -68,7 +68,7 @@ def load(
         return kept
     dataset = None
     try:
-        with held(folder, f"{stored.stem}.lock", f"the decoded images of {source.path}"):
+        with held_in(folder, f"{stored.stem}.lock", f"the decoded images of {source.path}"):
             kept = stored_arrays.read(stored, name=name, title=title)
             if isinstance(kept, Dataset):
                 return kept

@@ -106,7 +106,7 @@ def write_files(results: Path, files: Mapping[str, bytes]) -> None:
             os.replace(temporary, path)
     except OSError as error:
         reason = error.strerror or str(error)
-        raise RecordError(f"{results}: the report cannot be written ({reason}); results=FOLDER names another") from None
+        raise RecordError(f"results={results} cannot be written ({reason}): results=FOLDER names another") from None
     finally:
         for temporary in places.values():
             with contextlib.suppress(OSError):

@@ -1,13 +1,13 @@
 """Initial weights from named streams, the learning-rate table, and SGD."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from hybridsep.config.schema import ScheduleConfig
 from hybridsep.runs import seeds
 
 
@@ -35,35 +35,26 @@ def initialise(network: nn.Module, *, study_seed: int, trial: int) -> None:
             module.weight.fill_(0.25)
 
 
-def learning_rates(
-    *,
-    epochs: int,
-    steps_per_epoch: int,
-    learning_rate: float,
-    warmup_epochs: float,
-    decay: str,
-    decay_steps: Sequence[float],
-    decay_factor: float,
-    decay_power: float,
-) -> np.ndarray:
+def learning_rates(schedule: ScheduleConfig, *, steps_per_epoch: int) -> np.ndarray:
     """Return the learning rate of every step, float32 (epochs * steps_per_epoch,).
 
     A linear warm-up to `learning_rate`, then by progress p in [0, 1) of the other steps: cosine, (1 + cos(pi p)) / 2;
     polynomial, (1 - p) ** decay_power; step, decay_factor for each of `decay_steps` (fractions of training) passed.
     """
-    total = epochs * steps_per_epoch
-    warmup = round(warmup_epochs * steps_per_epoch)
+    total = schedule.epochs * steps_per_epoch
+    warmup = round(schedule.warmup_epochs * steps_per_epoch)
     step = np.arange(total, dtype=np.float64)
     progress = np.clip((step - warmup) / max(1, total - warmup), 0.0, 1.0)
     factor: np.ndarray
-    if decay == "cosine":
+    if schedule.decay == "cosine":
         factor = (1.0 + np.cos(np.pi * progress)) / 2.0
-    elif decay == "polynomial":
-        factor = (1.0 - progress) ** decay_power
+    elif schedule.decay == "polynomial":
+        factor = (1.0 - progress) ** schedule.decay_power
     else:
-        factor = decay_factor ** np.searchsorted(np.asarray(decay_steps), step / total, side="right")
+        passed = np.searchsorted(np.asarray(schedule.decay_steps), step / total, side="right")
+        factor = schedule.decay_factor**passed
     rising = np.minimum(1.0, (step + 1.0) / warmup) if warmup else 1.0
-    return (learning_rate * rising * factor).astype(np.float32)
+    return (schedule.learning_rate * rising * factor).astype(np.float32)
 
 
 @dataclass(frozen=True)

@@ -47,17 +47,7 @@ class Trial:
         self._augmentation, self._step, self._evaluation = parts.augmentation, parts.step, parts.evaluation
         self._advance = stream.training(self._step, generator=self._dropout)
         self._evaluate = stream.evaluation(self._evaluation)
-        rates = learning_rates(
-            epochs=schedule.epochs,
-            steps_per_epoch=self.steps,
-            learning_rate=schedule.learning_rate,
-            warmup_epochs=schedule.warmup_epochs,
-            decay=schedule.decay,
-            decay_steps=schedule.decay_steps,
-            decay_factor=schedule.decay_factor,
-            decay_power=schedule.decay_power,
-        )
-        self._rates = rates.reshape(schedule.epochs, self.steps)
+        self._rates = learning_rates(schedule, steps_per_epoch=self.steps).reshape(schedule.epochs, self.steps)
         self.history: list[Epoch] = []
         self.steps_done = 0
         self._seconds = self._training_seconds = 0.0
