@@ -55,13 +55,13 @@ def _composed(row: str, size: str, number_format: str) -> configuration.Config:
         return configuration.resolve(hydra.compose("config", list(words)))
 
 
-def losses(row: str, size: str, number_format: str, device: torch.device, **options) -> list[float]:
+def losses(row: str, size: str, number_format: str, device: torch.device) -> list[float]:
     """Return the losses of the first steps of trial 0, captured and replayed on a GPU as a trial's are."""
     config = _composed(row, size, number_format)
     dataset = build.dataset(config)
     data = DeviceData.load(dataset, device, padding=config.augmentation.padding, mean=None, std=None)
     network = build.network_factory(config, classes=len(dataset.classes))
-    parts = assemble(config, data=data, device=device, trial=0, build=network, **options)
+    parts = assemble(config, data=data, device=device, trial=0, build=network)
     with contextlib.closing(TrialStream(device, cuda_graph=True)) as stream, stream:
         advance = stream.training(parts.step, generator=parts.generator)
         parts.step.begin_epoch(parts.augmentation.draw(trial=0, epoch=1), np.full(STEPS, _RATE, np.float32))

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from hybridsep.config.schema import NumberFormat
+from hybridsep.train.assembly import Ways
 
 
 @dataclass(frozen=True)
@@ -25,9 +26,10 @@ class Variant:
     missing: str = ""
 
     @property
-    def precision(self) -> NumberFormat:
-        """The number format of its forward pass."""
-        return "bfloat16" if self.bfloat16 else "float32"
+    def ways(self) -> Ways:
+        """Its ways to carry a training out."""
+        precision: NumberFormat = "bfloat16" if self.bfloat16 else "float32"
+        return Ways(precision, self.fast, self.compiled, self.channels_last)
 
 
 def ours(*, bfloat16: bool, fast: bool) -> Variant:

@@ -83,10 +83,7 @@ class RowWorkloads:
             device=self._device,
             trial=trial,
             build=self.build,
-            precision=variant.precision,
-            channels_last=variant.channels_last,
-            fast=variant.fast,
-            compiled=variant.compiled,
+            ways=variant.ways,
         )
         stream = TrialStream(self._device, cuda_graph=variant.graph, on_failure=self._refuse)
         return TrialLoop(
@@ -138,8 +135,7 @@ class RowWorkloads:
             self.build,
             device=self._device,
             trial=0,
-            channels_last=variant.channels_last,
-            fast=variant.fast,
+            ways=variant.ways,
         )
         begin: Callable[[], Batches]
         if variant.data_on_device:
@@ -164,7 +160,7 @@ class RowWorkloads:
             self._device,
             batch=self.batch,
             ahead=0 if variant.data_on_device else 2 * self.workers,  # DataLoader's own prefetch factor
-            precision=variant.precision,
+            precision=variant.ways.precision,
             label_smoothing=config.schedule.label_smoothing,
         )
 

@@ -31,6 +31,27 @@ class Training:
     evaluation: Evaluation
 
 
+@dataclass(frozen=True)
+class Ways:
+    """Ways to carry a training out, which change its speed and its rounding.
+
+    `precision` is of the forward pass, `fast`: with the modules' fast ways (`hybridsep.modules.fast`), `compiled`: by
+    `torch.compile`.
+    """
+
+    precision: NumberFormat
+    fast: bool
+    compiled: bool = False
+    channels_last: bool = True
+
+
+def ways_of(config: Config, device: torch.device) -> Ways:
+    """Return the ways of a trial; fast=auto is on on a CPU, and off on a GPU, where it was not measured."""
+    assert config.precision != "auto"  # as `prepare` decided
+    fast = device.type == "cpu" if config.fast == "auto" else config.fast
+    return Ways(config.precision, fast, config.compile)
+
+
 def assemble(
     config: Config,
     *,
@@ -38,25 +59,17 @@ def assemble(
     device: torch.device,
     trial: int,
     build: Callable[[], nn.Module],
-    precision: NumberFormat | None = None,
-    channels_last: bool = True,
-    fast: bool | None = None,
-    compiled: bool | None = None,
+    ways: Ways | None = None,
 ) -> Training:
     """Return the training that a configuration describes.
 
-    `build` makes the network without its initial weights (`hybridsep.train.build.network_factory`). The other keywords
-    are for measurements that compare ways of training; left out, each is what a trial takes, from the configuration:
-    `precision` (bfloat16 or float32), `compiled` (`torch.compile`), and `fast` (`hybridsep.modules.fast`), whose "auto"
-    is on on a CPU, and off on a GPU, where it was not measured. Raises ConfigError when an epoch cannot be drawn from
+    `build` makes the network without its initial weights (`hybridsep.train.build.network_factory`). `ways` are given by
+    measurements that compare them; left out, they are a trial's. Raises ConfigError when an epoch cannot be drawn from
     so few images.
     """
     schedule = config.schedule
-    number_format = precision or config.precision
-    assert number_format != "auto"  # as `prepare` decided
-    network, generator = initial_network(
-        config, build, device=device, trial=trial, channels_last=channels_last, fast=fast
-    )
+    ways = ways or ways_of(config, device)
+    network, generator = initial_network(config, build, device=device, trial=trial, ways=ways)
     optimiser = sgd(network, momentum=schedule.momentum, nesterov=schedule.nesterov, weight_decay=schedule.weight_decay)
     augmentation = Augmentation(
         config.augmentation,
@@ -65,7 +78,7 @@ def assemble(
         batch_size=schedule.batch_size,
         study_seed=stream_seed(config),
     )
-    if config.compile if compiled is None else compiled:
+    if ways.compiled:
         compile_network(network)
     step = TrainingStep(
         network,
@@ -73,9 +86,9 @@ def assemble(
         data,
         augmentation,
         label_smoothing=schedule.label_smoothing,
-        precision=number_format,
+        precision=ways.precision,
     )
-    evaluation = Evaluation(network, data, size=augmentation.size, precision=number_format)
+    evaluation = Evaluation(network, data, size=augmentation.size, precision=ways.precision)
     return Training(network, generator, optimiser, augmentation, step, evaluation)
 
 
@@ -85,18 +98,16 @@ def initial_network(
     *,
     device: torch.device,
     trial: int,
-    channels_last: bool = True,
-    fast: bool | None = None,
+    ways: Ways | None = None,
 ) -> tuple[nn.Module, torch.Generator]:
     """Return a trial's network with its initial weights, and the generator that its stochastic layers draw from."""
     seed = stream_seed(config)
     network = build()
     initialise(network, study_seed=seed, trial=trial)
-    layout = torch.channels_last if channels_last else torch.contiguous_format
+    ways = ways or ways_of(config, device)
+    layout = torch.channels_last if ways.channels_last else torch.contiguous_format
     network.to(device=device, memory_format=layout)  # type: ignore[call-overload]
-    if fast is None:
-        fast = device.type == "cpu" if config.fast == "auto" else config.fast is True
-    if fast:
+    if ways.fast:
         use_fast(network)
     generator = torch.Generator(device).manual_seed(dropout_seed(seed, trial=trial, epoch=1))
     give_generator(network, generator)
