@@ -1,5 +1,6 @@
 """Run folders made by code, with chosen error rates: so that the report can be tested and timed without training."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -238,7 +239,7 @@ def fill(results: Path, *, studies: int, rows: int, trials: int, images: int, di
 
 def _copy(source: Path, results: Path, study: str, row: str, trial: int) -> None:
     """Write the run of `source` as another row of another study, its record made to fit."""
-    record = records.read(source)
+    record = read_record(source)
     config = record["config"]
     config["model"] |= {"name": row, "title": row, "module": {"_target_": row}}
     config |= {"study": study, "row": row}
@@ -248,3 +249,9 @@ def _copy(source: Path, results: Path, study: str, row: str, trial: int) -> None
     records.write(folder, record)
     for name in ("history.csv", "predictions.npz"):
         (folder / name).hardlink_to(source / name)
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """Return record.json of a run's folder as it stands there, checked."""
+    records.load(folder)
+    return json.loads((folder / "record.json").read_bytes())

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from made_runs import read_record
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
 from hybridsep.runs import records
@@ -50,7 +51,7 @@ def differences(folder: Path, reference: Path) -> list[str]:
     there = files(folder)
     if len(there) != len(set(there)) or set(there) | _PERHAPS != FILES:
         problems.append(f"files: {files(folder)}")
-    one, other = (records.read(place) for place in (folder, reference))
+    one, other = (read_record(place) for place in (folder, reference))
     for key in ("identity", "status", "message", "config", "dataset", "model", "result", "study", "row", "trial"):
         mine, wanted = ({**record[key], **_CARRIED_OUT} if key == "config" else record[key] for record in (one, other))
         if mine != wanted:

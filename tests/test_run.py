@@ -10,10 +10,11 @@ import pytest
 import torch
 import wording
 from conftest import TINY
+from made_runs import read_record
 from refusals import check_refused
 
 from hybridsep.runs import records
-from hybridsep.runs.records import read, read_history, read_predictions
+from hybridsep.runs.records import read_history, read_predictions
 
 ROWS = "separable,inception,resnext,reformulated_inception,separable_equivalent,hybrid"
 
@@ -48,7 +49,7 @@ def test_a_study_of_six_rows_from_training_to_its_table(run, tmp_path):
 def test_records_say_what_was_done(run, tmp_path):
     assert run(*TINY, "model=resnext", "trial=3")[0] == 0
     folder = tmp_path / "results/runs/tiny/resnext/trial-03"
-    record = read(folder)
+    record = read_record(folder)
     assert (record["status"], record["trial"], record["result"]["epochs"]) == ("finished", 3, 2)
     assert record["dataset"]["train"] == 192 and len(record["dataset"]["sha256"]) == 64
     assert record["config"]["evaluation"]["images"] == 60
@@ -80,7 +81,7 @@ def test_a_time_limit_ends_cleanly_and_the_same_command_ends_with_the_same_bits(
     status, said = run(*arguments, "max_minutes=0.000001", results=parts)
     assert status == 75 and wording.stopped("epoch 0", "max_minutes") in said
     place = Path(parts) / "runs/tiny/separable/trial-00"
-    assert read(place)["status"] == "interrupted"
+    assert read_record(place)["status"] == "interrupted"
     assert run(*arguments, results=parts)[0] == 0
     assert run(*arguments, results=whole)[0] == 0
     expected = Path(whole) / "runs/tiny/separable/trial-00"
@@ -98,7 +99,7 @@ def test_a_trial_that_goes_on_with_other_code_says_so_and_names_both(run, tmp_pa
     (folder / "record.json").write_text(json.dumps({**record, "git": {"commit": old, "dirty": False}}))
     status, said = run(*arguments)
     assert status == 0 and f"goes on with commit {old[:10]} -> " in said, said
-    found = read(folder)
+    found = read_record(folder)
     assert found["git"]["earlier"] == [old] and found["git"]["commit"] == record["git"]["commit"]
 
 

@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from made_images import encoded, load, pixels, refused_source, small, write_folder, write_tar
+from made_runs import read_record
 from PIL import Image
 from refusals import check_refused, refused
 
 from hybridsep.data import channel_statistics, imagefolder
 from hybridsep.data.images import decode
 from hybridsep.errors import DataError
-from hybridsep.runs import records
 from hybridsep.runs.seeds import stream
 
 WORDS = ("data=imagefolder", "size=tiny", "schedule=short", "schedule.epochs=1", "schedule.warmup_epochs=0")
@@ -35,7 +35,7 @@ def test_photographs_of_any_size_are_trained_on_as_the_refusals_say(run, tmp_pat
     check_refused(run(*words, "data.side=32"), "test/", "data.split=0.2", notice="decoding ")
     status, said = run(*words, "data.side=32", "data.split=0.2")
     assert status == 0, said
-    record = records.read(tmp_path / "results/runs/own/separable/trial-00")
+    record = read_record(tmp_path / "results/runs/own/separable/trial-00")
     assert record["config"]["data"]["side"] == 32 and record["config"]["data"]["split"] == 0.2
     assert [record["dataset"][key] for key in ("train", "test", "height")] == [16, 4, 32]
     # Another size is another run.

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from conftest import TINY
 from made_images import dataset
+from made_runs import read_record
 from refusals import check_refused, refused
 
 from hybridsep.data import synthetic
@@ -28,7 +29,7 @@ def test_each_trial_keeps_the_predictions_of_images_it_was_not_shown(study, run)
     folders = {
         row: [records.run_folder(study, "tiny", row, trial) for trial in range(3)] for row in ("separable", "hybrid")
     }
-    record = records.read(folders["separable"][0])
+    record = read_record(folders["separable"][0])
     assert record["config"]["evaluation"] == {"subset": "heldout", "images": 29}  # a tenth of 192 + 100
     assert (record["dataset"]["train"], record["dataset"]["test"]) == (192, 100)
     source = {key: value for key, value in record["config"]["data"]["source"].items() if key != "_target_"}
@@ -39,7 +40,7 @@ def test_each_trial_keeps_the_predictions_of_images_it_was_not_shown(study, run)
         for row in folders:
             logits, truth = records.read_predictions(folders[row][trial])
             assert logits.shape == (29, 10) and np.array_equal(truth, labels[chosen])
-            result, wrong = records.read(folders[row][trial])["result"], logits.argmax(1) != truth
+            result, wrong = read_record(folders[row][trial])["result"], logits.argmax(1) != truth
             assert result["test_error"] == result["test_error_all"] == pytest.approx(100 * wrong.mean())
     # What is trained on differs, so it is another run; how many are held out too.
     for other in ("evaluation.subset=paper", "evaluation.images=40"):
@@ -59,7 +60,7 @@ def test_the_report_compares_trials_on_their_own_images(study, tmp_path, capfd):
     assert len(lines) == 6
     for line in lines:
         folder = records.run_folder(study, "tiny", line["row"], int(line["trial"]))
-        assert float(line["error"]) == pytest.approx(records.read(folder)["result"]["test_error"], abs=1e-3)
+        assert float(line["error"]) == pytest.approx(read_record(folder)["result"]["test_error"], abs=1e-3)
     page = next((study / "tables" / "tiny").glob("*.md")).read_text()
     assert "29 images that each trial held out of training" in page
     assert report.main(["compare", "separable", "hybrid", *words]) == 0

@@ -9,6 +9,7 @@ import pytest
 import torch
 import wording
 from fault_injection import Child, Strike, Trainer, clean, command, full_from, read_only_from, stop_in_epoch
+from made_runs import read_record
 from refusals import check_refused, names, one_line
 from same_bits import assert_same, digest
 
@@ -136,7 +137,7 @@ def damage_a_checkpoint(root: Path, flips: int) -> int:
     trainer = Trainer()
     trainer(root)
     folder = trainer.folder(root)
-    identity = records.read(folder)["identity"]
+    identity = read_record(folder)["identity"]
     newest = (folder / checkpoint.NAME).read_bytes()
     older = (folder / checkpoint.PREVIOUS).read_bytes()
     states = {}
@@ -175,7 +176,7 @@ def no_sound_checkpoint_is_left(root: Path) -> None:
     assert f"{wording.NO_SOUND_CHECKPOINT} {folder}" in trainer.listener.lines[-1]
     del before["record.json"], after["record.json"]
     assert after == before
-    record = records.read(folder)
+    record = read_record(folder)
     assert record["status"] == "failed" and str(root) not in record["message"]
 
 

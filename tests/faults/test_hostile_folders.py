@@ -19,6 +19,7 @@ from fault_injection import Trainer, stop_in_epoch
 from hostile import cases, json_values
 from hypothesis import given
 from hypothesis import strategies as st
+from made_runs import read_record
 from refusals import one_line, refused
 from same_bits import digest
 
@@ -255,7 +256,7 @@ def test_a_state_that_fits_nothing_fails_its_trial_in_a_line(tmp_path, change):
     trainer(tmp_path)
     assert trainer.outcome.failed == ["separable trial-00"]
     assert "\n" not in trainer.listener.lines[-1] and "failed" in trainer.listener.lines[-1]
-    assert records.read(folder)["status"] == "failed"
+    assert read_record(folder)["status"] == "failed"
 
 
 # With what Python makes of bytes that are no UTF-8, on a command line for instance.
@@ -270,7 +271,7 @@ def test_any_text_survives_a_record(finished, title, message):
     record |= {"message": message, "dataset": record["dataset"] | {"title": title}}
     record["config"]["data"]["title"] = title
     records.write(folder, record)
-    assert records.read(folder) == record
+    assert read_record(folder) == record
     read = records.load(folder)
     shown = [text.encode(errors="replace").decode() for text in (message, title)]
     assert [read.message, read.dataset.title] == shown and read.config == record["config"]

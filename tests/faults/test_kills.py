@@ -15,9 +15,8 @@ from pathlib import Path
 import pytest
 import wording
 from fault_injection import SMALL, STEPS, Child, Strike, Trainer, clean, command, stop_in_epoch, train_quietly
+from made_runs import read_record
 from same_bits import FILES, assert_same, files
-
-from hybridsep.runs import records
 
 
 def kill_at_every_operation(root: Path, *overrides: str) -> int:
@@ -110,7 +109,7 @@ def stop_after_every_step(root: Path) -> int:
             place = f"epoch {epochs}" + (f", step {steps}" if steps else "")
             line = f"separable trial-00: {wording.stopped(place, number.name)}"
             assert line in trainer.listener.lines, trainer.listener.lines
-            assert trainer.outcome.stopped and records.read(folder)["status"] == "interrupted"
+            assert trainer.outcome.stopped and read_record(folder)["status"] == "interrupted"
             trainer(results)
         assert len(trained) == total - step, f"stopped after step {step}, {trained} were left"
         assert_same(folder, trainer.folder(root / "reference"), f"stopped after step {step}")
@@ -217,7 +216,7 @@ def nobody_reads_what_is_said(root: Path) -> None:
 
     for kind in ("pipe", "full"):
         assert Child(silent, kind).wait() == 0
-        assert records.read(root / "runs" / kind / "separable" / "trial-00")["status"] == "finished"
+        assert read_record(root / "runs" / kind / "separable" / "trial-00")["status"] == "finished"
 
 
 @pytest.mark.parametrize(
@@ -252,4 +251,4 @@ def test_a_real_process_stops_and_goes_on(tmp_path):
     said = process.communicate(timeout=60)[1]
     assert process.returncode == 75 and f"(SIGTERM); {wording.GOES_ON}" in said, said
     folder = tmp_path / "runs/s/separable/trial-00"
-    assert records.read(folder)["status"] == "interrupted" and (folder / "checkpoint.pt").exists()
+    assert read_record(folder)["status"] == "interrupted" and (folder / "checkpoint.pt").exists()

@@ -10,6 +10,7 @@ import made_runs
 import pytest
 import wording
 from fault_injection import Child, Trainer, clean, command, train_quietly
+from made_runs import read_record
 from same_bits import assert_same
 
 from hybridsep.runs import records
@@ -49,7 +50,7 @@ def the_dead_hold_nothing(root: Path) -> None:
         time.sleep(0.05)
     other = Child(command, f"results={root}")
     assert other.wait() == 0 and "separable trial-00: another process is training it" in other.said, other.said
-    assert records.read(folder)["status"] == "running"
+    assert read_record(folder)["status"] == "running"
     owner.kill()
     assert owner.wait() == -signal.SIGKILL
     heir = Child(command, f"results={root}")
@@ -87,7 +88,7 @@ def test_together(tmp_path, case):
 
 def rewrite(folder: Path, times: int) -> None:
     """Write a record again and again, each time with another length and one number in two places."""
-    record = records.read(folder)
+    record = read_record(folder)
     for number in range(times):
         long = {"message": str(number) * (1 + number % 700), "started": str(number), "updated": str(number)}
         records.write(folder, {**record, "dataset": {**record["dataset"], "sha256": str(number)}, **long})
@@ -99,7 +100,7 @@ def read_while_written(root: Path) -> None:
     writer = Child(rewrite, folder, 400)
     seen = set()
     while writer.running():
-        record = records.read(folder)
+        record = read_record(folder)
         number = record["started"]
         assert record["updated"] == number == record["dataset"]["sha256"], record
         assert record["message"] == number * (1 + int(number) % 700), record

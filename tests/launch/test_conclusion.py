@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import made_runs
 import wording
 from conftest import TINY
+from made_runs import read_record
 
 from hybridsep.launch import command
 from hybridsep.launch.conclusion import conclude
@@ -39,9 +40,9 @@ def test_what_is_said_at_the_end(tmp_path):
     assert lines == [
         wording.jobs(1, 4) + " (a job: some trials of one row)",
         wording.trials("failed", "resnext trial-00"),
-        f"  resnext trial-00: {records.read(place / 'resnext/trial-00')['message']}; see {place / 'resnext/trial-00'}",
+        f"  resnext trial-00: {read_record(place / 'resnext/trial-00')['message']}; see {place / 'resnext/trial-00'}",
         wording.trials("diverged", "hybrid trial-00"),
-        f"  hybrid trial-00: {records.read(place / 'hybrid/trial-00')['message']}; see {place / 'hybrid/trial-00'}",
+        f"  hybrid trial-00: {read_record(place / 'hybrid/trial-00')['message']}; see {place / 'hybrid/trial-00'}",
         wording.trials("lost", "resnext trial-02", "mine trial-00") + "; the same command tries them again",
         f"  resnext trial-02: {killed}, log x.log",
         f"  mine trial-00: {killed}",
@@ -73,7 +74,7 @@ def test_a_sweeper_that_searches_gets_the_test_error(run, tmp_path, monkeypatch)
     run(*TINY, "schedule.epochs=1", "trial=[0,1]")
     [job] = [each for each in command.here().jobs]
     errors = [
-        records.read(records.run_folder(tmp_path / "results", "tiny", "separable", trial))["result"] for trial in (0, 1)
+        read_record(records.run_folder(tmp_path / "results", "tiny", "separable", trial))["result"] for trial in (0, 1)
     ]
     assert job.test_error() == sum(each["test_error"] for each in errors) / 2
     job.trials.append(2)

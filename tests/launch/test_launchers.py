@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import wording
 from conftest import TINY, cannot_be_written
+from made_runs import read_record
 from refusals import check_refused
 from same_bits import assert_same
 
@@ -45,7 +46,7 @@ class Command:
         while time.monotonic() < deadline:
             logs = self.results.glob(f"sweeps/*/{row}-trial-{trial}.log")
             if any(f"{row} trial-{trial:02d}: epoch 1/" in log.read_text() for log in logs):
-                assert records.read(self.folder(row, trial))["status"] == "running", "too fast to be met in the middle"
+                assert read_record(self.folder(row, trial))["status"] == "running", "too fast to be met in the middle"
                 return owner(records.lock_file(self.folder(row, trial)))
             assert self.process.poll() is None, self.end()
             time.sleep(0.02)
@@ -71,14 +72,14 @@ def fail_and_kill(root: Path, launcher: str, *overrides: str) -> tuple[Command, 
     assert re.search(
         r"1 failed: resnext trial-01\n  resnext trial-01: (?:IsADirectory|Permission)Error.*trial-01", said
     ), said
-    assert records.read(first.folder("resnext", 1))["status"] == "failed"
+    assert read_record(first.folder("resnext", 1))["status"] == "failed"
     for row, trial in (("separable", 1), ("resnext", 0)):
-        assert records.read(first.folder(row, trial))["status"] == "finished", said
+        assert read_record(first.folder(row, trial))["status"] == "finished", said
     obstacle.rmdir()
     second = Command(root, launcher, *overrides)
     status, again = second.end()
     assert status == 0, again
-    assert all(records.read(second.folder(row, trial))["status"] == "finished" for row in ROWS for trial in (0, 1))
+    assert all(read_record(second.folder(row, trial))["status"] == "finished" for row in ROWS for trial in (0, 1))
     return second, said, "".join(path.read_text() for path in sorted(first.results.glob("sweeps/*/*.log")))
 
 
@@ -112,7 +113,7 @@ def test_a_wish_to_stop_reaches_the_workers(tmp_path):
     status, said = command.end()
     assert status == 75, said
     assert re.search(f"separable trial-00: stopped after epoch .*SIGTERM.*{wording.GOES_ON}", said), said
-    assert records.read(command.folder("separable", 0))["status"] == "interrupted"
+    assert read_record(command.folder("separable", 0))["status"] == "interrupted"
     assert not command.folder("resnext", 1).exists()
 
 
@@ -191,7 +192,7 @@ def test_ctrl_c_lets_the_jobs_of_submitit_save(tmp_path):
     status, said = command.end()
     assert status == 75 and wording.jobs(0, 4, stopped=True) in said, said
     assert "Traceback" not in said, said
-    assert records.read(command.folder("separable", 0))["status"] == "interrupted"
+    assert read_record(command.folder("separable", 0))["status"] == "interrupted"
 
 
 @pytest.mark.launchers
@@ -227,7 +228,7 @@ def test_workers_end_when_their_command_was_killed(tmp_path):
     deadline = time.monotonic() + 120
     while Path(f"/proc/{worker}").exists() and time.monotonic() < deadline:
         time.sleep(0.1)
-    assert records.read(command.folder("separable", 0))["status"] == "interrupted"
+    assert read_record(command.folder("separable", 0))["status"] == "interrupted"
     assert not command.folder("resnext", 1).exists()
 
 

@@ -13,6 +13,7 @@ import pytest
 from hostile import cases, json_values
 from hypothesis import given
 from hypothesis import strategies as st
+from made_runs import read_record
 from rich.console import Console
 
 from hybridsep.config.identity import identity
@@ -345,7 +346,7 @@ def test_more_images_than_there_are_is_said(results, capsys):
 def test_fabricated_records_are_what_the_run_program_writes(results):
     # The damage tests mean nothing if the undamaged folders were not valid.
     for folder in records.find(results):
-        record = records.read(folder)
+        record = read_record(folder)
         assert record["identity"] == identity(record["config"], record["trial"])
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import made_runs as fabricate
 import numpy as np
 import pytest
+from made_runs import read_record
 
 from hybridsep.report import __main__ as command
 from hybridsep.report import settings
@@ -47,7 +48,7 @@ def section(results: Path, name: str, study: str = "fig") -> str:
 
 def recorded(results: Path, row: str, key: str = "test_error") -> np.ndarray:
     folders = [folder for folder in records.find(results) if folder.parts[-2] == row]
-    return np.array([records.read(folder)["result"][key] for folder in folders])
+    return np.array([read_record(folder)["result"][key] for folder in folders])
 
 
 def test_main_table_holds_what_the_records_say(made):

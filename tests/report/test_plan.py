@@ -6,6 +6,7 @@ from pathlib import Path
 import made_runs as fabricate
 import numpy as np
 import pytest
+from made_runs import read_record
 from scipy import stats
 
 from hybridsep.report import __main__ as command
@@ -27,7 +28,7 @@ def table(text: str, title: str) -> dict[str, list[str]]:
 
 def errors(results: Path, row: str) -> np.ndarray:
     found = [folder for folder in records.find(results) if folder.parts[-2] == row]
-    return np.array([records.read(folder)["result"]["test_error"] for folder in found])
+    return np.array([read_record(folder)["result"]["test_error"] for folder in found])
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import wording
 from conftest import TINY
+from made_runs import read_record
 
 from hybridsep.runs import records
 
@@ -66,4 +67,4 @@ def test_a_connection_that_ends_saves_the_trial(tmp_path: Path):
         time.sleep(0.5)
         process.send_signal(signal.SIGHUP)
         assert process.wait() == 75
-    assert records.read(folder)["status"] == "interrupted"
+    assert read_record(folder)["status"] == "interrupted"

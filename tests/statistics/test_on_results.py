@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from made_runs import read_record
 from scipy.special import softmax
 
 from hybridsep.runs import records
@@ -222,7 +223,7 @@ def test_the_range_of_the_noise_floor_is_that_of_the_rows_own_number_of_trials()
 def test_machines():
     rows = (BASELINE, *FULL, *NARROWED)
     every = [(row, trial) for row in rows for trial in range(TRIALS[row])]
-    machine = [records.read(STUDY / row / f"trial-{trial:02d}")["machine"]["processor"] for row, trial in every]
+    machine = [read_record(STUDY / row / f"trial-{trial:02d}")["machine"]["processor"] for row, trial in every]
     [effect] = machines.machine_effects(
         np.concatenate([errors(row) for row in rows]),
         np.array([rows.index(row) for row, _ in every]),

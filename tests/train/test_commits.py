@@ -5,6 +5,7 @@ import types
 import pytest
 import torch
 from fault_injection import Trainer
+from made_runs import read_record
 from same_bits import assert_same, curves
 
 from hybridsep.runs import records
@@ -112,4 +113,4 @@ def test_a_trial_that_diverges_keeps_the_history_of_its_good_epochs(tmp_path, mo
     folder = trainer.folder(tmp_path)
     assert len(trainer.outcome.diverged) == 1 and not saved
     assert len(records.read_history(folder)) == len(curves(folder)["loss/train"]) == 3
-    assert "the last good epoch is 3" in records.read(folder)["message"]
+    assert "the last good epoch is 3" in read_record(folder)["message"]

@@ -5,6 +5,7 @@ import pytest
 import torch
 from conftest import TINY
 from fault_injection import Trainer
+from made_runs import read_record
 from refusals import check_refused, refused
 from torch import nn
 
@@ -57,7 +58,7 @@ def test_training_and_evaluation_are_compiled_and_the_record_and_the_identity_sa
     trainer = Trainer("compile=true")
     trainer(tmp_path / "compiled")
     assert set(calls) == {True, False}, "training and evaluation"
-    one, other = (records.read(plain.folder(tmp_path / name)) for name in ("plain", "compiled"))
+    one, other = (read_record(plain.folder(tmp_path / name)) for name in ("plain", "compiled"))
     assert one["identity"] == other["identity"] and not one["machine"]["compiled"]
     assert other["machine"]["compiled"] is True and other["config"]["compile"] is True
     weights = [

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 from fault_injection import Trainer, stop_in_epoch
+from made_runs import read_record
 
-from hybridsep.runs import records
 from hybridsep.train.cores import SMALL_STEP, share
 
 SMALL, LARGE = SMALL_STEP // 10, SMALL_STEP * 10
@@ -45,7 +45,7 @@ def test_a_row_goes_on_with_the_threads_it_has(tmp_path: Path, monkeypatch):
     first(tmp_path, trials=[1])
     assert first.outcome.stopped
     Trainer("threads=null")(tmp_path, trials=range(3))
-    threads = [records.read(first.folder(tmp_path, trial))["machine"]["threads"] for trial in range(3)]
+    threads = [read_record(first.folder(tmp_path, trial))["machine"]["threads"] for trial in range(3)]
     assert threads == [2, 2, 2]
 
 
@@ -58,5 +58,5 @@ def test_the_choice_is_said_once_and_recorded(tmp_path: Path, monkeypatch):
     assert said == [
         "2 cores: 2 trials at once, 1 thread each (the network is small); threads= and trials_at_once= change it"
     ]
-    record = records.read(trainer.folder(tmp_path, 2))
+    record = read_record(trainer.folder(tmp_path, 2))
     assert record["machine"]["threads"] == 1 and record["timings"]["trials_at_once"] == 2

@@ -10,9 +10,9 @@ import types
 import pytest
 import torch
 from fault_injection import Trainer
+from made_runs import read_record
 from same_bits import assert_same
 
-from hybridsep.runs import records
 from hybridsep.runs.stop import NEW_PROCESS
 from hybridsep.train import graph
 from hybridsep.train.concurrent import run_concurrently
@@ -249,7 +249,7 @@ def test_a_trial_whose_capture_fails_says_so_notes_it_and_ends_with_the_same_bit
     said = [line for line in trainer.listener.lines if "CUDA graph" in line]
     assert len(said) == 1 and "\n" not in said[0] and said[0].endswith("going on without"), trainer.listener.lines
     folder = trainer.folder(tmp_path / "spoilt")
-    assert records.read(folder)["machine"]["cuda_graph"].startswith("none: CUDA error")
+    assert read_record(folder)["machine"]["cuda_graph"].startswith("none: CUDA error")
     assert_same(folder, trainer.folder(tmp_path / "as ever"), "capture failed")
 
 

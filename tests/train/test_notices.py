@@ -6,9 +6,9 @@ import pytest
 import wording
 from conftest import TINY
 from fault_injection import Trainer
+from made_runs import read_record
 from refusals import check_refused, names, one_line
 
-from hybridsep.runs import records
 from hybridsep.train import precision, trial_runner
 
 NOTE = "precision: float32, because this cpu has no bfloat16 arithmetic"
@@ -68,7 +68,7 @@ def test_the_line_of_a_finished_trial_says_which_images_count_and_how_many_trial
     for line in trainer.listener.lines[-2:]:
         assert re.fullmatch(pattern, line), line
     for trial in range(2):
-        speed = records.read(trainer.folder(tmp_path, trial))["timings"]["train_images_per_second"]
+        speed = read_record(trainer.folder(tmp_path, trial))["timings"]["train_images_per_second"]
         assert any(
             f"trial-{trial:02d}" in line and f", {speed:,.0f} images/s" in line for line in trainer.listener.lines
         )

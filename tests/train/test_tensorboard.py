@@ -9,6 +9,7 @@ import pytest
 import torch
 from event_files import history, points, read, text
 from fault_injection import Trainer
+from made_runs import read_record
 from PIL import Image
 from tensorboard.plugins.hparams import metadata as hparams
 
@@ -34,7 +35,7 @@ def trained(tmp_path_factory) -> Path:
 
 def test_a_finished_trial_has_its_curves_results_configuration_and_pictures(trained):
     (folder,) = records.find(trained)
-    found, record = read(folder), records.read(folder)
+    found, record = read(folder), read_record(folder)
     assert TAGS | hyperparameters.METRICS.keys() == set(found.Tags()["scalars"])
     rows = records.read_history(folder)
     for column, tag in events.TAGS.items():

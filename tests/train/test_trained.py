@@ -9,6 +9,7 @@ import pytest
 import torch
 from conftest import TINY
 from fault_injection import Trainer
+from made_runs import read_record
 from PIL import Image
 from refusals import refused
 
@@ -35,7 +36,7 @@ def test_its_logits_are_those_that_the_trial_kept(trained):
     ours = network.logits(trainer.row.dataset.test_images)
     # predictions.npz holds float16; the modules' plain ways round otherwise than their fast ones.
     np.testing.assert_allclose(ours, kept.astype(np.float32), rtol=0.02, atol=0.02)
-    record = records.read(folder)
+    record = read_record(folder)
     assert network.record.config == record["config"] and (network.side, network.crop) == (16, 12)
     assert list(network.classes) == record["dataset"]["classes"]
     assert (list(network.mean), list(network.std)) == (record["dataset"]["mean"], record["dataset"]["std"])

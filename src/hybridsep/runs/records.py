@@ -105,20 +105,11 @@ def write(folder: Path, content: Mapping[str, Any]) -> None:
     write_atomically(folder / "record.json", f"{text}\n".encode(errors="backslashreplace"))
 
 
-def read(folder: Path) -> dict[str, Any]:
-    """Return record.json of `folder` as it stands there, checked as by `load`."""
-    return _read(folder)[0]
-
-
 def load(folder: Path) -> record.Record:
     """Return record.json of `folder`. Raises RecordError that names the folder and the first key that is wrong.
 
     A lone surrogate is "?" in its texts, which go into files of UTF-8; `config`, whose identity is checked, keeps it.
     """
-    return _read(folder)[1]
-
-
-def _read(folder: Path) -> tuple[dict[str, Any], record.Record]:
     try:
         raw = json.loads((folder / "record.json").read_bytes(), parse_float=_finite, parse_constant=_finite)
     except FileNotFoundError:
@@ -138,7 +129,7 @@ def _read(folder: Path) -> tuple[dict[str, Any], record.Record]:
         raise RecordError(f"{folder}: record.json belongs to {'/'.join(place)!r:.120}; was the folder moved or copied?")
     if checked.status == "finished" and (checked.result is None or checked.timings.train_images_per_second is None):
         raise RecordError(f"{folder}: record.json says finished but has no result")
-    return raw, checked
+    return checked
 
 
 def first_key(error: ValueError) -> str:
