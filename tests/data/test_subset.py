@@ -49,9 +49,10 @@ def test_each_trial_keeps_the_predictions_of_images_it_was_not_shown(study, run)
 
 
 def test_the_report_compares_trials_on_their_own_images(study, tmp_path, capfd):
-    quick = ["report.redraws=1", "report.resamples=99", "report.groups=100"]
-    words = [f"results={study}", "study=tiny", *quick]
-    assert report.main([*words, "report.baseline=separable", "report.draw=false"]) == 0, capfd.readouterr().err
+    words = [f"results={study}", "study=tiny", "report.resamples=99", "report.groups=100"]
+    assert report.main([*words, "report.redraws=1", "report.baseline=separable", "report.draw=false"]) == 0, (
+        capfd.readouterr().err
+    )
     said = capfd.readouterr()
     assert "left out" not in said.err
     (table,) = [path for path in (study / "tables" / "tiny").glob("*.csv") if path.stem.endswith("-trials")]

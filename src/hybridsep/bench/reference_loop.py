@@ -1,7 +1,7 @@
 """The reference loop: training on CIFAR-10 as PyTorch's and torchvision's tutorials write it.
 
 A Dataset of PIL images; torchvision's transforms, one image at a time, in the workers of a DataLoader; a network in
-float32 and NCHW; SGD as it comes; the loss read back after every step for a running mean.
+float32 and NCHW; torch.optim.SGD; the loss read back after every step for a running mean.
 https://pytorch.org/tutorials/beginner/blitz/cifar10_tutorial.html
 """
 

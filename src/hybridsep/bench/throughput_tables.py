@@ -105,7 +105,7 @@ def _ablation(measurements: Measurements) -> Table:
     notes = [
         f"Median ± half the interquartile range over {rounds} rounds of one block of each. Ratio: to the usual loop,"
         " within each round. Step: to the way before.",
-        f"Usual loop: PIL images, torchvision's transforms one by one in {workers}, float32, NCHW, SGD as it comes, the"
+        f"Usual loop: PIL images, torchvision's transforms one by one in {workers}, float32, NCHW, torch.optim.SGD, the"
         " loss read after every step (src/hybridsep/bench/reference_loop.py); the modules as the paper's figures draw"
         " them. The module's fast way: Inception's towers joined, the gradient of the separable equivalent tower by"
         " tower (src/hybridsep/modules/).",
