@@ -26,7 +26,13 @@ ROW: Column[RowResult] = csv_only("row", lambda row: row.row)
 COSTS: list[Column[RowResult]] = [
     Column("Parameters", lambda row: row.cost.params, table.count, csv="params"),
     Column("MACs", lambda row: row.cost.macs, table.count, csv="macs"),
-    Column("Images/s", lambda row: row.images_per_second, table.whole, csv="images_per_second"),
+    Column(
+        "Images/s",
+        lambda row: row.images_per_second,
+        table.whole,
+        csv="images_per_second",
+        note="Images/s: training, median over trials, beside whatever else ran then; experiment=speed compares rows.",
+    ),
 ]
 
 

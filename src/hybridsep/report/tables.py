@@ -148,8 +148,7 @@ def agreement(runset: RunSet, comparison: Comparison, options: AnalysisOptions) 
             "Differs on: share of all test images on which a row and the baseline of the same trial predict different"
             " classes; seeds: the same share between two trials of the baseline. McNemar: trials in which the two are"
             " wrong on significantly different numbers of images. Detectable: smallest true difference in points that"
-            f" this many trials find with {100 * options.power:g} % probability. Images/s: training, median over"
-            " trials, beside whatever else ran then: no comparison of rows, which experiment=speed is."
+            f" this many trials find with {100 * options.power:g} % probability."
         ],
         terminal=True,
     )
