@@ -84,6 +84,13 @@ def error_tables(options: AnalysisOptions, trials: Sequence[int], rows: int, sim
         "Wrong": lambda one: one.wrong,
         "Star": lambda one: one.starred,
     }
+    together: Shares[ErrorRates] = {
+        "Claim": lambda one: one.together,
+        "Dunnett": lambda one: one.dunnett,
+        "Contrasts": lambda one: one.contrasts,
+        "Sure": lambda one: one.sure,
+        "Mistaken": lambda one: one.mistaken,
+    }
     return [
         _table(
             "calibration-intervals",
@@ -104,6 +111,17 @@ def error_tables(options: AnalysisOptions, trials: Sequence[int], rows: int, sim
             f" one-sided tests, margin ±{options.margin:g}). Wrong: rows called different that do not differ, or"
             " the same that differ by the margin or more. Star: rows beyond the noise floor, of those that do not"
             f" differ; meant to be {100 * options.alpha / 2:g} %.",
+        ),
+        _table(
+            "calibration-together",
+            "How often what is said of all rows of a table together is right",
+            lines,
+            together,
+            f"Claim, Dunnett: tables all of whose intervals hold the truth, of paired t at {alpha} by the number of"
+            " rows, as a claim of several rows has them, and Dunnett's. Contrasts: tables in which t, corrected by Holm,"
+            " finds a difference in a row that has none, as contrasts and the pairs of the widened baseline are tested."
+            f" Sure: rows whose P(better), P(same) or P(worse) is 0.95 or more, margin ±{options.margin:g}; mistaken:"
+            " rows for which that is wrong.",
         ),
     ]
 

@@ -18,7 +18,7 @@ from hybridsep.report import distances
 from hybridsep.report.settings import AnalysisOptions
 from hybridsep.statistics import difference, distance, noise
 from hybridsep.statistics.difference import Interval
-from hybridsep.statistics.many_to_one import simultaneous_intervals
+from hybridsep.statistics.many_to_one import pooled_spread, probabilities, simultaneous_intervals
 
 LEVEL = 20.0
 SPREAD = 0.4  # standard deviation of the baseline's error over trials, in points
@@ -64,7 +64,9 @@ class ErrorRates:
     `family`: whether a row without a difference has one by Holm's p, `many` by Dunnett's. `same`: rows that TOST,
     corrected over the rows, calls equal; `undecided`: rows called neither the same nor different; `wrong`: rows called
     different that do not differ, or the same at or beyond the margin. `starred`: rows beyond the noise floor, of those
-    that do not differ.
+    that do not differ. `together`, `dunnett`: whether all intervals of the table hold the truth, of paired t at alpha
+    by the number of rows and Dunnett's; `contrasts`: whether a row without a difference has one by t and Holm;
+    `sure`: rows with a probability of better, same or worse of 0.95 or more, `mistaken`: those that are not so.
     """
 
     covers: float | None
@@ -77,6 +79,11 @@ class ErrorRates:
     wrong: float
     undecided: float
     starred: float | None
+    together: bool
+    dunnett: bool
+    contrasts: bool | None
+    sure: float
+    mistaken: float
 
 
 @dataclass(frozen=True)
@@ -198,12 +205,15 @@ def error_rates(scenario: Scenario, trials: int, options: AnalysisOptions, *, rn
     same = _below(equal, alpha, corrected=True)
     # A verdict: what is equal within the margin is the same, however sure the difference is.
     wrong = (different & ~same & null) | (same & (np.abs(truth) >= margin - _ROUNDING))
-    many = np.array([low > 0 or high < 0 for _, low, high in simultaneous_intervals(rows, baseline, alpha=alpha)])
+    joint = simultaneous_intervals(rows, baseline, alpha=alpha)
+    many = np.array([low > 0 or high < 0 for _, low, high in joint])
+    paired_t = [difference.mean_interval((row - baseline,), alpha) for row in rows]
+    together = [difference.mean_interval((row - baseline,), alpha / len(rows)) for row in rows]
+    by_t = _below([each.p for each in paired_t], alpha, corrected=True)
+    sure, mistaken = _probabilities(rows, baseline, truth, margin)
     apart = [_absolute(row, baseline, paired=paired) for row in rows]
     return ErrorRates(
-        covers=_covered(
-            [difference.mean_interval((row - baseline,), alpha) for row in rows] if paired else welch, truth
-        ),
+        covers=_covered(paired_t if paired else welch, truth),
         welch=_covered(welch, truth),
         bootstrap=_covered(bootstraps, truth),
         rejects=float(_below([test.p for test in tests], alpha).mean()),
@@ -213,7 +223,22 @@ def error_rates(scenario: Scenario, trials: int, options: AnalysisOptions, *, rn
         wrong=float(wrong.mean()),
         undecided=float((~same & ~different).mean()),
         starred=float(np.mean(np.array(apart)[null] > floor.high)) if null.any() and floor.high is not None else None,
+        together=_covered(together, truth) == 1,
+        dunnett=all(low <= value <= high for (_, low, high), value in zip(joint, truth, strict=True)),
+        contrasts=bool((by_t & null).any()) if null.any() else None,
+        sure=sure,
+        mistaken=mistaken,
     )
+
+
+def _probabilities(rows: np.ndarray, baseline: np.ndarray, truth: np.ndarray, margin: float) -> tuple[float, float]:
+    """Return the share of rows whose better, same or worse has 0.95 or more, and the share for which that is wrong."""
+    spread, df = pooled_spread([*rows, baseline])
+    error = spread * float(np.sqrt(1 / rows.shape[1] + 1 / len(baseline)))
+    sure = np.array([probabilities(mean, error, df, margin) for mean in rows.mean(1) - baseline.mean()]) >= 0.95
+    # At the margin itself neither of the two beside it is a mistake.
+    right = np.array([[value <= -margin, abs(value) <= margin, value >= margin] for value in truth])
+    return float(sure.any(1).mean()), float((sure & ~right).any(1).mean())
 
 
 def _absolute(row: np.ndarray, baseline: np.ndarray, *, paired: bool) -> float:

@@ -58,20 +58,21 @@ def many_to_one(
             continue
         mean, low, high = next(intervals)
         error = spread * float(np.sqrt(1 / len(row) + 1 / len(baseline)))
-        below, above = (float(stats.t.cdf((bound - mean) / error, df)) for bound in (-margin, margin))
-        results.append(
-            ManyToOne(
-                mean=mean,
-                low=low,
-                high=high,
-                p=round(float(np.clip(next(tested), 0.0, 1.0)), _DIGITS),
-                better=below,
-                same=above - below,
-                worse=float(stats.t.sf((margin - mean) / error, df)),
-                df=df,
-            )
-        )
+        better, same, worse = probabilities(mean, error, df, margin)
+        p = round(float(np.clip(next(tested), 0.0, 1.0)), _DIGITS)
+        results.append(ManyToOne(mean, low, high, p, better, same, worse, df))
     return results
+
+
+def probabilities(mean: float, error: float, df: int, margin: float) -> tuple[float, float, float]:
+    """Return how probable a true difference below -margin, within it and above is, for a flat prior.
+
+    `mean`: the difference measured; `error`: its standard error, from a variance of `df` degrees of freedom.
+    """
+    from scipy import stats
+
+    below, above = (float(stats.t.cdf((bound - mean) / error, df)) for bound in (-margin, margin))
+    return below, above - below, float(stats.t.sf((margin - mean) / error, df))
 
 
 def simultaneous_intervals(
