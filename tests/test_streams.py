@@ -9,7 +9,14 @@ import pytest
 import wording
 from conftest import TINY
 
-EQUIVALENCE = (sys.executable, "-m", "hybridsep.equivalence", "seeds=1")
+# The table of those identities that do not hold: it has letters that ASCII has not.
+EQUIVALENCE = (
+    sys.executable,
+    "-c",
+    "from hybridsep.equivalence import identities, __main__ as program\n"
+    "identities.IDENTITIES = [each for each in identities.IDENTITIES if not each.holds]\n"
+    "raise SystemExit(program.main(['seeds=1']))",
+)
 HELP = (sys.executable, "-m", "hybridsep.run", "--help")
 TABLE = (
     "from rich.console import Console\nfrom hybridsep.streams import run_program\n"

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
+from refusals import check_refused, refused
 
 from hybridsep.bench import settings as bench_settings
 from hybridsep.config import config_dir
@@ -102,9 +103,8 @@ def test_a_mistake_in_paper_yaml_is_named(tmp_path, key, value, says):
     tree = changed(read_yaml(config_dir() / "report/paper.yaml"), key, value)
     path = tmp_path / "paper.yaml"
     path.write_text(json.dumps(tree))
-    with pytest.raises(ConfigError) as error:
+    with refused(key=f"{path}: ", kind=ConfigError) as error:
         settings.read_paper(path)
-    assert str(error.value).startswith(f"{path}: ") and "\n" not in str(error.value)
     assert says in str(error.value)
 
 
@@ -112,9 +112,8 @@ def test_a_mistake_in_paper_yaml_is_named(tmp_path, key, value, says):
 def test_a_file_that_holds_no_keys_is_named(tmp_path, text):
     path = tmp_path / "paper.yaml"
     path.write_bytes(text.encode("latin-1"))
-    with pytest.raises(ConfigError, match="paper.yaml (cannot be read|holds no keys)") as error:
+    with refused(str(path), kind=ConfigError):
         settings.read_paper(path)
-    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -128,9 +127,8 @@ def test_every_key_must_stand_in_the_file(tmp_path, monkeypatch, load, name):
     monkeypatch.setattr(module, "config_dir", lambda: tmp_path)
     for key in [*flatten(whole), *(group for group, value in whole.items() if isinstance(value, dict))]:
         path.write_text(json.dumps(changed(read_yaml(config_dir() / name), key, ...)))
-        with pytest.raises(ConfigError) as error:
+        with refused(key=f"{path}: {key} is missing", kind=ConfigError):
             load([])
-        assert str(error.value).startswith(f"{path}: {key} is missing: ")
 
 
 def test_a_mistake_ends_the_program_with_one_line(tmp_path, monkeypatch, capsys):
@@ -138,9 +136,9 @@ def test_a_mistake_ends_the_program_with_one_line(tmp_path, monkeypatch, capsys)
     monkeypatch.setattr(settings, "config_dir", lambda: tmp_path / "conf")
     path = tmp_path / "conf/report/options.yaml"
     path.write_text("".join(line for line in path.read_text().splitlines(True) if not line.startswith("  alpha")))
-    assert report.main([f"results={tmp_path}"]) == 2
-    said = capsys.readouterr().err
-    assert said.count("\n") == 1 and f"{path}: report.alpha is missing: a finite number above 0 and below 0.5" in said
+    status = report.main([f"results={tmp_path}"])
+    said = status, capsys.readouterr().err
+    check_refused(said, key=f"{path}: report.alpha is missing", program="hybridsep.report")
 
 
 def test_every_rule_that_a_claim_can_name_is_there():
