@@ -118,7 +118,7 @@ def error_tables(options: AnalysisOptions, trials: Sequence[int], rows: int, sim
             lines,
             together,
             f"Claim, Dunnett: tables all of whose intervals hold the truth, of paired t at {alpha} by the number of"
-            " rows, as a claim of several rows has them, and Dunnett's. Contrasts: tables in which t, corrected by Holm,"
+            " rows, as a claim of several rows has them, and Dunnett's. Contrasts: tables in which t, with Holm,"
             " finds a difference in a row that has none, as contrasts and the pairs of the widened baseline are tested."
             f" Sure: rows whose P(better), P(same) or P(worse) is 0.95 or more, margin ±{options.margin:g}; mistaken:"
             " rows for which that is wrong.",
