@@ -204,11 +204,14 @@ class Outcome:
 
     @classmethod
     def of(cls, folders: list[Path]) -> "Outcome":
-        from hybridsep.launch.jobs import End, end_of
+        from hybridsep.launch.jobs import end_of
+        from hybridsep.runs.record import State
 
         ends = {f"{folder.parts[-2]} {folder.name}": end_of(folder) for folder in folders}
-        named = {end: [label for label in ends if ends[label] is end] for end in End}
-        return cls(len(named[End.FINISHED]), named[End.FAILED], named[End.DIVERGED], bool(named[End.INTERRUPTED]))
+        named = {end: [label for label in ends if ends[label] is end] for end in State}
+        return cls(
+            len(named[State.FINISHED]), named[State.FAILED], named[State.DIVERGED], bool(named[State.INTERRUPTED])
+        )
 
 
 class Trainer:

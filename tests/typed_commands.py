@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from hybridsep import run as program
-from hybridsep.launch.jobs import End
+from hybridsep.runs.record import State
 
 
 def typed(words: Sequence[str], place: Path) -> tuple[int, str]:
@@ -26,7 +26,7 @@ def typed(words: Sequence[str], place: Path) -> tuple[int, str]:
             pytest.MonkeyPatch.context() as patch,
         ):
             patch.setattr("hybridsep.train.row.train_row", lambda *_, **__: [])
-            patch.setattr("hybridsep.launch.jobs.end_of", lambda _: End.FINISHED)
+            patch.setattr("hybridsep.launch.jobs.end_of", lambda _: State.FINISHED)
             patch.setattr("hybridsep.launch.jobs.Job.test_error", lambda _: 1.0)
             patch.setattr("hybridsep.launch.sweeper.prepare_studies", lambda _: None)
             patch.setattr(program, "_measure", lambda *_: True)

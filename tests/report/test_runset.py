@@ -8,8 +8,11 @@ import made_runs
 import numpy as np
 import pytest
 
+from hybridsep.errors import RecordError
 from hybridsep.report import __main__ as command
 from hybridsep.report import folders, runset, settings
+from hybridsep.runs import records
+from hybridsep.runs.record import State
 
 ROWS = {"separable": 20.0, "hybrid": 22.0, "hybrid_matched": 24.0}
 OTHER = 3.0  # points that the other processor adds
@@ -79,3 +82,37 @@ def test_a_page_does_not_stay_beside_newer_tables(two_machines):
     assert not page.exists() and not list((two_machines / "figures/m").glob("*.svg"))
     with open(two_machines / "tables/m/figure4.csv") as file:
         assert next(csv.DictReader(file))["row"] == "separable"
+
+
+def test_trials_are_sorted_into_states_in_one_place(tmp_path):
+    statuses = ("finished", "running", "interrupted", "diverged", "failed")
+    for trial, status in enumerate(statuses):
+        made_runs.run(tmp_path, "m", "separable", trial, images=200, status=status)
+    runs, _ = folders.read(tmp_path, ["m"])
+    states = runset.by_state(range(8), runs, {6})
+    assert states == {state: [statuses.index(state)] for state in statuses} | {
+        State.MISSING: [5, 7],
+        State.UNUSABLE: [6],
+        State.BUSY: [],
+        State.KILLED: [],
+    }
+    options = settings.load(["report.trials=null"]).report
+    for asked, begun, expected in (
+        ({}, True, range(3)),
+        ({"separable": [1, 4]}, True, [1, 4]),
+        ({"hybrid": [0]}, True, []),
+        ({"hybrid": [0]}, False, range(3)),
+    ):
+        assert runset.expected_trials("separable", asked, options, of_table=3, begun=begun) == list(expected)
+    options = settings.load(["report.trials=2"]).report
+    assert runset.expected_trials("separable", {"separable": [7]}, options, of_table=3, begun=True) == [0, 1]
+
+
+def test_no_record_has_a_state_that_is_not_one_of_its_own(tmp_path):
+    folder = made_runs.run(tmp_path, "m", "separable", 0, images=200)
+    record = json.loads((folder / "record.json").read_text())
+    assert records.load(folder).status is State.FINISHED and record["status"] == "finished"
+    for status in ("missing", "busy", "done"):
+        (folder / "record.json").write_text(json.dumps({**record, "status": status}))
+        with pytest.raises(RecordError, match="has no valid status: Input should be .finished., .running., "):
+            records.load(folder)

@@ -4,7 +4,8 @@ import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from hybridsep.launch.jobs import End, Job
+from hybridsep.launch.jobs import Job
+from hybridsep.runs.record import State
 from hybridsep.runs.stop import FAIL_FAST
 
 Say = Callable[[str], None]
@@ -25,7 +26,7 @@ def conclude(jobs: Sequence[Job], say: Say, *, stopped: str, lost: str = "") -> 
         say(f"{sum(job.done for job in jobs)} of {len(jobs)} jobs done{goes_on} ({why}a job: some trials of one row)")
     lines = {
         kind.value: {job.label(trial): job.why(trial) for job in jobs for trial in job.that_are(kind)}
-        for kind in (End.FAILED, End.DIVERGED)
+        for kind in (State.FAILED, State.DIVERGED)
     }
     if not stopped:
         lines["lost"] = {label: line for job in left for label, line in _lost(job, lost or _KILLED).items()}
@@ -37,14 +38,14 @@ def conclude(jobs: Sequence[Job], say: Say, *, stopped: str, lost: str = "") -> 
                 say(f"  {label}: {line}")
     if any(job.errors for job in jobs):
         return 2
-    for study in dict.fromkeys(job.study for job in jobs if job.that_are(End.FINISHED)):
+    for study in dict.fromkeys(job.study for job in jobs if job.that_are(State.FINISHED)):
         _say_next(study, say)
     return 75 if stopped and stopped != FAIL_FAST and left else int(any(lines.values()))
 
 
 def _lost(job: Job, why: str) -> dict[str, str]:
     line = f"{why}, log {job.log}" if job.log else why
-    trials = job.that_are(End.INTERRUPTED, End.KILLED)
+    trials = job.that_are(State.INTERRUPTED, State.KILLED)
     return {job.label(trial): line for trial in trials} if job.trials else {f"{job.config.row} (speed)": line}
 
 

@@ -1,6 +1,5 @@
 """The jobs of a command, each some trials of one row, and how they ended: that stands in the trials' records."""
 
-import enum
 import math
 import statistics
 from collections.abc import Mapping, Sequence
@@ -19,17 +18,7 @@ from hybridsep.config.identity import science
 from hybridsep.config.trials import ranges
 from hybridsep.errors import TRACEBACK, ConfigError, RecordError, UserError
 from hybridsep.runs import records
-
-
-class End(enum.Enum):
-    """How a trial stands once its job is over."""
-
-    FINISHED = "finished"
-    FAILED = "failed"
-    DIVERGED = "diverged"
-    BUSY = "busy"  # another process is training it
-    INTERRUPTED = "interrupted"  # also one that was not begun
-    KILLED = "killed"  # in the middle of it
+from hybridsep.runs.record import State
 
 
 class JobError(UserError):
@@ -49,7 +38,7 @@ class Job:
     trials: list[int]
     overrides: list[str] = field(default_factory=list)
     name: str = "the job"
-    ends: dict[int, End] = field(default_factory=dict)
+    ends: dict[int, State] = field(default_factory=dict)
     errors: list[str] = field(default_factory=list)
     measured: bool = False
     log: str = ""
@@ -70,20 +59,20 @@ class Job:
         """Read from the records how each trial stands."""
         self.ends = {trial: end_of(self._folder(trial)) for trial in self.trials}
 
-    def that_are(self, *ends: End) -> list[int]:
+    def that_are(self, *ends: State) -> list[int]:
         """Return the trials that stand so."""
         return [trial for trial, end in self.ends.items() if end in ends]
 
     @property
     def left(self) -> bool:
         """Whether something has no end, though nothing was wrong with it."""
-        unended = self.that_are(End.INTERRUPTED, End.KILLED) if self.trials else not self.measured
+        unended = self.that_are(State.INTERRUPTED, State.KILLED) if self.trials else not self.measured
         return bool(unended) and not self.errors
 
     @property
     def done(self) -> bool:
         """Whether nothing is left to do."""
-        return not (self.left or self.errors or self.that_are(End.FAILED, End.DIVERGED))
+        return not (self.left or self.errors or self.that_are(State.FAILED, State.DIVERGED))
 
     def why(self, trial: int) -> str:
         """Return, in a line, why a trial ended and the file or folder that says more."""
@@ -94,7 +83,7 @@ class Job:
     def test_error(self) -> float:
         """Return the mean test error of the trials in percent, not-a-number unless all are finished."""
         self.look()
-        if not self.trials or self.that_are(End.FINISHED) != self.trials:
+        if not self.trials or self.that_are(State.FINISHED) != self.trials:
             return math.nan
         results = [records.load(self._folder(trial)).result for trial in self.trials]
         return statistics.fmean(result.test_error for result in results if result is not None)
@@ -103,15 +92,15 @@ class Job:
         return records.run_folder(Path(self.config.results), self.config.study, self.config.row, trial)
 
 
-def end_of(folder: Path) -> End:
+def end_of(folder: Path) -> State:
     """Return how the trial in `folder` stands."""
     try:
         status = records.load(folder).status
     except RecordError:
-        status = "interrupted"
-    if status in ("running", "interrupted") and _locked(folder):
-        return End.BUSY
-    return End.KILLED if status == "running" else End(status)
+        status = State.INTERRUPTED
+    if status in (State.RUNNING, State.INTERRUPTED) and _locked(folder):
+        return State.BUSY
+    return State.KILLED if status == State.RUNNING else status
 
 
 def _locked(folder: Path) -> bool:

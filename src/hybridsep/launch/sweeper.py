@@ -22,9 +22,10 @@ from omegaconf import DictConfig
 from hybridsep.errors import ConfigError, UserError
 from hybridsep.launch.command import Command, here
 from hybridsep.launch.explain import explain
-from hybridsep.launch.jobs import End, Job, JobError, compose
+from hybridsep.launch.jobs import Job, JobError, compose
 from hybridsep.launch.resolvers import BASIC
 from hybridsep.runs import stop as stops
+from hybridsep.runs.record import State
 from hybridsep.runs.stop import Stop, Stopped
 
 _TIMES = 3  # a job that was in progress when workers died is begun so often: twice beside others, then alone
@@ -109,7 +110,7 @@ class JobSweeper(Sweeper):
                 break
             for job in command.jobs:
                 job.look()
-            killed = [job for job in todo if job.that_are(End.KILLED)]
+            killed = [job for job in todo if job.that_are(State.KILLED)]
             deaths.update(id(job) for job in killed)
             silent = 0 if killed else silent + 1
             left = [job for job in command.jobs if job.left]

@@ -15,7 +15,7 @@ from hybridsep.data.subset import HELD_OUT, evaluation_subset
 from hybridsep.errors import ConfigError, RecordError, UserError
 from hybridsep.runs import machine, records
 from hybridsep.runs.provenance import tracked
-from hybridsep.runs.record import Record, Result
+from hybridsep.runs.record import Record, Result, State
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Run:
     study: str
     row: str
     trial: int
-    status: str
+    status: State
     record: Record
     predicted: np.ndarray = field(default_factory=lambda: np.empty(0, np.uint8))
     labels: np.ndarray = field(default_factory=lambda: np.empty(0, np.uint8))
@@ -128,7 +128,7 @@ def read(results: Path, names: Iterable[str], cache: Cache | None = None) -> tup
 def _read_one(folder: Path, labels: dict[bytes, np.ndarray]) -> Run | Problem:
     try:
         record = records.load(folder)
-        if record.status != "finished":
+        if record.status != State.FINISHED:
             return Run(folder, record.study, record.row, record.trial, record.status, record)
         return _finished(folder, record, labels)
     except UserError as error:
@@ -146,7 +146,7 @@ def _finished(folder: Path, record: Record, labels: dict[bytes, np.ndarray]) -> 
     predicted = logits.astype(np.float32).argmax(axis=1).astype(np.min_scalar_type(logits.shape[1] - 1))
     _check_errors(folder, record, record.result, predicted != truth)
     shared = labels.setdefault(truth.tobytes(), truth)
-    return Run(folder, record.study, record.row, record.trial, "finished", record, predicted, shared)
+    return Run(folder, record.study, record.row, record.trial, State.FINISHED, record, predicted, shared)
 
 
 def _check_record(folder: Path, record: Record, epochs: int) -> None:
@@ -213,12 +213,12 @@ def _of_one_label_set(runs: list[Run]) -> tuple[list[Run], list[Problem]]:
 
     seen: dict[tuple[object, ...], Counter[int]] = {}
     for run in runs:
-        if run.status == "finished":
+        if run.status == State.FINISHED:
             seen.setdefault(images_of(run), Counter())[id(run.labels)] += 1
     usual = {key: counts.most_common(1)[0][0] for key, counts in seen.items()}
     kept, problems = [], []
     for run in runs:
-        if run.status != "finished" or id(run.labels) == usual[images_of(run)]:
+        if run.status != State.FINISHED or id(run.labels) == usual[images_of(run)]:
             kept.append(run)
         else:
             message = (

@@ -23,7 +23,7 @@ def trials(study: str, results: Path) -> pd.DataFrame:
                 "study": run.study,
                 "row": run.row,
                 "trial": run.trial,
-                "status": run.status,
+                "status": run.status.value,
                 "error": result.test_error if result else None,
                 "error_all": result.test_error_all if result else None,
                 "epochs": result.epochs if result else None,

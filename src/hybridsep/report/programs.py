@@ -27,6 +27,7 @@ from hybridsep.report import (
 from hybridsep.report import forget as forgetting
 from hybridsep.report.document import Document
 from hybridsep.report.settings import ReportSettings, paper
+from hybridsep.runs.record import State
 
 ReportArguments = Arguments[ReportSettings]
 
@@ -173,7 +174,7 @@ def _compare(arguments: ReportArguments) -> int:
     compared, finished, apart = False, set(), []
     for name in folders.choose(results, settings.study):
         runs, problems = folders.read(results, [name])
-        finished |= {run.row for run in runs if run.status == "finished"}
+        finished |= {run.row for run in runs if run.status == State.FINISHED}
         runsets, refused = runset.split(name, runs, paper(), settings.report)
         together = contrasts.joined(runsets, rows)
         if together is None:

@@ -1,7 +1,7 @@
 """Sets of runs that one table compares: which belong together, and their errors on the chosen test images."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, reduce
 from typing import Any
@@ -15,6 +15,7 @@ from hybridsep.report import mixture
 from hybridsep.report.folders import Problem, Run
 from hybridsep.report.settings import AnalysisOptions, Paper, RowSpec, TableSpec
 from hybridsep.runs import asked, records
+from hybridsep.runs.record import State
 from hybridsep.statistics.machines import MachineEffect, machine_effects
 
 OWN_ROWS = "rows"
@@ -298,7 +299,7 @@ def _build(
     study: str, name: str, spec: TableSpec, by_row: dict[str, list[Run]], options: AnalysisOptions
 ) -> tuple[RunSet, list[Problem]]:
     runs = [run for group in by_row.values() for run in group]
-    finished = [run for run in runs if run.status == "finished"]
+    finished = [run for run in runs if run.status == State.FINISHED]
     if not finished:
         raise UserError(f"none of its {len(runs)} run{'s'[: len(runs) != 1]} is finished")
     recorded = options.subset == "recorded" or (options.images is None and options.subset != "all")
@@ -313,7 +314,9 @@ def _build(
     baseline = options.baseline if options.baseline in by_trial and by_trial[options.baseline] else spec.baseline
     rows = sorted(by_trial, key=lambda row: row != baseline)
     of_study = asked.read(finished[0].folder.parents[1])
-    expected = {row: expected_trials(row, of_study, spec, options, begun=bool(by_row[row])) for row in rows}
+    expected = {
+        row: expected_trials(row, of_study, options, of_table=spec.trials, begun=bool(by_row[row])) for row in rows
+    }
     runset = RunSet(
         study=study,
         table=name,
@@ -331,7 +334,7 @@ def _build(
 
 
 def _unfinished(runs: Sequence[Run]) -> list[Run]:
-    return [run for run in runs if run.status != "finished"]
+    return [run for run in runs if run.status != State.FINISHED]
 
 
 def _subset(finished: list[Run], options: AnalysisOptions) -> Subset:
@@ -340,11 +343,21 @@ def _subset(finished: list[Run], options: AnalysisOptions) -> Subset:
     return Subset(mode, options.images or recorded.images)
 
 
-def expected_trials(row: str, rows: asked.Rows, spec: TableSpec, options: AnalysisOptions, *, begun: bool) -> list[int]:
-    """Return the trials a row should have: report.trials, else those asked for, else the table's number.
+def expected_trials(row: str, rows: asked.Rows, options: AnalysisOptions, *, of_table: int, begun: bool) -> list[int]:
+    """Return the trials a row should have: report.trials, else those asked for, else as many as a table says.
 
     `begun`: the row has runs, and counts as those where other rows were asked for and it was not.
     """
     if options.trials is not None:
         return list(range(options.trials))
-    return rows[row] if row in rows else [] if rows and begun else list(range(spec.trials))
+    return rows[row] if row in rows else [] if rows and begun else list(range(of_table))
+
+
+def by_state(trials: Iterable[int], runs: Iterable[Run], unusable: Collection[int] = ()) -> dict[State, list[int]]:
+    """Return a row's `trials` by how they stand, a list for every state; `unusable` are those of folders left out."""
+    stands = {run.trial: run.status for run in runs}
+    states: dict[State, list[int]] = {state: [] for state in State}
+    for trial in trials:
+        without_run = State.UNUSABLE if trial in unusable else State.MISSING
+        states[stands.get(trial, without_run)].append(trial)
+    return states

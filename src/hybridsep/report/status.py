@@ -12,13 +12,16 @@ from hybridsep.errors import UserError
 from hybridsep.report import runset
 from hybridsep.report.comparison import samples_of
 from hybridsep.report.folders import Problem, Run
-from hybridsep.report.runset import RunSet
-from hybridsep.report.settings import AnalysisOptions, Paper
+from hybridsep.report.runset import RunSet, by_state, expected_trials
+from hybridsep.report.settings import TRIALS, AnalysisOptions, Paper
 from hybridsep.report.table import MISSING, Column, Table, build, dash, duration, number, share
 from hybridsep.runs import asked, records
+from hybridsep.runs.record import State
 from hybridsep.statistics import power
 
-STATES = ("running", "interrupted", "failed", "diverged", "unusable", "missing")
+# All but finished ones; the time left is of those but diverged ones, which are not trained again.
+UNFINISHED = (State.RUNNING, State.INTERRUPTED, State.FAILED, State.DIVERGED, State.UNUSABLE, State.MISSING)
+TO_TRAIN = tuple(state for state in UNFINISHED if state != State.DIVERGED)
 
 
 @dataclass(frozen=True)
@@ -37,8 +40,8 @@ class _Line:
     done: int
     expected: int
     hours: float | None
-    states: dict[str, str | None]
-    counts: dict[str, int]
+    states: dict[State, str | None]
+    counts: dict[State, int]
     alive: str = ""
 
 
@@ -68,10 +71,13 @@ def progress(
     unusable = [problem.folder for problem in problems if problem.folder is not None]
     rows = list(dict.fromkeys([*rows_asked, *(run.row for run in runs), *(folder.parts[-2] for folder in unusable)]))
     rows.sort(key=paper.place)
-    trials = {row: rows_asked.get(row, []) if rows_asked else None for row in rows}
-    lines = [_row(row, runs, unusable, trials[row], options, paper, now) for row in rows]
+    of_table = {row: spec.trials for spec in reversed(paper.tables.values()) for row in spec.rows}
+    expected = {
+        row: expected_trials(row, rows_asked, options, of_table=of_table.get(row, TRIALS), begun=True) for row in rows
+    }
+    lines = [_row(row, runs, unusable, expected[row], now) for row in rows]
     hours = [line.hours for line in lines if line.hours is not None]
-    counts = {state: sum(line.counts[state] for line in lines) for state in STATES}
+    counts = {state: sum(line.counts[state] for line in lines) for state in UNFINISHED}
     total = _Line(
         row="all",
         done=sum(line.done for line in lines),
@@ -84,7 +90,7 @@ def progress(
         "The last line counts trials. Time left: of one process at the speed measured so far;"
         " failed trials are tried again, diverged ones are not."
     ]
-    alive = [f"{line.row} {line.states['running']}, {line.alive}" for line in lines if line.alive]
+    alive = [f"{line.row} {line.states[State.RUNNING]}, {line.alive}" for line in lines if line.alive]
     if alive:
         notes.append(f"Last sign of life of what is running: {'; '.join(alive)}.")
     unmeasured = [line.row for line in lines if line.hours is None]
@@ -95,49 +101,30 @@ def progress(
         Column("Done", lambda line: share(line.done, line.expected)),
         Column("Time left", lambda line: line.hours, duration),
     ]
-    states = [_state(state) for state in STATES if state == "missing" or counts[state]]
+    states = [_state(state) for state in UNFINISHED if state == State.MISSING or counts[state]]
     table = build("status", f"Study {study}", [*ends[:2], *states, ends[2]], [*lines, total], notes=notes)
-    return Progress(table, any(count for state, count in counts.items() if state != "diverged"))
+    return Progress(table, any(counts[state] for state in TO_TRAIN))
 
 
-def _state(name: str) -> Column[_Line]:
-    return Column[_Line](name.capitalize(), lambda line: line.states[name], dash)
+def _state(state: State) -> Column[_Line]:
+    return Column[_Line](state.capitalize(), lambda line: line.states[state], dash)
 
 
 def _row(
-    row: str,
-    runs: Sequence[Run],
-    unusable: Sequence[Path],
-    trials_asked: list[int] | None,
-    options: AnalysisOptions,
-    paper: Paper,
-    now: datetime.datetime,
+    row: str, runs: Sequence[Run], unusable: Sequence[Path], expected: Sequence[int], now: datetime.datetime
 ) -> _Line:
     by_trial = {run.trial: run for run in runs if run.row == row}
-    broken = {
-        _trial(folder) for folder in unusable if folder.parts[-2] == row and _trial(folder) >= 0
-    } - by_trial.keys()
-    if options.trials is not None:
-        trials_asked = list(range(options.trials))
-    if trials_asked is None:
-        spec = next((table for table in paper.tables.values() if row in table.rows), None)
-        trials_asked = list(range(spec.trials if spec else 10))
-    trials = sorted({*trials_asked, *by_trial, *broken})
-    states: dict[str, list[int]] = {state: [] for state in STATES}
-    done: list[int] = []
-    for trial in trials:
-        if trial in by_trial:
-            (done if by_trial[trial].status == "finished" else states[by_trial[trial].status]).append(trial)
-        else:
-            states["unusable" if trial in broken else "missing"].append(trial)
-    running = [by_trial[trial].record.updated for trial in states["running"]]
+    broken = {_trial(folder) for folder in unusable if folder.parts[-2] == row} - {-1}
+    trials = sorted({*expected, *by_trial, *broken})
+    states = by_state(trials, by_trial.values(), broken)
+    running = [by_trial[trial].record.updated for trial in states[State.RUNNING]]
     return _Line(
         row=row,
-        done=len(done),
+        done=len(states[State.FINISHED]),
         expected=len(trials),
-        hours=_hours_left(by_trial, states),
-        states={state: _named(trials) for state, trials in states.items()},
-        counts={state: len(trials) for state, trials in states.items()},
+        hours=_hours_left(by_trial, [trial for state in TO_TRAIN for trial in states[state]]),
+        states={state: _named(states[state]) for state in UNFINISHED},
+        counts={state: len(states[state]) for state in UNFINISHED},
         alive=_ago(max(running), now) if running else "",
     )
 
@@ -156,9 +143,8 @@ def _trial(folder: Path) -> int:
     return int(number) if number.isascii() and number.isdigit() else -1
 
 
-def _hours_left(by_trial: dict[int, Run], states: dict[str, list[int]]) -> float | None:
+def _hours_left(by_trial: dict[int, Run], todo: Sequence[int]) -> float | None:
     """Hours for the row's trials that are still to be trained, from the seconds per epoch of those that were."""
-    todo = [trial for state in STATES if state != "diverged" for trial in states[state]]
     if not todo:
         return 0.0
     speeds, done = [], {}
@@ -177,7 +163,7 @@ def _hours_left(by_trial: dict[int, Run], states: dict[str, list[int]]) -> float
 
 
 def _epochs_done(run: Run) -> int:
-    if run.status == "finished":
+    if run.status == State.FINISHED:
         return run.result.epochs
     try:
         return len(records.read_history(run.folder))

@@ -6,7 +6,7 @@ from functools import partial
 from hybridsep.config.trials import ranges
 from hybridsep.report import table
 from hybridsep.report.comparison import Comparison, TrialResult
-from hybridsep.report.runset import RunSet
+from hybridsep.report.runset import RunSet, by_state
 from hybridsep.report.settings import AnalysisOptions
 from hybridsep.report.table import (
     Column,
@@ -23,9 +23,10 @@ from hybridsep.report.table import (
     span,
     text,
 )
+from hybridsep.runs.record import State
 from hybridsep.statistics.noise import NoiseFloor
 
-STATES = ("running", "interrupted", "diverged", "failed", "missing")
+UNFINISHED = (State.RUNNING, State.INTERRUPTED, State.DIVERGED, State.FAILED, State.MISSING)
 
 
 def noise(runset: RunSet, comparison: Comparison, options: AnalysisOptions) -> Table:
@@ -116,32 +117,28 @@ class _Trials:
     """Trials of a row by their state."""
 
     row: str
-    finished: int
     expected: int
-    by_state: dict[str, list[int]]
+    by_state: dict[State, list[int]]
 
 
-def _state(name: str) -> Column[_Trials]:
-    return Column[_Trials](name.capitalize(), lambda row: ranges(row.by_state[name]) or None, dash, csv=name)
+def _state(state: State) -> Column[_Trials]:
+    return Column[_Trials](state.capitalize(), lambda row: ranges(row.by_state[state]) or None, dash, csv=state)
 
 
 def states(runset: RunSet) -> Table:
     """Which trials each row has, and which are unfinished or missing, by name."""
     lines = []
     for row in runset.rows:
-        unfinished = {run.trial: run.status for run in runset.others if run.row == row}
-        finished = runset.runs[row]
-        by_state = {state: [trial for trial, status in unfinished.items() if status == state] for state in STATES}
-        by_state["missing"] = [trial for trial in runset.trials[row] if trial not in {*finished, *unfinished}]
-        lines.append(_Trials(row, len(finished), len(runset.trials[row]), by_state))
+        runs = [*runset.runs[row].values(), *(run for run in runset.others if run.row == row)]
+        lines.append(_Trials(row, len(runset.trials[row]), by_state(runset.trials[row], runs)))
     columns: list[Column[_Trials]] = [
         csv_only("row", lambda row: row.row),
         Column("Row", lambda row: runset.label(row.row), wide=True),
         Column(
             "Finished",
-            lambda row: table.share(row.finished, row.expected),
-            csv={"n": lambda row: row.finished, "expected": lambda row: row.expected},
+            lambda row: table.share(len(row.by_state[State.FINISHED]), row.expected),
+            csv={"n": lambda row: len(row.by_state[State.FINISHED]), "expected": lambda row: row.expected},
         ),
-        *map(_state, STATES),
+        *map(_state, UNFINISHED),
     ]
     return build(f"{runset.table}-runs", f"{runset.short_title}: trials by name", columns, lines)

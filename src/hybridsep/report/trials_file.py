@@ -26,6 +26,7 @@ from hybridsep.runs.record import (
     Result,
     Schedule,
     Settings,
+    State,
     Timings,
 )
 
@@ -255,7 +256,7 @@ def _run(study: str, row: str, trial: int, predicted: np.ndarray | None) -> Run:
     settings = Settings(0, Schedule(1), Evaluation("all", 1), Model({}, {}), Data({}), Augmentation())
     record = Record(
         identity=f"{row}/{trial}",
-        status="finished",
+        status=State.FINISHED,
         message="",
         study=study,
         row=row,
@@ -272,6 +273,6 @@ def _run(study: str, row: str, trial: int, predicted: np.ndarray | None) -> Run:
         started="",
         updated="",
     )
-    run = Run(Path(row) / str(trial), study, row, trial, "finished", record)
+    run = Run(Path(row) / str(trial), study, row, trial, State.FINISHED, record)
     several = predicted is not None and predicted.shape[1] > 1
     return replace(run, predicted=predicted.argmax(axis=1)) if predicted is not None and several else run

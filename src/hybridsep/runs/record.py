@@ -4,6 +4,7 @@ A key that a later version adds is no error, and one that an earlier version did
 """
 
 from dataclasses import asdict, dataclass, field
+from enum import StrEnum
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -14,7 +15,27 @@ from hybridsep.config.schema import NumberFormat, SubsetMode
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
-Status = Literal["running", "interrupted", "finished", "diverged", "failed"]
+
+class State(StrEnum):
+    """How a trial stands."""
+
+    FINISHED = "finished"
+    RUNNING = "running"
+    INTERRUPTED = "interrupted"  # also one that was not begun, once its command is over
+    DIVERGED = "diverged"
+    FAILED = "failed"
+    # No record says these:
+    BUSY = "busy"  # another process is training it
+    KILLED = "killed"  # in the middle of it
+    UNUSABLE = "unusable"  # its folder cannot be read
+    MISSING = "missing"
+
+    def __repr__(self) -> str:
+        """Return what messages about a record show."""
+        return repr(self.value)
+
+
+Status = Literal[State.FINISHED, State.RUNNING, State.INTERRUPTED, State.DIVERGED, State.FAILED]
 Count = Annotated[int, Interval(ge=0, le=10**18)]
 AtLeastOne = Annotated[int, Interval(ge=1, le=10**9)]
 Trial = Annotated[int, Interval(ge=0, le=10**9)]

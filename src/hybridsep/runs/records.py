@@ -127,7 +127,9 @@ def load(folder: Path) -> record.Record:
     place = (checked.study, checked.row, f"trial-{checked.trial:02d}")
     if place != folder.absolute().parts[-3:]:
         raise RecordError(f"{folder}: record.json belongs to {'/'.join(place)!r:.120}; was the folder moved or copied?")
-    if checked.status == "finished" and (checked.result is None or checked.timings.train_images_per_second is None):
+    if checked.status == record.State.FINISHED and (
+        checked.result is None or checked.timings.train_images_per_second is None
+    ):
         raise RecordError(f"{folder}: record.json says finished but has no result")
     return checked
 

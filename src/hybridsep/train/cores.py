@@ -6,6 +6,7 @@ from pathlib import Path
 
 from hybridsep.errors import RecordError
 from hybridsep.runs import records
+from hybridsep.runs.record import State
 
 # Multiply-adds of a step's forward pass below which a second thread costs more than it brings.
 SMALL_STEP = 2_000_000_000
@@ -52,7 +53,7 @@ def other_threads(study: Path, threads: int) -> list[str]:
         # What is wrong with a neighbour is the report's to say.
         with contextlib.suppress(RecordError):
             record = records.load(folder)
-            if record.status == "finished" and record.machine.device == "cpu":
+            if record.status == State.FINISHED and record.machine.device == "cpu":
                 numbers.add(record.machine.threads)
     others = sorted(filter(None, numbers - {threads}))
     if not others:

@@ -16,7 +16,7 @@ from hybridsep.data import Dataset
 from hybridsep.data.subset import evaluation_subset
 from hybridsep.networks.cost import Cost
 from hybridsep.runs import events, provenance, record, records
-from hybridsep.runs.record import Git, Machine, Record, Result, Status, Timings
+from hybridsep.runs.record import Git, Machine, Record, Result, State, Status, Timings
 from hybridsep.train import checkpoint, hyperparameters, pictures
 from hybridsep.train.checkpoint import Inputs, TrialState
 from hybridsep.train.tensorboard import Curves
@@ -59,7 +59,7 @@ class RunWriter:
         kept = {**without_places(plain(config)), "trial": trial}
         self.record = Record(
             identity=identity(config, trial),
-            status="running",
+            status=State.RUNNING,
             message="",
             study=config.study,
             row=config.row,
@@ -97,7 +97,7 @@ class RunWriter:
         self.record = replace(
             self.record, machine=machine, git=git, dataset=replace(self.record.dataset, mean=mean, std=std)
         )
-        self._write(state, "running")
+        self._write(state, State.RUNNING)
         configuration = yaml.safe_dump(self.record.config, sort_keys=False, allow_unicode=True)
         opening = [
             *hyperparameters.begin(hyperparameters.hyperparameters(self._config, self.record.trial)),
@@ -117,7 +117,7 @@ class RunWriter:
         self._save(state)
         self.note_history(state)
 
-    def note_history(self, state: Trial, status: Status = "running") -> None:
+    def note_history(self, state: Trial, status: Status = State.RUNNING) -> None:
         """Bring history, record and curves up to the last finished epoch, without a checkpoint."""
         self._write(state, status)
         if self._curves is not None and self._drawn < len(state.history):
@@ -127,7 +127,7 @@ class RunWriter:
     def interrupt(self, state: Trial) -> None:
         """Keep the state as it is, between two steps."""
         self._save(state)
-        self.note_history(state, "interrupted")
+        self.note_history(state, State.INTERRUPTED)
 
     def finish(self, state: Trial) -> None:
         """Write the predictions, what the curves end with, and the result; the record, which counts, comes last."""
@@ -138,7 +138,7 @@ class RunWriter:
         assert self._curves is not None  # `begin` came before
         self._curves.finish(self._closing(state, logits, result), epoch=len(state.history))
         self.record = replace(self.record, result=result)
-        self._write(state, "finished")
+        self._write(state, State.FINISHED)
 
     def end(self, status: Status, message: str) -> None:
         """Record that the trial came to a bad end: `status` is failed or diverged."""

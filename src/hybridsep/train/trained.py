@@ -12,7 +12,7 @@ from hybridsep.data.batches import evaluation_batches
 from hybridsep.data.images import decode
 from hybridsep.errors import DataError, RecordError
 from hybridsep.runs import records
-from hybridsep.runs.record import Record
+from hybridsep.runs.record import Record, State
 from hybridsep.train import build, checkpoint
 from hybridsep.train.precision import autocast
 
@@ -78,7 +78,7 @@ def load(folder: str | Path) -> TrainedNetwork:
     """
     folder = Path(folder)
     record = records.load(folder)
-    if record.status != "finished":
+    if record.status != State.FINISHED:
         raise RecordError(f"{folder}: this trial is not finished ({record.status})")
     state, _ = checkpoint.load(folder, identity=record.identity)
     if state is None:

@@ -14,7 +14,7 @@ from hybridsep.data.subset import HELD_OUT
 from hybridsep.errors import TRACEBACK, RecordError, UserError
 from hybridsep.runs import records
 from hybridsep.runs.progress import Monitor, TrialMonitor
-from hybridsep.runs.record import Record, Status
+from hybridsep.runs.record import Record, State, Status
 from hybridsep.runs.stop import FAIL_FAST, Stop
 from hybridsep.train import checkpoint, precision
 from hybridsep.train.graph import Gate, TrialStream
@@ -35,7 +35,7 @@ def existing_record(row: PreparedRow, trial: int) -> Record | None:
         return None
     try:
         record = records.load(folder)
-        if record.status == "finished":
+        if record.status == State.FINISHED:
             records.read_predictions(folder)
     except RecordError as error:
         raise RecordError(f"{error}: copy it again, or remove the folder to train the trial anew") from None
@@ -55,9 +55,9 @@ def existing_record(row: PreparedRow, trial: int) -> Record | None:
 
 def has_ended(row: PreparedRow, trial: int, record: Record | None, monitor: Monitor) -> bool:
     """Return whether a trial has an end that a repetition would not change, and say so."""
-    if record is None or record.status not in ("finished", "diverged"):
+    if record is None or record.status not in (State.FINISHED, State.DIVERGED):
         return False
-    end = result_line(record) if record.status == "finished" else f"diverged, {record.message}"
+    end = result_line(record) if record.status == State.FINISHED else f"diverged, {record.message}"
     monitor.end_trial(f"{label(row.folder_of(trial))}: already {end}; not trained again", trained=False)
     return True
 
@@ -113,7 +113,7 @@ class TrialRunner:
             with contextlib.closing(writer):
                 self._train(trial, label(folder), writer, self._data or row.on_device(images))
         except Diverged as error:
-            self._end(folder, writer, "diverged", str(error))
+            self._end(folder, writer, State.DIVERGED, str(error))
         except Exception as error:
             # One trial's failure (memory, a full disk) must not take the study with it; a second start tries it again.
             kind = ""
@@ -122,7 +122,7 @@ class TrialRunner:
                 with contextlib.suppress(OSError):
                     text = traceback.format_exc().encode(errors="backslashreplace")
                     records.write_atomically(folder / TRACEBACK, text)
-            self._end(folder, writer, "failed", kind + " ".join(str(error).split()))
+            self._end(folder, writer, State.FAILED, kind + " ".join(str(error).split()))
 
     def _train(self, trial: int, name: str, writer: RunWriter, data: DeviceData) -> None:
         """Train from the checkpoint, if there is one, to the end or until asked to stop."""
@@ -195,7 +195,7 @@ class TrialRunner:
 
     def _end(self, folder: Path, writer: RunWriter, status: Status, message: str) -> None:
         self._monitor.end_trial(f"{label(folder)}: {status}, {message}", trained=False)
-        if status == "failed" and self._row.config.fail_fast:
+        if status == State.FAILED and self._row.config.fail_fast:
             self._stop.request(FAIL_FAST)
         try:
             writer.end(status, message)
