@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hybridsep.bench.timing import spread
-from hybridsep.report import claims, conditions, settings, speed
+from hybridsep.report import claims, conditions, settings, speed, speed_records
 
 SPEEDS = Path(__file__).resolve().parents[2] / "results/speed/speed-small"
 
@@ -44,14 +44,14 @@ def test_what_is_no_measurement(tmp_path, path, value, words):
     (folder / "inception.json").write_bytes((SPEEDS / "inception.json").read_bytes())
     change(record, path, value)
     (folder / "separable.json").write_text(json.dumps(record))
-    records, [problem] = speed.read(tmp_path, "speed-small")
+    records, [problem] = speed_records.read(tmp_path, "speed-small")
     assert [record.row for record in records] == ["inception"]
     assert f"separable.json: not a measurement of speed ({words}" in problem.message
     assert "\n" not in problem.message
 
 
 def test_a_record_without_blocks_has_none_to_compare():
-    [record] = [one for one in speed.read(SPEEDS.parents[1], "speed-small")[0] if one.row == "separable"]
+    [record] = [one for one in speed_records.read(SPEEDS.parents[1], "speed-small")[0] if one.row == "separable"]
     assert record.training.name == "training" and record.timing("inference_1").title == "inference of one image"
     assert {len(blocks) for blocks in speed.Speeds("s", [record], {}, {}).blocks("separable").values()} == {12}
     assert speed.Speeds("s", [record], {}, {}).blocks("hybrid") == {}

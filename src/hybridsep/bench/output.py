@@ -17,7 +17,8 @@ from hybridsep.bench.timing import Spread
 from hybridsep.report import terminal
 from hybridsep.report.output import write_files
 from hybridsep.report.render import markdown
-from hybridsep.report.speed import DISTURBED, FORMAT
+from hybridsep.report.speed import DISTURBED
+from hybridsep.report.speed_records import FORMAT
 from hybridsep.report.table import Table
 from hybridsep.runs import provenance
 from hybridsep.runs.record import Git, Machine

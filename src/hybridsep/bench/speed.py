@@ -33,9 +33,9 @@ from hybridsep.data.batches import evaluation_batches
 from hybridsep.data.dataset import Part
 from hybridsep.errors import ConfigError
 from hybridsep.networks.cost import cost_of
-from hybridsep.report import speed
+from hybridsep.report import speed_records
 from hybridsep.report.output import write_files
-from hybridsep.report.speed import Cost, Rate, SpeedRecord, Timing
+from hybridsep.report.speed_records import Cost, Rate, SpeedRecord, Timing
 from hybridsep.report.table import byte_count, rate
 from hybridsep.runs import record as record_format
 from hybridsep.runs import seeds
@@ -113,7 +113,7 @@ def measure(config: Config, *, monitor: Monitor, stop: Stop) -> bool:
         precision=decided,
         execution="eager",
         config=kept,
-        settings=speed.settings(kept),
+        settings=speed_records.settings(kept),
         machine=origin.machine,
         versions=origin.versions,
         measured=origin.measured,

@@ -129,7 +129,7 @@ def columns_of(
         Column(
             "Equal?",
             lambda row: row.difference.equivalence_holm.equivalent,
-            table.equal,
+            _equal,
             csv="equivalent",
             instead=blank,
             note=f"Equal?: two one-sided tests, margin ±{options.margin:g} points, level {options.alpha:g}, corrected"
@@ -180,7 +180,7 @@ def _absolute_mean(row: RowResult) -> float | None:
 
 def _both_readings(row: RowResult, decimals: int) -> str:
     """Write mean |d| and, in brackets, |mean d|, where a row has one."""
-    mean, other = table.starred(row.mean_absolute, row.beyond_noise, decimals), _absolute_mean(row)
+    mean, other = number(row.mean_absolute, decimals) + (" *" if row.beyond_noise else ""), _absolute_mean(row)
     return mean if other is None else f"{mean} ({number(other, decimals)})"
 
 
@@ -188,6 +188,10 @@ def _reading(runset: RunSet) -> str:
     if runset.of_paper and runset.spec.quantity != "test_error":
         return "Ours: mean over trials of |d|, the absolute difference from the baseline, as the paper's text reads"
     return "|d|: mean over trials of the absolute difference from the baseline"
+
+
+def _equal(shown: bool | None) -> str:
+    return {True: "yes", False: "not shown", None: MISSING}[shown]
 
 
 def _tested(difference: Difference) -> str:

@@ -248,16 +248,6 @@ def tenth(value: float | None) -> str:
     return number(value, 1)
 
 
-def starred(value: float | None, beyond: bool | None, decimals: int = 2) -> str:
-    """Write a number, with a star where it is beyond the noise floor."""
-    return number(value, decimals) + (" *" if beyond else "")
-
-
-def equal(shown: bool | None) -> str:
-    """Write what an equivalence test shows."""
-    return {True: "yes", False: "not shown", None: MISSING}[shown]
-
-
 def bounds(interval: Bounds, decimals: int = 2) -> str:
     """Write `[low, high]` with signs; n/a when there are none."""
     return MISSING if interval.low is None else f"[{signed(interval.low, decimals)}, {signed(interval.high, decimals)}]"
