@@ -57,6 +57,27 @@ F1 = {
 }
 
 
+def test_one_trial_a_row_has_every_column_and_no_statistic():
+    found = hybridsep.report.compare(frame_of({"ours": OURS[:1], "theirs": THEIRS[:1]}))
+    whole = hybridsep.report.compare(frame_of({"ours": OURS, "theirs": THEIRS}))
+    assert list(found.table) == list(whole.table) and found.table[["p", "many_p", "many_low"]].isna().all(axis=None)
+    assert "distance" not in found.table
+
+
+def test_predictions_add_the_distance_of_functions(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    frame, rng = frame_of({"ours": OURS, "theirs": THEIRS}), np.random.default_rng(0)
+    means = {row: rng.dirichlet(np.ones(3), 40) for row in ("ours", "theirs")}
+    for at, line in frame.iterrows():
+        np.save(f"{at}.npy", means[line["row"]] + rng.normal(0, 0.05, (40, 3)))
+    found = hybridsep.report.compare(frame.assign(predictions=[f"{at}.npy" for at in frame.index]))
+    line = found.table.set_index("row").loc["theirs"]
+    apart = found.comparison.distances.rows["theirs"]
+    assert line["distance"] == apart.distance.value > 1 and line["distance_shows"] == "undecided"
+    assert (line["distance_low"], line["distance_p_holm"]) == (apart.distance.low, apart.p_holm)
+    assert found.table.set_index("row").loc["ours", ["distance", "distance_p"]].isna().all()
+
+
 def test_small_numbers_keep_their_digits_and_a_score_its_direction(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     frame_of(F1).to_csv("scores.csv", index=False)

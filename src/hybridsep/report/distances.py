@@ -137,12 +137,8 @@ def shows(distance: Distance, p_holm: float | None, options: AnalysisOptions) ->
     return SAME_FUNCTION if distance.high is not None and distance.high < options.distance else UNCLEAR
 
 
-def table(runset: RunSet, distances: Distances, options: AnalysisOptions, declared: str = "") -> Table:
-    """Return the rows' distances from the baseline.
-
-    `declared`: when the tests and the limit were chosen; a note names the trials that were begun before. A table that
-    declared the tests itself owes them to that; its rows that are not another function go by the limit all the same.
-    """
+def columns_of(options: AnalysisOptions) -> list[Column[RowDistance]]:
+    """Return the columns of the distances from the baseline."""
     columns: list[Column[RowDistance]] = [
         csv_only("row", lambda one: one.row),
         Column("Row", lambda one: one.label, csv="label", wide=True),
@@ -164,6 +160,15 @@ def table(runset: RunSet, distances: Distances, options: AnalysisOptions, declar
         Column("p Holm", lambda one: one.p_holm, p_value, csv="p_holm"),
         Column("Shows", lambda one: one.shows, csv="shows"),
     ]
+    return columns
+
+
+def table(runset: RunSet, distances: Distances, options: AnalysisOptions, declared: str = "") -> Table:
+    """Return the rows' distances from the baseline.
+
+    `declared`: when the tests and the limit were chosen; a note names the trials that were begun before. A table that
+    declared the tests itself owes them to that; its rows that are not another function go by the limit all the same.
+    """
     by_limit = [row for row, one in distances.rows.items() if one.shows != ANOTHER_FUNCTION]
     early = begun_before(runset, by_limit if runset.spec.declared else distances.rows, declared)
     chosen = "the limit of the distance was" if runset.spec.declared else TESTS_AND_LIMIT
@@ -171,7 +176,7 @@ def table(runset: RunSet, distances: Distances, options: AnalysisOptions, declar
     return build(
         f"{runset.table}-distance",
         f"{runset.short_title}: distance of functions from the baseline",
-        columns,
+        columns_of(options),
         list(distances.rows.values()),
         notes=[
             "How far the mean predictions of two networks are apart, squared, over all test images: 0 is the same"

@@ -172,6 +172,12 @@ class Table:
         return [[cell for cell, shown in zip(line, here, strict=True) if shown] for line in self.lines]
 
 
+def named(columns: Sequence[Column[Line]], line: Line) -> dict[str, object]:
+    """Return the values of a line by their names in the CSV file."""
+    with_names = [column for column in columns if column.names]
+    return {name: value for each in with_names for name, value in zip(each.names, each.values(line), strict=True)}
+
+
 def build(
     name: str,
     title: str,

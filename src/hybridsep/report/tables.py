@@ -1,6 +1,5 @@
 """The tables of one set of runs: which values stand in which column. The formats are those of `table`."""
 
-from collections.abc import Sequence
 from functools import partial
 
 import pandas as pd
@@ -13,7 +12,6 @@ from hybridsep.report.sensitivity import Sensitivity
 from hybridsep.report.settings import AnalysisOptions
 from hybridsep.report.table import (
     Column,
-    Line,
     Table,
     bounds,
     bounds_column,
@@ -63,14 +61,13 @@ def frame(runset: RunSet, comparison: Comparison, options: AnalysisOptions) -> p
     beyond: Column[RowResult] = csv_only("beyond_noise", lambda row: row.beyond_noise)
     of_rows = [*columns_of(runset, comparison, options)[1], *_interval_columns(runset, options), beyond]
     of_many = _many_columns(runset, options)
+    none = {name: None for column in of_many for name in column.names}
     return pd.DataFrame(
-        [_named(of_rows, row) | (_named(of_many, (row, row.many)) if row.many else {}) for row in comparison.rows]
+        [
+            (none if row.many is None else table.named(of_many, (row, row.many))) | table.named(of_rows, row)
+            for row in comparison.rows
+        ]
     )
-
-
-def _named(columns: Sequence[Column[Line]], line: Line) -> dict[str, object]:
-    named = [each for each in columns if each.names]
-    return {name: value for each in named for name, value in zip(each.names, each.values(line), strict=True)}
 
 
 def many(runset: RunSet, comparison: Comparison, options: AnalysisOptions) -> list[Table]:

@@ -10,7 +10,7 @@ from hybridsep.report import conclusion, distances, figures, tables, trial_table
 from hybridsep.report.comparison import Comparison, TrialResult, compare
 from hybridsep.report.document import Document, Section
 from hybridsep.report.settings import AnalysisOptions, TableSpec
-from hybridsep.report.table import Column, Table, build, csv_only
+from hybridsep.report.table import Column, Table, build, csv_only, named
 from hybridsep.report.trials_file import TrialsRunSet, runset_of
 
 # What the public table has of the fields that the tables of a study write: those that need nothing but errors.
@@ -20,6 +20,11 @@ _FIELDS = (
     *("floor_low", "floor_high", "beyond_noise"),
     *("many_low", "many_high", "many_p", "many_better", "many_same", "many_worse", "detectable"),
 )
+# And those of the table of distances, where there are predictions.
+_DISTANCE_FIELDS = {
+    "distance": "distance",
+    **{f"distance_{name}": name for name in ("error", "low", "high", "p", "p_holm", "shows")},
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +57,11 @@ def compare_frame(
     )
     comparison = compare(one, options)
     table = tables.frame(one, comparison, options)[list(_FIELDS)]
+    if comparison.distances:
+        columns = distances.columns_of(options)
+        by_row = {row: named(columns, line) for row, line in comparison.distances.rows.items()}
+        for name, field in _DISTANCE_FIELDS.items():
+            table[name] = [by_row[row][field] if row in by_row else None for row in table["row"]]
     return TrialsComparison(table, conclusion.sentences(one, comparison, options), comparison)
 
 
