@@ -62,8 +62,11 @@ def test_a_pair_is_judged_in_the_words_of_its_declaration(mean, p, p_apart, said
 
 
 @pytest.mark.parametrize(("trials", "state"), [(3, "says nothing yet"), (9, "preliminary"), (10, "complete")])
-def test_what_may_be_said_depends_on_the_trials_that_were_declared(tmp_path, trials, state):
+def test_what_may_be_said_depends_on_the_trials_that_were_declared(tmp_path, capsys, trials, state):
     lines, page = made(tmp_path, trials)
+    # As wide as tables get: pairs, stars, the least p of ten trials.
+    shown = [line for line in capsys.readouterr().out.splitlines() if not line.startswith("Written")]
+    assert max(map(len, shown)) <= 100
     assert lines[0]["state"] == state
     says = {"complete": "worse: its form counts", "preliminary": "worse: its form counts (preliminary)"}
     assert lines[0]["says"] == says.get(state, state)

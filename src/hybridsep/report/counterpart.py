@@ -30,8 +30,13 @@ def side_by_side(
     lines = [(row, there.get(repeated.spec.row_for(row.row) or "", ABSENT)) for row in comparison.rows]
     label: list[Column[_Pair]] = [Column("Row", lambda pair: pair[0].label, wide=True)]
     condition = repeated.spec.condition
+    how = "trial by trial" if options.pairing == "paired" else "unpaired"
+    disagree = (
+        "Of an undecided row: how probable better, the same and worse are, from all test images and one spread pooled"
+        f" over the rows (Dunnett's), of each row alone. It may disagree with p Holm, of {images(runset)}, {how}."
+    )
     original = _side("Difference", options, parameters_in="both")
-    repetition = _side(condition.capitalize(), options, parameters_in="files", mark=" (2)")
+    repetition = _side(condition.capitalize(), options, parameters_in="files", mark=" (2)", note=disagree)
     return build(
         f"{repeated.table}-beside",
         f"{runset.short_title} as in the paper, and {condition}",
@@ -44,16 +49,15 @@ def side_by_side(
         notes=[
             "Difference in test error from the baseline, points; both sides against the same row, trial by trial."
             f" Shows: same within ±{options.margin:g} points (two one-sided tests), different (p Holm below"
-            f" {options.alpha:g}), or undecided, with how probable better, the same and worse are. These may disagree:"
-            f" p Holm is of {images(runset)}, {'trial by trial' if options.pairing == 'paired' else 'unpaired'}, and"
-            f" corrected over the rows; the probabilities are of all test images and one spread pooled over the rows"
-            f" (Dunnett's), and of each row alone. (2): {condition}."
+            f" {options.alpha:g}), or undecided. (2): {condition}."
         ],
         terminal=True,
     )
 
 
-def _side(name: str, options: AnalysisOptions, *, parameters_in: Place, mark: str = "") -> list[Column[RowResult]]:
+def _side(
+    name: str, options: AnalysisOptions, *, parameters_in: Place, mark: str = "", note: str = ""
+) -> list[Column[RowResult]]:
     columns: list[Column[RowResult]] = [
         csv_only("row", lambda row: row.row),
         csv_only("n", lambda row: row.n if row.row else None),
@@ -67,7 +71,8 @@ def _side(name: str, options: AnalysisOptions, *, parameters_in: Place, mark: st
             instead=lambda row: "" if row.is_baseline else _absent(row),
         ),
         csv_only("mean_absolute", lambda row: row.mean_absolute),
-        Column(f"Shows{mark}", lambda row: _shown(row, options.alpha), csv="shows"),
+        Column(f"Shows{mark}", lambda row: _probably(row, options.alpha), csv="shows", place="files", note=note),
+        Column(f"Shows{mark}", lambda row: _shown(row, options.alpha), place="terminal"),
     ]
     return columns
 
@@ -77,8 +82,12 @@ def _absent(row: RowResult) -> str | None:
 
 
 def _shown(row: RowResult, alpha: float) -> str:
-    """Say what a row shows; of an undecided one, how probable better, the same and worse are."""
     if row.is_baseline or row.difference.interval.mean is None:
         return ""
-    shows = verdicts.shows(row.difference, alpha)
+    return verdicts.shows(row.difference, alpha)
+
+
+def _probably(row: RowResult, alpha: float) -> str:
+    """Say what a row shows; of an undecided one, how probable better, the same and worse are."""
+    shows = _shown(row, alpha)
     return f"{shows} {verdicts.probabilities(row.many)}".strip() if shows == verdicts.UNCLEAR else shows

@@ -43,7 +43,7 @@ def differences(runset: RunSet, comparison: Comparison, options: AnalysisOptions
     named = RowSpec(title=f"Noise floor: two trials of the baseline ({pairs})", label=f"Noise floor ({pairs})")
     lines = [*comparison.rows, RowResult("", named, n=floor.n, mean_absolute=floor.mean)]
     columns, in_csv = columns_of(runset, comparison, options)
-    points = "" if runset.spec.quantity == "test_error" else " (test error, percentage points)"
+    points = "" if runset.spec.quantity == "test_error" else " (percentage points)"
     return build(
         runset.table,
         f"{runset.spec.title}{points}",

@@ -137,7 +137,14 @@ def table(runset: RunSet, pairs: Sequence[Pair], options: AnalysisOptions) -> Ta
         csv_only("p", lambda pair: pair.error.contrast.interval.p),
         Column("p Holm", lambda pair: pair.p_holm, p_value, csv="p_holm"),
         csv_only("equivalence_p", lambda pair: pair.error.contrast.equivalence.p),
-        Column("TOST p Holm", lambda pair: pair.equivalence_p_holm, p_value, csv="equivalence_p_holm"),
+        Column(
+            "TOST p Holm",
+            lambda pair: pair.equivalence_p_holm,
+            p_value,
+            csv="equivalence_p_holm",
+            place="files",
+            note=f"TOST: within ±{options.margin:g} points.",
+        ),
         Column(
             "Distance",
             lambda pair: pair.function,
@@ -159,10 +166,8 @@ def table(runset: RunSet, pairs: Sequence[Pair], options: AnalysisOptions) -> Ta
         pairs,
         notes=[
             "Test error on all test images, in points, trial by trial; below 0: the first is better. p: Student's"
-            f" paired t. TOST: within ±{options.margin:g} points. Distance of functions in units of two seeds of the"
-            " study's baseline, with its jackknife standard error and exact permutation p. Each kind of p is"
-            " corrected over the lines. Gain: how much better than the study's baseline each of the two is. From"
-            " baseline: its distance from it as a function; that of the second says how far mere width carries.",
+            " paired t. Distance of functions in units of two seeds of the study's baseline, with its jackknife"
+            " standard error and exact permutation p. Each kind of p is corrected over the lines.",
             *_declared(runset),
             *_states(pairs),
         ],
@@ -172,13 +177,21 @@ def table(runset: RunSet, pairs: Sequence[Pair], options: AnalysisOptions) -> Ta
 
 def _gain_columns(which: str) -> list[Column[Gain]]:
     columns: list[Column[Gain]] = [
-        Column(f"Gain, {which}", lambda gain: gain.points, signed, csv="gain", place="files"),
+        Column(
+            f"Gain, {which}",
+            lambda gain: gain.points,
+            signed,
+            csv="gain",
+            place="files",
+            note=f"Gain: by how much the {which} is better than the study's baseline.",
+        ),
         Column(
             f"From baseline, {which}",
             lambda gain: gain.function,
             plus_minus,
             csv={"distance": lambda gain: gain.function.value, "distance_error": lambda gain: gain.function.error},
             place="files",
+            note=f"From baseline: how far the {which} is from it as a function.",
         ),
     ]
     return columns

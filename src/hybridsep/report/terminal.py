@@ -39,7 +39,13 @@ def show(screen: Console, tables: Iterable[Table]) -> None:
 def print_table(screen: Console, table: Table) -> None:
     """Print one table with its notes."""
     grid = RichTable(
-        title=Text(table.title), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0)
+        title=Text(table.title),
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+        show_edge=False,
     )
     cells = list(table.cells("terminal"))
     for place, column in enumerate(table.shown("terminal")):
@@ -55,6 +61,7 @@ def print_table(screen: Console, table: Table) -> None:
     if least > screen.width:
         grid.width = least
     screen.print(grid, crop=False, no_wrap=True, overflow="ignore")
+    screen.print()
     notes = table.notes_in("terminal")
     for note in notes:
         screen.print(Text(note, style="dim"))

@@ -117,5 +117,5 @@ def _in_unit(table: Table, spec: TableSpec) -> Table:
         for column in table.columns
     ]
     notes = [note.replace(" points", f" {points}") for note in table.notes]
-    title = table.title.replace(" (test error, percentage points)", f" ({points})")
+    title = table.title.replace(" (percentage points)", f" ({points})")
     return replace(table, columns=columns, notes=notes, title=title)
