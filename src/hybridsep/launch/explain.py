@@ -81,6 +81,11 @@ def _no_such_choice(missing: str, options: list[str]) -> str:
     former = re.fullmatch(r"(\w+)_(quick|small)", name) if group == "experiment" else None
     if former and former[1] in options:
         return f"experiment={name} is now called experiment={former[1]} scale={former[2]}"
+    if group == "model" and (former := re.fullmatch(r"(variant/)?separable_depth(\d+)(_residual)?", name)):
+        keys = f"model.network.depth={former[2]} model.network.residual={str(bool(former[3])).lower()}"
+        return (
+            f"model={name} is now model=separable {keys} row={name.removeprefix('variant/')} (or experiment=residual)"
+        )
     variants = sorted((config_dir() / group).glob("variant/*.yaml"))
     there = [*options, *(f"variant/{path.stem}" for path in variants)]
     short = name.rpartition("/")[2].removesuffix(".yaml")
