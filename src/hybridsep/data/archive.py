@@ -37,7 +37,10 @@ def members(path: Path, advance: Callable[[float], None]) -> Iterator[Member]:
     """
     with path.open("rb") as file:
         is_zip = file.read(4) in (b"PK\x03\x04", b"PK\x05\x06")
-    yield from (_of_zip if is_zip else _of_tar)(path, advance)
+    try:
+        yield from (_of_zip if is_zip else _of_tar)(path, advance)
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from None
 
 
 def _of_zip(path: Path, advance: Callable[[float], None]) -> Iterator[Member]:
@@ -48,7 +51,7 @@ def _of_zip(path: Path, advance: Callable[[float], None]) -> Iterator[Member]:
             ends_there = file.read(4) == b"PK\x05\x06"
         # `zipfile` passes over what is before or after the zip, another archive or not.
         if not ends_there or min((info.header_offset for info in infos), default=0) > 0:
-            raise DataError(f"{path} holds more than one zip, or something before or after it: pack it again")
+            raise DataError("more than one zip, or something before or after it: pack it again")
         _check_total(sum(info.file_size for info in infos))
         for number, info in enumerate(infos):
             advance(number / len(infos))
@@ -97,7 +100,7 @@ def _check_kind(name: str, plain: bool) -> None:
 
 def _check_total(size: int) -> None:
     if size > MAX_TOTAL:
-        raise DataError(f"the archive holds more than {MAX_TOTAL >> 20} MiB")
+        raise DataError(f"more than {MAX_TOTAL >> 20} MiB in it")
 
 
 class _LimitedStream:

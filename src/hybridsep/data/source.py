@@ -66,7 +66,10 @@ class Source:
         for number, member in enumerate((members if is_file else _of_directory)(self.path, advance)):
             if number >= MAX_FILES:
                 raise DataError(f"data.path={self.path} holds more than {MAX_FILES} files")
-            place = contents.add(member.name, folder=member.folder)
+            try:
+                place = contents.add(member.name, folder=member.folder)
+            except DataError as error:
+                raise DataError(f"{self.path}: {error}") from None
             if place is None:
                 continue
             name = f"{self.path.name}: {member.name!r}" if is_file else str(self.path / member.name)

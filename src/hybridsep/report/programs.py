@@ -113,6 +113,7 @@ def _of_csv(settings: ReportSettings, path: Path) -> Document:
         unit=settings.unit,
         higher_is_better=settings.higher_is_better,
         folder=path.parent,
+        source=str(path),
     )
     made_with = {"csv": path.name, "unit": settings.unit, "higher_is_better": settings.higher_is_better}
     return trials_report.document(trials, options, made_with)

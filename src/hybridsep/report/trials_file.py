@@ -108,33 +108,36 @@ def runset_of(
     unit: str = "%",
     higher_is_better: bool = False,
     folder: Path = Path("."),
+    source: str = "",
 ) -> TrialsRunSet:
     """Return the trials of a table: columns `row`, `trial`, `error`, and what else there is.
 
     `predictions` may name an .npy or .npz file (images, outputs) of each trial, seen from `folder`. `baseline` None:
-    the first row. `margin`, in the unit, and the spread say how many decimals are written. Raises DataError, in one
-    line, for a column that lacks, a trial twice, text in a number, shares in place of percent, or fewer than two rows.
+    the first row. `margin`, in the unit, and the spread say how many decimals are written. `source` is what messages
+    call the table, `name` unless given. Raises DataError, in one line, for a column that lacks, a trial twice, text in
+    a number, shares in place of percent, or fewer than two rows.
     """
-    _check_columns(frame, name)
+    source = source or name
+    _check_columns(frame, source)
     frame = frame.reset_index(drop=True)
     rows = frame["row"].astype("string").str.strip()
     if rows.isna().any() or (rows == "").any():
-        raise DataError(f"{name}: line {_line(rows.isna() | (rows == ''))} has no row")
-    errors, trials = _numbers(frame["error"], "error", name), _numbers(frame["trial"], "trial", name)
+        raise DataError(f"{source}: line {_line(rows.isna() | (rows == ''))} has no row")
+    errors, trials = _numbers(frame["error"], "error", source), _numbers(frame["trial"], "trial", source)
     if (trials != trials.round()).any() or (trials < 0).any():
         raise DataError(
-            f"{name}: line {_line((trials != trials.round()) | (trials < 0))}: trial is a whole number from 0"
+            f"{source}: line {_line((trials != trials.round()) | (trials < 0))}: trial is a whole number from 0"
         )
     twice = pd.DataFrame({"row": rows, "trial": trials}).duplicated()
     if twice.any():
         at = twice.idxmax()
-        raise DataError(f"{name}: trial {trials[at]:g} of row {rows[at]} stands there twice (line {_line(twice)})")
+        raise DataError(f"{source}: trial {trials[at]:g} of row {rows[at]} stands there twice (line {_line(twice)})")
     names = list(dict.fromkeys(map(str, rows)))
     if len(names) < 2:
-        raise DataError(f"{name}: one row, {', '.join(names)}; a comparison needs two, one of them the baseline")
+        raise DataError(f"{source}: one row, {', '.join(names)}; a comparison needs two, one of them the baseline")
     if baseline is not None and baseline not in names:
-        raise DataError(f"{name}: no row {baseline} to be the baseline; there are {', '.join(names)}")
-    _check_units(frame, rows, errors, name, unit)
+        raise DataError(f"{source}: no row {baseline} to be the baseline; there are {', '.join(names)}")
+    _check_units(frame, rows, errors, source, unit)
     baseline = baseline or names[0]
     ordered = sorted(names, key=lambda row: row != baseline)
     others = [column for column in frame.columns if column not in (*NEEDED, PREDICTIONS)]
@@ -146,10 +149,10 @@ def runset_of(
         errors_of[row][trial] = float(errors[at])
         further[row][trial] = {column: frame.at[at, column] for column in others}
         if PREDICTIONS in frame.columns:
-            predictions[row][trial] = _predictions(frame.at[at, PREDICTIONS], folder, name, _line(frame.index == at))
+            predictions[row][trial] = _predictions(frame.at[at, PREDICTIONS], folder, source, _line(frame.index == at))
     shapes = {one.shape for trials_of in predictions.values() for one in trials_of.values()}
     if len(shapes) > 1:
-        raise DataError(f"{name}: predictions of unlike shapes {sorted(shapes)}")
+        raise DataError(f"{source}: predictions of unlike shapes {sorted(shapes)}")
     return TrialsRunSet(
         study=name,
         table=OWN_ROWS,
@@ -172,24 +175,24 @@ def runset_of(
     )
 
 
-def _check_columns(frame: pd.DataFrame, name: str) -> None:
+def _check_columns(frame: pd.DataFrame, source: str) -> None:
     lacking = [column for column in NEEDED if column not in frame.columns]
     if lacking:
         there = ", ".join(map(str, frame.columns)) or "none"
         columns = "columns" if len(lacking) > 1 else "column"
         raise DataError(
-            f"{name}: no {columns} {', '.join(lacking)}; a line a trial has row,trial,error (there are {there})"
+            f"{source}: no {columns} {', '.join(lacking)}; a line a trial has row,trial,error (there are {there})"
         )
     if not len(frame):
-        raise DataError(f"{name}: no trials")
+        raise DataError(f"{source}: no trials")
 
 
-def _numbers(column: pd.Series, what: str, name: str) -> pd.Series:
+def _numbers(column: pd.Series, what: str, source: str) -> pd.Series:
     numbers = pd.to_numeric(column, errors="coerce").astype(float)
     wrong = ~np.isfinite(numbers)
     if wrong.any():
         at = wrong.idxmax()
-        raise DataError(f"{name}: line {_line(wrong)}: {what} '{column[at]}' is no number")
+        raise DataError(f"{source}: line {_line(wrong)}: {what} '{column[at]}' is no number")
     return numbers
 
 
@@ -204,24 +207,24 @@ def _decimals(spread: float, margin: float) -> int:
     return min(max(1 - math.floor(math.log10(smaller)), 0), 6)
 
 
-def _check_units(frame: pd.DataFrame, rows: pd.Series, errors: pd.Series, name: str, unit: str) -> None:
+def _check_units(frame: pd.DataFrame, rows: pd.Series, errors: pd.Series, source: str, unit: str) -> None:
     """Refuse a column `unit` with two values, and errors in percent of which some, or all, are shares."""
     if unit == "%" and errors.max() <= 1:
         raise DataError(
-            f"{name}: no error is above 1 (line 2 has {errors.iloc[0]:g}), so they look like shares: multiply them by"
+            f"{source}: no error is above 1 (line 2 has {errors.iloc[0]:g}), so they look like shares: multiply them by"
             " 100, or unit=share margin=MARGIN; where they are percentages, unit=percent margin=MARGIN"
         )
     if "unit" in frame.columns and frame["unit"].nunique(dropna=False) > 1:
-        raise DataError(f"{name}: mixed units: {', '.join(map(str, frame['unit'].unique()))}")
+        raise DataError(f"{source}: mixed units: {', '.join(map(str, frame['unit'].unique()))}")
     shares, others = errors[errors <= 1], errors[errors > 1]
     if len(shares) and len(others) and others.median() > _MIXED * max(shares.max(), 1e-9) and (errors > 0).all():
         raise DataError(
-            f"{name}: mixed units: line {_line(errors <= 1)} has {shares.iloc[0]:g}, line {_line(errors > 1)}"
+            f"{source}: mixed units: line {_line(errors <= 1)} has {shares.iloc[0]:g}, line {_line(errors > 1)}"
             f" {others.iloc[0]:g}; shares and percentages do not go together"
         )
 
 
-def _predictions(value: object, folder: Path, name: str, line: int) -> np.ndarray:
+def _predictions(value: object, folder: Path, source: str, line: int) -> np.ndarray:
     """Read one trial's predictions: an .npy, or the `predictions`, `probabilities` or only array of an .npz."""
     path = folder / str(value)
     try:
@@ -232,11 +235,11 @@ def _predictions(value: object, folder: Path, name: str, line: int) -> np.ndarra
             key = next((key for key in (PREDICTIONS, "probabilities") if key in loaded.files), None)
             array = loaded[key or _only(loaded.files)]
     except (OSError, ValueError, EOFError) as error:
-        raise DataError(f"{name}: line {line}: predictions {value}: {str(error).splitlines()[0]}") from None
+        raise DataError(f"{source}: line {line}: predictions {value}: {str(error).splitlines()[0]}") from None
     array = np.asarray(array, dtype=np.float64) if array.dtype.kind in "fiu" else np.empty(0)
     array = array[:, np.newaxis] if array.ndim == 1 else array
     if array.ndim != 2 or not array.size or not np.isfinite(array).all():
-        raise DataError(f"{name}: line {line}: predictions {value}: not numbers of shape (images, outputs)")
+        raise DataError(f"{source}: line {line}: predictions {value}: not numbers of shape (images, outputs)")
     return array
 
 
