@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 # What a test says must not depend on who began the tests: pytest-xdist sets COLUMNS in its workers, and a shell lets
-# its background jobs ignore Ctrl-C, which their children would inherit.
+# its background jobs ignore Ctrl-C, and nohup a lost connection, which their children would inherit.
 os.environ.pop("COLUMNS", None)
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # One thread: the tests' networks are too small to gain from more, and bits can depend on the number.
 TINY = (

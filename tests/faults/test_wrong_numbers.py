@@ -16,8 +16,8 @@ from same_bits import assert_same
 
 from hybridsep.errors import RecordError
 from hybridsep.report import folders
-from hybridsep.runs import records
-from hybridsep.train import step, trial_runner
+from hybridsep.runs import provenance, records
+from hybridsep.train import step
 from hybridsep.train.step import TrainingStep
 
 
@@ -138,7 +138,7 @@ def test_going_on_with_another_version_is_said_aloud(tmp_path, monkeypatch):
     trainer = Trainer()
     stop_in_epoch(trainer, 2, after=2)
     trainer(tmp_path)
-    monkeypatch.setattr(trial_runner.provenance, "versions", lambda: {"python": "3.11.7", "torch": "2.99"})
+    monkeypatch.setattr(provenance, "versions", lambda: {"python": "3.11.7", "torch": "2.99"})
     trainer.listener.step = lambda done: None
     trainer(tmp_path)
     assert any(
