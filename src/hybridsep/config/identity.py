@@ -70,8 +70,9 @@ def without_places(config: dict[str, Any]) -> dict[str, Any]:
             return {name: shortened(f"{key}.{name}" if key else name, inner) for name, inner in value.items()}
         if isinstance(value, list):
             return [shortened(key, inner) for inner in value]
+        is_place = key in places or key.startswith("data.source.")
         is_path = isinstance(value, str) and "/" in value and "://" not in value
-        return Path(value).name if is_path and key.startswith((*places, "data.source.")) else value
+        return Path(value).name if is_place and is_path else value
 
     return {key: shortened(key, value) for key, value in config.items() if key != "overrides"}
 

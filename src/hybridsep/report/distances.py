@@ -1,5 +1,6 @@
 """The distances of a table's rows as functions: read from the kept predictions, tested, and tabulated."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,6 +12,8 @@ from hybridsep.report.table import (
     MISSING,
     Bounds,
     Column,
+    Line,
+    Place,
     Table,
     bounds_column,
     build,
@@ -143,12 +146,7 @@ def columns_of(options: AnalysisOptions) -> list[Column[RowDistance]]:
         csv_only("row", lambda one: one.row),
         Column("Row", lambda one: one.label, csv="label", wide=True),
         Column("n", lambda one: one.distance.trials, csv="trials"),
-        Column(
-            "Distance",
-            lambda one: one.distance,
-            plus_minus,
-            csv={"distance": lambda one: one.distance.value, "error": lambda one: one.distance.error},
-        ),
+        value_column("Distance", lambda one: one.distance, error="error"),
         bounds_column(percent(options.alpha), lambda one: one.distance, bounds),
         Column(
             "p",
@@ -215,6 +213,22 @@ def matrix(runset: RunSet, distances: Distances | None) -> list[Table]:
         notes=["In units of two seeds of the baseline, over the trials that the two rows both have."],
     )
     return [table]
+
+
+def value_column(
+    heading: str,
+    value: Callable[[Line], Distance],
+    *,
+    error: str = "distance_error",
+    place: Place = "both",
+    note: str = "",
+) -> Column[Line]:
+    """A column of a distance with its standard error, which are `distance` and `error` in the CSV file."""
+    csv: Mapping[str, Callable[[Line], object]] = {
+        "distance": lambda line: value(line).value,
+        error: lambda line: value(line).error,
+    }
+    return Column(heading, value, plus_minus, csv=csv, place=place, note=note)
 
 
 def plus_minus(distance: Distance) -> str:

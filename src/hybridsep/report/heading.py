@@ -5,8 +5,9 @@ from collections.abc import Iterable
 
 from hybridsep.config.trials import ranges
 from hybridsep.report.folders import Run
-from hybridsep.report.runset import RunSet, processor
+from hybridsep.report.runset import RunSet
 from hybridsep.report.settings import AnalysisOptions
+from hybridsep.report.study_machines import processor
 from hybridsep.report.table import number, signed
 from hybridsep.runs.record import Machine, Timings
 

@@ -8,7 +8,7 @@ import numpy as np
 from hybridsep.report import contrasts, distances
 from hybridsep.report.contrasts import Named
 from hybridsep.report.declared import begun_before
-from hybridsep.report.distances import Distances, bounds, plus_minus
+from hybridsep.report.distances import Distances, bounds
 from hybridsep.report.runset import RunSet, Subset
 from hybridsep.report.settings import AnalysisOptions, PairOutcomes
 from hybridsep.report.table import (
@@ -145,12 +145,7 @@ def table(runset: RunSet, pairs: Sequence[Pair], options: AnalysisOptions) -> Ta
             place="files",
             note=f"TOST: within ±{options.margin:g} points.",
         ),
-        Column(
-            "Distance",
-            lambda pair: pair.function,
-            plus_minus,
-            csv={"distance": lambda pair: pair.function.value, "distance_error": lambda pair: pair.function.error},
-        ),
+        distances.value_column("Distance", lambda pair: pair.function),
         bounds_column(percent(options.alpha), lambda pair: pair.function, bounds, prefix="distance_", place="files"),
         csv_only("distance_p", lambda pair: pair.function.test.p),
         Column("Distance p Holm", lambda pair: pair.distance_p_holm, p_value, csv="distance_p_holm"),
@@ -185,11 +180,9 @@ def _gain_columns(which: str) -> list[Column[Gain]]:
             place="files",
             note=f"Gain: by how much the {which} is better than the study's baseline.",
         ),
-        Column(
+        distances.value_column(
             f"From baseline, {which}",
             lambda gain: gain.function,
-            plus_minus,
-            csv={"distance": lambda gain: gain.function.value, "distance_error": lambda gain: gain.function.error},
             place="files",
             note=f"From baseline: how far the {which} is from it as a function.",
         ),

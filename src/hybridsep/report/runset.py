@@ -1,6 +1,5 @@
 """Sets of runs that one table compares: which belong together, and their errors on the chosen test images."""
 
-from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, reduce
@@ -14,9 +13,9 @@ from hybridsep.errors import UserError
 from hybridsep.report import mixture
 from hybridsep.report.folders import Problem, Run
 from hybridsep.report.settings import AnalysisOptions, Paper, RowSpec, TableSpec
+from hybridsep.report.study_machines import StudyMachines, processor
 from hybridsep.runs import asked, records
 from hybridsep.runs.record import State
-from hybridsep.statistics.machines import MachineEffect, machine_effects
 
 OWN_ROWS = "rows"
 OWN_TITLE = "Rows that are not of the paper: difference in test error from the baseline"
@@ -28,29 +27,6 @@ class Subset:
 
     mode: SubsetMode
     images: int
-
-
-@dataclass(eq=False)
-class StudyMachines:
-    """What a processor adds to the error: one estimate for all tables of a study, from the finished `runs` in them."""
-
-    runs: Sequence[Run]
-
-    @cached_property
-    def processors(self) -> list[str]:
-        """The processors (or devices) that the runs were trained on, the one of most runs first."""
-        return [name for name, _ in Counter(map(processor, self.runs)).most_common()]
-
-    @cached_property
-    def effects(self) -> dict[str, MachineEffect]:
-        """Of each processor but the first: points that it adds on all test images, rows being held apart."""
-        rows = list(dict.fromkeys(run.row for run in self.runs))
-        effects = machine_effects(
-            np.array([100 * float(run.wrong.mean()) for run in self.runs]),
-            np.array([rows.index(run.row) for run in self.runs]),
-            np.array([self.processors.index(processor(run)) for run in self.runs]),
-        )
-        return {self.processors[effect.machine]: effect for effect in effects}
 
 
 @dataclass(eq=False)
@@ -72,7 +48,7 @@ class RunSet:
     trials: dict[str, list[int]]
     subset: Subset
     adjusted: bool = False
-    machines: "StudyMachines" = field(default_factory=lambda: StudyMachines([]))
+    machines: StudyMachines = field(default_factory=lambda: StudyMachines([]))
     decimals: int = 2  # of errors and their differences in tables
 
     @cached_property
@@ -217,11 +193,6 @@ class RunSet:
     def paired(self, row: str) -> list[int]:
         """Trials that both `row` and the baseline have finished."""
         return [trial for trial in self.runs[row] if trial in self.runs.get(self.baseline, {})]
-
-
-def processor(run: Run) -> str:
-    """Name what a run was trained on."""
-    return str(run.record.machine.gpu or run.record.machine.processor)
 
 
 def _inside(node: Any, key: str) -> Any:
